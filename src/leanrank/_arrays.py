@@ -1,0 +1,56 @@
+"""The array namespace behind an array, and the few moves the standard does not spell out.
+
+Everything but the Numba kernels is written against the Python array API standard, so that NumPy
+arrays, strict arrays in tests and tensors on an accelerator go in and come out as such.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+from array_api_compat import array_namespace, is_numpy_array
+from array_api_compat import device as device_of
+
+Array = Any
+"""An array of any library that follows the Python array API standard."""
+
+__all__ = ["Array", "MatrixLike", "array_namespace", "gaussian", "is_numpy_array", "norm", "to_numpy"]
+
+
+class MatrixLike(Protocol):
+    """What an adjoint returns: something with a shape that multiplies blocks of vectors."""
+
+    @property
+    def shape(self) -> tuple[int, int]: ...
+
+    @property
+    def T(self) -> MatrixLike: ...
+
+    def __matmul__(self, other: Array, /) -> Array: ...
+
+
+def norm(x: Array) -> float:
+    """Frobenius (Euclidean) norm of an array of any shape, as a Python float."""
+    xp = array_namespace(x)
+    return float(xp.linalg.vector_norm(xp.reshape(x, (-1,))))
+
+
+def like(values: np.ndarray, reference: Array) -> Array:
+    """NumPy ``values`` in the namespace, dtype and device of ``reference``."""
+    if is_numpy_array(reference):
+        return np.asarray(values, dtype=reference.dtype)
+    xp = array_namespace(reference)
+    return xp.asarray(values, dtype=reference.dtype, device=device_of(reference))
+
+
+def gaussian(rng: np.random.Generator, shape: tuple[int, ...], reference: Array) -> Array:
+    """Standard normal entries, drawn by NumPy so that a seed means the same on every device."""
+    return like(rng.standard_normal(shape), reference)
+
+
+def to_numpy(x: Array) -> np.ndarray:
+    """A NumPy copy of ``x`` (no copy if it is a NumPy array), from any device."""
+    if hasattr(x, "detach"):
+        x = x.detach().cpu()
+    return np.asarray(x)

@@ -1,0 +1,104 @@
+"""Checks at the border: each error names the argument, what came and what was expected."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from typing import Any
+
+import numpy as np
+from array_api_compat import is_array_api_obj
+
+from leanrank._arrays import Array, array_namespace, is_numpy_array
+
+__all__ = ["float_dtype", "generator", "matrix_shape", "positions", "real_array", "real_number"]
+
+
+def real_array(x: Any, name: str, *, ndim: int) -> Array:
+    """``x`` as a finite floating-point array with ``ndim`` axes; lists and integers are converted."""
+    if not is_array_api_obj(x) or np.ma.isMaskedArray(x) or isinstance(x, np.matrix):
+        x = np.asarray(x)
+    xp = array_namespace(x)
+    if is_numpy_array(x) and x.dtype.kind not in "fiub":
+        raise TypeError(f"{name} must be real numbers, got dtype {x.dtype}")
+    if xp.isdtype(x.dtype, "complex floating"):
+        raise TypeError(f"{name} must be real, got dtype {x.dtype}; split it in two real parts")
+    if x.ndim != ndim:
+        raise ValueError(f"{name} must have {ndim} dimension(s), got shape {tuple(x.shape)}")
+    if not xp.isdtype(x.dtype, "real floating"):
+        x = xp.astype(x, xp.float64)
+    elif is_numpy_array(x) and x.dtype not in (np.float32, np.float64):
+        x = x.astype(np.float32 if x.dtype.itemsize < 4 else np.float64)
+    if is_numpy_array(x) and not x.flags.c_contiguous:
+        x = np.ascontiguousarray(x)
+    # A sum overflows only where the values are hopeless anyway, and needs no array of flags.
+    if not math.isfinite(float(xp.sum(x))) and not bool(xp.all(xp.isfinite(x))):
+        bad = int(xp.sum(xp.astype(~xp.isfinite(x), xp.int64)))
+        raise ValueError(f"{name} must be finite, got {bad} NaN or infinite value(s)")
+    return x
+
+
+def real_number(
+    x: Any, name: str, *, least: float = -math.inf, above: float = -math.inf, most: float = math.inf
+) -> float:
+    """``x`` as a finite float with least <= x <= most and x > above."""
+    if isinstance(x, bool) or not isinstance(x, numbers.Real):
+        raise TypeError(f"{name} must be a number, got {x!r}")
+    value = float(x)
+    if not math.isfinite(value) or value < least or value <= above or value > most:
+        bounds = [f"at least {least:g}"] if least > -math.inf else []
+        bounds += [f"above {above:g}"] if above > -math.inf else []
+        bounds += [f"at most {most:g}"] if most < math.inf else []
+        raise ValueError(f"{name} must be finite {' and '.join(bounds)}, got {x!r}".replace("  ", " "))
+    return value
+
+
+def whole_number(x: Any, name: str, *, least: int = 0, most: int | None = None) -> int:
+    """``x`` as an int with least <= x <= most."""
+    if isinstance(x, bool) or not isinstance(x, numbers.Integral):
+        raise TypeError(f"{name} must be an integer, got {x!r}")
+    value = int(x)
+    if value < least or (most is not None and value > most):
+        upper = "" if most is None else f" and at most {most}"
+        raise ValueError(f"{name} must be at least {least}{upper}, got {value}")
+    return value
+
+
+def matrix_shape(shape: Any, name: str) -> tuple[int, int]:
+    """A pair of positive integers."""
+    try:
+        n1, n2 = shape
+    except (TypeError, ValueError):
+        raise ValueError(f"{name} must be a pair (n1, n2), got {shape!r}") from None
+    return whole_number(n1, f"{name}[0]", least=1), whole_number(n2, f"{name}[1]", least=1)
+
+
+def positions(index: Any, name: str, size: int) -> np.ndarray:
+    """A vector of integers in [0, size)."""
+    index = np.asarray(index)
+    if index.ndim != 1:
+        raise ValueError(f"{name} must be a vector, got shape {index.shape}")
+    if index.size and index.dtype.kind not in "iu":
+        raise TypeError(f"{name} must be integers, got dtype {index.dtype}")
+    index = index.astype(np.int64)
+    if index.size and (index.min() < 0 or index.max() >= size):
+        bad = index[(index < 0) | (index >= size)][0]
+        raise ValueError(f"{name} must lie in [0, {size}), got {bad}")
+    return index
+
+
+def float_dtype(dtype: Any) -> np.dtype:
+    """float32 or float64."""
+    dtype = np.dtype(dtype)
+    if dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
+        raise TypeError(f"dtype must be float32 or float64, got {dtype}")
+    return dtype
+
+
+def generator(random_state: Any) -> np.random.Generator:
+    """A NumPy Generator from a seed, a Generator or a scikit-learn style RandomState."""
+    if isinstance(random_state, np.random.RandomState):
+        return np.random.default_rng(random_state.randint(2**31 - 1))
+    if isinstance(random_state, (np.random.Generator, numbers.Integral)) or random_state is None:
+        return np.random.default_rng(random_state)
+    raise TypeError(f"random_state must be an int, a Generator or None, got {random_state!r}")

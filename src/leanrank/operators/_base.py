@@ -1,0 +1,193 @@
+"""What a measurement operator is, and its linearisation at given factors."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from leanrank._arrays import Array, MatrixLike, array_namespace
+from leanrank.factors import Factors
+
+__all__ = ["Measurement", "Tangent"]
+
+
+class Measurement(ABC):
+    r"""A linear map from n1 x n2 matrices to m measurements :math:`y_i = \langle A_i, X\rangle`.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (n1, n2) of the matrices that are measured.
+    size : int
+        Number of measurements m.
+    symmetric : bool
+        Whether only the symmetric part of X is seen (then only symmetric X can be recovered).
+    weight : float
+        The number that a squared residual is multiplied with in the loss; 1/m but for the
+        population loss.
+    """
+
+    shape: tuple[int, int]
+    size: int
+    symmetric: bool = False
+
+    @property
+    def weight(self) -> float:
+        return 1.0 / self.size
+
+    @property
+    @abstractmethod
+    def reference(self) -> Array:
+        """Some array of the operator's: its namespace, dtype and device are the operator's."""
+
+    @abstractmethod
+    def forward(self, factors: Factors) -> Array:
+        """Measurements of the matrix, shape (m,). One pass."""
+
+    @abstractmethod
+    def adjoint(self, residual: Array) -> MatrixLike:
+        r""":math:`\sum_i \text{residual}_i A_i`, something n1 x n2 that multiplies. One pass."""
+
+    @abstractmethod
+    def subset(self, index: np.ndarray) -> Measurement:
+        """The operator of the measurements with the given indices, in that order."""
+
+    def tangent(self, factors: Factors) -> Tangent:
+        """The derivative of ``forward`` at ``factors``."""
+        return Tangent(self, factors)
+
+    def residual_and_adjoint(self, factors: Factors, y: Array) -> tuple[Array, MatrixLike, float]:
+        """Residual, its adjoint, and the passes they took (fewer where one sweep does both)."""
+        residual = self.forward(factors) - y
+        return residual, self.adjoint(residual), 2.0
+
+    def undetermined(self, rank: int) -> tuple[np.ndarray, np.ndarray]:
+        """Rows and columns with too few measurements of their own to be known at this rank."""
+        none = np.zeros(0, dtype=np.intp)
+        return none, none
+
+    def __repr__(self) -> str:
+        n1, n2 = self.shape
+        return f"{type(self).__name__}(shape=({n1}, {n2}), size={self.size})"
+
+
+class Tangent:
+    r"""The linearised operator :math:`J(Z) = \mathcal A(Z_U V^\top + U Z_V^\top)` at factors.
+
+    ``value`` is ``forward(factors)``. ``Z`` has the shape of the stacked W; for symmetric
+    factors :math:`J(Z) = \mathcal A(Z U^\top + U Z^\top)`. This class applies the operator
+    itself; operators with something faster derive from it.
+
+    Attributes
+    ----------
+    build_cost, apply_cost : float
+        Passes over the measurements that building it took (``value`` included) and that one
+        ``matvec`` or ``rmatvec`` takes.
+    normal_cost : float
+        Passes of one ``normal``: less than twice ``apply_cost`` where it is a single sweep.
+    """
+
+    build_cost: float = 1.0
+    apply_cost: float = 1.0
+
+    def __init__(self, op: Any, factors: Factors, value: Array | None = None) -> None:
+        self.op = op
+        self.factors = factors
+        self.value = op.forward(factors) if value is None else value
+
+    @property
+    def normal_cost(self) -> float:
+        return 2.0 * self.apply_cost
+
+    def matvec(self, Z: Array) -> Array:
+        """J Z, shape (m,)."""
+        f, xp = self.factors, array_namespace(Z)
+        if f.symmetric:
+            return self.op.forward(Factors(xp.concat([Z, f.U], 1), xp.concat([f.U, Z], 1)))
+        n1 = f.shape[0]
+        return self.op.forward(
+            Factors(xp.concat([Z[:n1, :], f.U], 1), xp.concat([f.V, Z[n1:, :]], 1))
+        )
+
+    def rmatvec(self, t: Array) -> Array:
+        """J^T t, the shape of W."""
+        return pull_back(self.op.adjoint(t), self.factors)
+
+    def normal(self, Z: Array) -> Array:
+        """J^T J Z."""
+        return self.rmatvec(self.matvec(Z))
+
+    def column_curvature(self) -> Array:
+        """Mean diagonal of J^T J in each column of W, shape (k,)."""
+        f = self.factors
+        xp = array_namespace(f.W)
+        scale = self._scale()
+        rows = f.W.shape[0]
+        if f.symmetric:
+            return 2.0 * (1.0 + 1.0 / rows) * scale * xp.sum(f.W * f.W, axis=0)
+        n1, n2 = f.shape
+        left, right = xp.sum(f.U * f.U, axis=0), xp.sum(f.V * f.V, axis=0)
+        return scale * (n1 * right + n2 * left) / rows
+
+    def _scale(self) -> float:
+        """Mean of <A_i, X>^2 summed over i for a matrix of unit norm, estimated at X itself."""
+        xp = array_namespace(self.value)
+        size = self.factors.norm()
+        return float(xp.sum(self.value * self.value)) / size**2 if size > 0 else 1.0
+
+    def preconditioner(self, damping: Array) -> Callable[[Array], Array]:
+        """An approximate inverse of J^T J + diag(damping) on columns (damping of shape (k,)).
+
+        Here the population Hessian's block: the Gram matrix of the other factor, scaled to the
+        operator.
+        """
+        f = self.factors
+        xp = array_namespace(f.W)
+        shift = xp.eye(f.width, dtype=f.W.dtype, device=_device(f.W)) * damping
+        scale = self._scale()
+        if f.symmetric:
+            inverse = xp.linalg.inv(2.0 * scale * (f.U.T @ f.U) + shift)
+            return lambda R: R @ inverse
+        left = xp.linalg.inv(scale * (f.V.T @ f.V) + shift)
+        right = xp.linalg.inv(scale * (f.U.T @ f.U) + shift)
+        n1 = f.shape[0]
+        return lambda R: xp.concat([R[:n1, :] @ left, R[n1:, :] @ right], axis=0)
+
+
+class ExplicitTangent(Tangent):
+    """A tangent that holds its matrix J, shape (m, rows * k): built in one pass, then cheap."""
+
+    def __init__(
+        self, op: Any, factors: Factors, jacobian: Array, value: Array, apply_cost: float
+    ) -> None:
+        super().__init__(op, factors, value)
+        self.jacobian = jacobian
+        self.apply_cost = apply_cost
+
+    def matvec(self, Z: Array) -> Array:
+        return self.jacobian @ array_namespace(Z).reshape(Z, (-1,))
+
+    def rmatvec(self, t: Array) -> Array:
+        xp = array_namespace(t)
+        return xp.reshape(t @ self.jacobian, tuple(self.factors.W.shape))
+
+    def column_curvature(self) -> Array:
+        xp = array_namespace(self.jacobian)
+        rows, k = self.factors.W.shape
+        squares = xp.linalg.vector_norm(self.jacobian, axis=0) ** 2
+        return xp.mean(xp.reshape(squares, (rows, k)), axis=0)
+
+
+def pull_back(matrix: MatrixLike, factors: Factors) -> Array:
+    """The gradient in W that a gradient in X gives: (G V; G^T U), or (G + G^T) U if symmetric."""
+    xp = array_namespace(factors.W)
+    left = matrix @ factors.V
+    right = matrix.T @ factors.U
+    return left + right if factors.symmetric else xp.concat([left, right], axis=0)
+
+
+def _device(x: Array) -> Any:
+    return x.device

@@ -1,0 +1,209 @@
+"""Dense sensing: every measurement has a full matrix A_i of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from leanrank import _checks
+from leanrank._arrays import Array, MatrixLike, array_namespace, is_numpy_array, like
+from leanrank.factors import Factors
+from leanrank.operators import _kernels
+from leanrank.operators._base import ExplicitTangent, Measurement, Tangent
+
+__all__ = ["DenseSensing"]
+
+_BLOCK_BYTES = 1 << 20
+"""A block of sensing matrices that is used twice should still be in the second-level cache."""
+
+
+class DenseSensing(Measurement):
+    r"""Measurements :math:`y_i = \langle A_i, X\rangle` with dense sensing matrices.
+
+    Entries of :math:`A_i` of unit variance give :math:`\tfrac1m\sum_i\langle A_i,X\rangle^2
+    \approx |X|_F^2`, the scale that default parameters expect. (With variance 1/d, as some
+    papers write, it is smaller by d.)
+
+    Parameters
+    ----------
+    A : array, shape (m, n1, n2)
+        Sensing matrices, real and finite. Not copied unless ``symmetric``.
+    symmetric : bool
+        Keep only the upper triangle of the symmetric part of each :math:`A_i`, packed: half the
+        memory and half the time of a pass. Then only symmetric X can be recovered.
+
+    Raises
+    ------
+    ValueError
+        If A is not a stack of matrices, is empty or not finite, or is to be symmetrised and not
+        square.
+    TypeError
+        If A is complex or not numeric.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> op = DenseSensing(np.arange(8.0).reshape(2, 2, 2), symmetric=True)
+    >>> op.forward(Factors(np.eye(2)))
+    array([ 3., 11.])
+    """
+
+    def __init__(self, A: Array, *, symmetric: bool = False) -> None:
+        A = _checks.real_array(A, "A", ndim=3)
+        m, n1, n2 = (int(n) for n in A.shape)
+        if min(m, n1, n2) == 0:
+            raise ValueError(f"A must not be empty, got shape {(m, n1, n2)}")
+        if symmetric and n1 != n2:
+            raise ValueError(
+                f"A must hold square matrices to be used with symmetric=True, got {n1} x {n2}"
+            )
+        data = pack(A) if symmetric else array_namespace(A).reshape(A, (m, n1 * n2))
+        self._set(data, (n1, n2), symmetric)
+
+    def _set(self, data: Array, shape: tuple[int, int], symmetric: bool) -> None:
+        self._data = data
+        self.shape = shape
+        self.size = int(data.shape[0])
+        self.symmetric = symmetric
+
+    @classmethod
+    def from_packed(cls, packed: Array, d: int) -> DenseSensing:
+        """Symmetric sensing from packed upper triangles, row by row; shape (m, d (d + 1) / 2).
+
+        Off-diagonal entries are those of the symmetric matrices, not doubled. No copy.
+        """
+        packed = _checks.real_array(packed, "packed", ndim=2)
+        if packed.shape[1] != d * (d + 1) // 2:
+            raise ValueError(
+                f"packed must have d (d + 1) / 2 = {d * (d + 1) // 2} columns for d = {d}, "
+                f"got {packed.shape[1]}"
+            )
+        self = cls.__new__(cls)
+        self._set(packed, (d, d), True)
+        return self
+
+    @property
+    def reference(self) -> Array:
+        return self._data
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of measurement data that one pass reads."""
+        return int(np.prod(self._data.shape)) * self._data.dtype.itemsize
+
+    def subset(self, index: np.ndarray) -> DenseSensing:
+        xp = array_namespace(self._data)
+        new = DenseSensing.__new__(DenseSensing)
+        new._set(xp.take(self._data, xp.asarray(index), axis=0), self.shape, self.symmetric)
+        return new
+
+    def _vector(self, factors: Factors) -> Array:
+        """What each row of the data is multiplied with: X, or its packed triangle doubled."""
+        xp = array_namespace(self._data)
+        X = factors.to_dense()
+        if not self.symmetric:
+            return xp.reshape(X, (-1,))
+        if not factors.symmetric:
+            X = (X + X.T) / 2
+        upper, weights = _triangle(self.shape[0], X)
+        return xp.take(xp.reshape(X, (-1,)), upper, axis=0) * weights
+
+    def _matrix(self, vector: Array) -> Array:
+        """The n1 x n2 matrix of a combination of data rows."""
+        xp = array_namespace(self._data)
+        if self.symmetric:
+            vector = xp.take(vector, _expansion(self.shape[0], vector), axis=0)
+        return xp.reshape(vector, self.shape)
+
+    def forward(self, factors: Factors) -> Array:
+        return self._data @ self._vector(factors)
+
+    def adjoint(self, residual: Array) -> MatrixLike:
+        return self._matrix(residual @ self._data)
+
+    def residual_and_adjoint(self, factors: Factors, y: Array) -> tuple[Array, MatrixLike, float]:
+        """One sweep: each block of rows is multiplied both ways while it is in cache."""
+        xp = array_namespace(self._data)
+        vector = self._vector(factors)
+        total = xp.zeros_like(vector)
+        parts = []
+        for block in self._blocks():
+            part = self._data[block, :] @ vector - y[block]
+            total += part @ self._data[block, :]
+            parts.append(part)
+        return xp.concat(parts), self._matrix(total), 1.0
+
+    def _blocks(self) -> list[slice]:
+        rows = max(1, _BLOCK_BYTES * self.size // self.nbytes)
+        return [slice(i, min(i + rows, self.size)) for i in range(0, self.size, rows)]
+
+    def tangent(self, factors: Factors) -> Tangent:
+        rows, k = factors.W.shape
+        share = rows * k / self._data.shape[1]
+        if k == 0 or share > 0.5:
+            return Tangent(self, factors)
+        xp = array_namespace(self._data)
+        if self.symmetric and factors.symmetric and is_numpy_array(self._data):
+            J = np.empty((self.size, rows, k), dtype=self._data.dtype)
+            value = np.empty(self.size, dtype=self._data.dtype)
+            Ut = np.ascontiguousarray(factors.U.T)
+            _kernels.packed_tangent(self._data, Ut, J, value)
+        else:
+            J = xp.concat([self._tangent_block(block, factors) for block in self._blocks()])
+            value = (xp.reshape(J, (self.size, -1)) @ xp.reshape(factors.W, (-1,))) / 2
+        return ExplicitTangent(self, factors, xp.reshape(J, (self.size, -1)), value, share)
+
+    def _tangent_block(self, block: slice, factors: Factors) -> Array:
+        """Rows of J as (b, rows, k): A_i V over A_i^T U, added up if the factors are one."""
+        xp = array_namespace(self._data)
+        A = self._data[block, :]
+        n1, n2 = self.shape
+        if self.symmetric:
+            A = xp.take(A, _expansion(n1, A), axis=1)
+        A = xp.reshape(A, (-1, n1, n2))
+        left = xp.matmul(A, factors.V)
+        right = xp.matmul(xp.permute_dims(A, (0, 2, 1)), factors.U)
+        return left + right if factors.symmetric else xp.concat([left, right], axis=1)
+
+
+def pack(A: Array) -> Array:
+    """Upper triangles of the symmetric parts of a stack of matrices, shape (m, d (d + 1) / 2)."""
+    xp = array_namespace(A)
+    m, d = int(A.shape[0]), int(A.shape[1])
+    upper = _triangle(d, A)[0]
+    rows = max(1, _BLOCK_BYTES // (d * d * 8))
+    if not is_numpy_array(A):
+        rows = max(rows, 256)
+    out = []
+    buffer = np.empty((m, d * (d + 1) // 2), dtype=A.dtype) if is_numpy_array(A) else None
+    for i in range(0, m, rows):
+        block = A[i : i + rows, :, :]
+        block = (block + xp.permute_dims(block, (0, 2, 1))) / 2
+        part = xp.take(xp.reshape(block, (-1, d * d)), upper, axis=1)
+        if buffer is None:
+            out.append(part)
+        else:
+            buffer[i : i + rows] = part
+    return xp.concat(out) if buffer is None else buffer
+
+
+def _integers(values: np.ndarray, reference: Array) -> Array:
+    if is_numpy_array(reference):
+        return values
+    return array_namespace(reference).asarray(values, device=reference.device)
+
+
+def _triangle(d: int, reference: Array) -> tuple[Array, Array]:
+    """Flat positions of the upper triangle, and 1 on the diagonal, 2 off it."""
+    i, j = np.triu_indices(d)
+    weights: Any = like(np.where(i == j, 1.0, 2.0), reference)
+    return _integers(i * d + j, reference), weights
+
+
+def _expansion(d: int, reference: Array) -> Array:
+    """For each position of a d x d matrix, where its value lies in the packed triangle."""
+    position = np.zeros((d, d), dtype=np.int64)
+    i, j = np.triu_indices(d)
+    position[i, j] = position[j, i] = np.arange(i.size)
+    return _integers(position.ravel(), reference)

@@ -1,0 +1,145 @@
+r"""Penalties on the columns of the stacked factor W: group Lasso, ridge, none.
+
+A penalty knows its value, gradient and Hessian-vector product, all right at a zero column, which
+is the normal case here. It also knows ``weights``, the diagonal majoriser that second-order
+solvers use: :math:`p(W + Z) \le p(W) + \langle \nabla p, Z\rangle + \tfrac12 \sum_j d_j |z_j|^2`
+for group Lasso with d its gradient weights, as in iteratively reweighted least squares.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+from leanrank._arrays import Array, array_namespace
+
+__all__ = ["GroupLasso", "NoPenalty", "Penalty", "Ridge"]
+
+
+class Penalty(Protocol):
+    """A function of the column norms of W, smooth everywhere."""
+
+    def value(self, W: Array) -> float:
+        """Value of the penalty."""
+        ...
+
+    def weights(self, W: Array) -> Array:
+        """Gradient weights d, shape (k,): the gradient is ``W * d``."""
+        ...
+
+    def hvp(self, W: Array, Z: Array) -> Array:
+        """Hessian at W times Z, the shape of W."""
+        ...
+
+    @property
+    def curvature_at_zero(self) -> float:
+        """The (isotropic) second derivative at a zero column."""
+        ...
+
+
+def _squares(W: Array) -> Array:
+    return array_namespace(W).sum(W * W, axis=0)
+
+
+@dataclass(frozen=True)
+class GroupLasso:
+    r"""Smoothed group Lasso :math:`\lambda \sum_j |w_j|^2 / \sqrt{|w_j|^2 + \beta}`.
+
+    Parameters
+    ----------
+    strength : float
+        :math:`\lambda \ge 0`, in units of the loss per unit of column norm.
+    smoothing : float
+        :math:`\beta > 0`, in units of a squared column norm. Columns of norm at most
+        :math:`2\sqrt\beta` are pruned: there the penalty's radial curvature is most negative.
+
+    Notes
+    -----
+    Eq. (8) of Rajaraman et al. (2023). On the stacked W of a general matrix the group is the
+    column of (U; V): its minimum over factorisations is :math:`\sum_j \sqrt{2\sigma_j}`, a
+    Schatten-1/2 penalty.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> GroupLasso(2.0, 1e-12).value(np.array([[3.0, 0.0], [4.0, 0.0]]))
+    10.0
+    """
+
+    strength: float
+    smoothing: float
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.strength) and self.strength >= 0):
+            raise ValueError(f"strength must be finite and at least 0, got {self.strength!r}")
+        if not (math.isfinite(self.smoothing) and self.smoothing > 0):
+            raise ValueError(f"smoothing must be finite and positive, got {self.smoothing!r}")
+
+    @property
+    def prune_threshold(self) -> float:
+        """Column norm :math:`2\\sqrt\\beta` up to which Algorithm 1 prunes."""
+        return 2.0 * math.sqrt(self.smoothing)
+
+    @property
+    def curvature_at_zero(self) -> float:
+        return 2.0 * self.strength / math.sqrt(self.smoothing)
+
+    def value(self, W: Array) -> float:
+        xp = array_namespace(W)
+        s = _squares(W)
+        return self.strength * float(xp.sum(s / xp.sqrt(s + self.smoothing)))
+
+    def weights(self, W: Array) -> Array:
+        s = _squares(W)
+        return self.strength * (s + 2 * self.smoothing) / (s + self.smoothing) ** 1.5
+
+    def hvp(self, W: Array, Z: Array) -> Array:
+        xp = array_namespace(W)
+        s = _squares(W)
+        radial = self.strength * (s + 4 * self.smoothing) / (s + self.smoothing) ** 2.5
+        return Z * self.weights(W) - W * (radial * xp.sum(W * Z, axis=0))
+
+
+@dataclass(frozen=True)
+class Ridge:
+    r"""Squared Frobenius norm :math:`\lambda |W|_F^2` of the factors.
+
+    Its minimum over factorisations of X is :math:`2\lambda` times the nuclear norm
+    (:math:`\lambda` times the trace when symmetric).
+
+    Parameters
+    ----------
+    strength : float
+        :math:`\lambda \ge 0`.
+    """
+
+    strength: float
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.strength) and self.strength >= 0):
+            raise ValueError(f"strength must be finite and at least 0, got {self.strength!r}")
+
+    @property
+    def curvature_at_zero(self) -> float:
+        return 2.0 * self.strength
+
+    def value(self, W: Array) -> float:
+        return self.strength * float(array_namespace(W).sum(W * W))
+
+    def weights(self, W: Array) -> Array:
+        xp = array_namespace(W)
+        return xp.full_like(W[0, :], 2.0 * self.strength)
+
+    def hvp(self, W: Array, Z: Array) -> Array:
+        return Z * self.weights(W)
+
+
+class NoPenalty(Ridge):
+    """No penalty at all: the loss alone."""
+
+    def __init__(self) -> None:
+        super().__init__(0.0)
+
+    def __repr__(self) -> str:
+        return "NoPenalty()"

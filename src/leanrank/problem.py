@@ -1,0 +1,171 @@
+r"""The problem that solvers solve: mean squared residual plus a penalty on the factors.
+
+.. math:: f(W) = \frac1m \sum_{i=1}^m (\langle A_i, X(W)\rangle - y_i)^2 + p(W)
+
+One convention in the whole library; experiments from papers write down their conversions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import math
+
+from leanrank import _checks
+from leanrank._arrays import Array, MatrixLike, array_namespace, norm
+from leanrank.factors import Factors
+from leanrank.operators import Measurement, Tangent, pull_back
+from leanrank.penalties import NoPenalty, Penalty
+
+__all__ = ["Point", "Problem"]
+
+
+@dataclass(frozen=True)
+class Point:
+    """Everything that was measured at some factors.
+
+    Attributes
+    ----------
+    factors : Factors
+    residual : array, shape (m,)
+        ``forward(factors) - y``.
+    loss : float
+        Mean squared residual.
+    value : float
+        Loss plus penalty.
+    gradient : array, shape of W
+        Gradient of ``value``.
+    """
+
+    factors: Factors
+    residual: Array
+    loss: float
+    value: float
+    gradient: Array
+
+    @property
+    def gradient_norm(self) -> float:
+        """Frobenius norm of the gradient."""
+        return norm(self.gradient)
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether value and gradient are finite."""
+        return math.isfinite(self.value) and math.isfinite(self.gradient_norm)
+
+
+class Problem:
+    """Measurements of a matrix, and the penalty on its factors.
+
+    Parameters
+    ----------
+    op : Measurement
+    y : array, shape (m,)
+        Finite and real. For :class:`~leanrank.operators.FullObservation` the n1 x n2 matrix is
+        taken, too.
+    penalty : Penalty
+        None at all by default.
+
+    Attributes
+    ----------
+    passes : float
+        Passes over the measurements so far (one forward, one adjoint, or one sweep that does
+        both).
+
+    Raises
+    ------
+    ValueError, TypeError
+        If ``y`` does not fit the operator, or is not finite or not real.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from leanrank.operators import FullObservation
+    >>> problem = Problem(FullObservation((2, 2)), np.eye(2))
+    >>> problem.evaluate(Factors(2 * np.eye(2))).loss
+    18.0
+    """
+
+    def __init__(self, op: Measurement, y: Array, penalty: Penalty | None = None) -> None:
+        if not isinstance(op, Measurement):
+            raise TypeError(f"op must be a measurement operator, got {type(op).__name__}")
+        self.op = op
+        self.y = check_measurements(op, y)
+        self.penalty: Penalty = NoPenalty() if penalty is None else penalty
+        self.passes = 0.0
+
+    def with_penalty(self, penalty: Penalty) -> Problem:
+        """The same measurements under another penalty; its pass count starts from this one's."""
+        new = Problem.__new__(Problem)
+        new.op, new.y, new.penalty, new.passes = self.op, self.y, penalty, self.passes
+        return new
+
+    def evaluate(self, factors: Factors) -> Point:
+        """Residual, loss, value and gradient at ``factors``; one or two passes."""
+        residual, S, cost = self.op.residual_and_adjoint(factors, self.y)
+        self.passes += cost
+        return self._point(factors, residual, pull_back(S, factors))
+
+    def linearise(self, factors: Factors) -> tuple[Point, Tangent]:
+        """As :meth:`evaluate`, and the derivative of the measurements there."""
+        tangent = self.op.tangent(factors)
+        residual = tangent.value - self.y
+        self.passes += tangent.build_cost + tangent.apply_cost
+        return self._point(factors, residual, tangent.rmatvec(residual)), tangent
+
+    def value(self, factors: Factors) -> float:
+        """Loss plus penalty at ``factors``; one pass."""
+        self.passes += 1.0
+        residual = self.op.forward(factors) - self.y
+        return self._loss(residual) + self.penalty.value(factors.W)
+
+    def _loss(self, residual: Array) -> float:
+        return self.op.weight * float(array_namespace(residual).sum(residual * residual))
+
+    def _point(self, factors: Factors, residual: Array, pulled: Array) -> Point:
+        W = factors.W
+        loss = self._loss(residual)
+        gradient = 2.0 * self.op.weight * pulled + W * self.penalty.weights(W)
+        return Point(factors, residual, loss, loss + self.penalty.value(W), gradient)
+
+    def gradient_matrix(self, residual: Array) -> MatrixLike:
+        """Gradient of the loss in X, n1 x n2, as something that multiplies; one pass."""
+        self.passes += 1.0
+        return self.op.adjoint(2.0 * self.op.weight * residual)
+
+    def hessian(self, point: Point, tangent: Tangent | None = None) -> Callable[[Array], Array]:
+        """The Hessian of ``value`` at a point, as a function of a direction (the shape of W).
+
+        The Gauss-Newton part is the tangent's, the rest is the gradient in X applied to the
+        direction.
+        """
+        factors = point.factors
+        tangent = self.op.tangent(factors) if tangent is None else tangent
+        G = self.gradient_matrix(point.residual)
+
+        def apply(Z: Array) -> Array:
+            self.passes += tangent.normal_cost
+            curved = pull_back(G, factors.with_stacked(Z))
+            flat = 2.0 * self.op.weight * tangent.normal(Z)
+            return flat + curved + self.penalty.hvp(factors.W, Z)
+
+        return apply
+
+    def __repr__(self) -> str:
+        return f"Problem({self.op!r}, {self.penalty!r})"
+
+
+def check_measurements(op: Measurement, y: Any) -> Array:
+    """``y`` as a finite vector of m numbers in the dtype of the operator."""
+    shape = getattr(y, "shape", None)
+    if shape is not None and len(shape) == 2 and tuple(shape) == op.shape and op.weight == 1.0:
+        y = array_namespace(y).reshape(y, (-1,))
+    y = _checks.real_array(y, "y", ndim=1)
+    if int(y.shape[0]) != op.size:
+        raise ValueError(
+            f"y must have one value for each of the {op.size} measurements, got {y.shape[0]}"
+        )
+    xp = array_namespace(y, op.reference)
+    return xp.astype(y, op.reference.dtype)

@@ -1,0 +1,115 @@
+"""What a run leaves behind: a status with its cause, a history, and the factors."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from leanrank.certificates import Certificate
+from leanrank.factors import Factors
+
+__all__ = ["History", "RecoveryError", "Record", "Result", "Status"]
+
+
+class Status(enum.Enum):
+    """How a run ended."""
+
+    CONVERGED = "converged"
+    MAX_ITER = "max_iter"
+    STALLED = "stalled"
+    DIVERGED = "diverged"
+    STOPPED = "stopped"
+
+
+@dataclass(frozen=True)
+class Record:
+    """One line of the history, measured at the factors of that moment."""
+
+    phase: str
+    iteration: int
+    passes: float
+    width: int
+    loss: float
+    value: float
+    gradient_norm: float
+
+
+@dataclass
+class History:
+    """The records of a run, in order; ``passes`` counts sweeps over the measurements."""
+
+    records: list[Record] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __iter__(self) -> Iterator[Record]:
+        return iter(self.records)
+
+    def __getitem__(self, index: int) -> Record:
+        return self.records[index]
+
+    def column(self, name: str) -> list[Any]:
+        """All values of one field, such as ``loss`` or ``passes``."""
+        return [getattr(record, name) for record in self.records]
+
+    @property
+    def passes(self) -> float:
+        """Passes over the measurements in all."""
+        return self.records[-1].passes if self.records else 0.0
+
+
+class RecoveryError(RuntimeError):
+    """Raised by :meth:`Result.raise_if_failed`; its text is the result's message."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """Outcome of a solver or of :func:`leanrank.recover`.
+
+    Attributes
+    ----------
+    factors : Factors
+        The best factors found, also after a failure.
+    status : Status
+    message : str
+        Why the run ended so, and what to do about it.
+    certificate : Certificate or None
+        How far to trust the answer.
+    history : History
+    column_norms : dict
+        Column norms at named moments, such as before and after pruning.
+    """
+
+    factors: Factors
+    status: Status
+    message: str
+    certificate: Certificate | None
+    history: History
+    column_norms: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def rank(self) -> int:
+        """Number of columns of the factors."""
+        return self.factors.width
+
+    @property
+    def success(self) -> bool:
+        """Whether the status is CONVERGED."""
+        return self.status is Status.CONVERGED
+
+    @property
+    def n_iter(self) -> int:
+        """Number of iterations over all phases."""
+        return len(self.history)
+
+    def raise_if_failed(self) -> Result:
+        """This result if it converged; otherwise a :class:`RecoveryError` with the message."""
+        if not self.success:
+            raise RecoveryError(f"{self.status.name}: {self.message}")
+        return self
+
+    def __repr__(self) -> str:
+        return f"Result(rank={self.rank}, status={self.status.name}, {self.factors!r})"
