@@ -56,6 +56,13 @@ class Point:
         return math.isfinite(self.value) and math.isfinite(self.gradient_norm)
 
 
+@dataclass
+class Meter:
+    """Counts passes over the measurements."""
+
+    passes: float = 0.0
+
+
 class Problem:
     """Measurements of a matrix, and the penalty on its factors.
 
@@ -72,7 +79,7 @@ class Problem:
     ----------
     passes : float
         Passes over the measurements so far (one forward, one adjoint, or one sweep that does
-        both).
+        both); shared by all problems made from this one by :meth:`with_penalty`.
 
     Raises
     ------
@@ -94,13 +101,21 @@ class Problem:
         self.op = op
         self.y = check_measurements(op, y)
         self.penalty: Penalty = NoPenalty() if penalty is None else penalty
-        self.passes = 0.0
+        self.meter = Meter()
 
     def with_penalty(self, penalty: Penalty) -> Problem:
-        """The same measurements under another penalty; its pass count starts from this one's."""
+        """The same measurements under another penalty; passes are counted together."""
         new = Problem.__new__(Problem)
-        new.op, new.y, new.penalty, new.passes = self.op, self.y, penalty, self.passes
+        new.op, new.y, new.penalty, new.meter = self.op, self.y, penalty, self.meter
         return new
+
+    @property
+    def passes(self) -> float:
+        return self.meter.passes
+
+    @passes.setter
+    def passes(self, value: float) -> None:
+        self.meter.passes = value
 
     def evaluate(self, factors: Factors) -> Point:
         """Residual, loss, value and gradient at ``factors``; one or two passes."""
