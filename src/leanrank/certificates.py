@@ -1,10 +1,44 @@
-"""Certificates: how far to trust an answer, in numbers and in words."""
+r"""Certificates: how far to trust recovered factors, in numbers and in words.
+
+**Virtual columns.** Append a zero column to W. The Hessian of the penalised objective is then
+block diagonal: the block of the existing columns, and for the new column z
+
+.. math:: \langle z, H z\rangle = c_0 |z|^2 +
+    \begin{cases} z^\top (G + G^\top) z & X = U U^\top \\
+    2 z_U^\top G z_V & X = U V^\top \end{cases}
+
+where G is the gradient of the loss in X and :math:`c_0` the penalty's curvature at zero (mixed
+derivatives vanish, since X depends on z to second order only, and p on each column alone). So
+the smallest curvature of *any* wider factorisation is the smaller of the active block's and
+:math:`c_0 - \lambda_{\max}(-G - G^\top)` or :math:`c_0 - \sigma_{\max}(G)`: one extreme
+eigenvalue of a matrix that need not be formed certifies second-order stationarity at every
+width, and the eigenvector is the next column to add.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
-__all__ = ["Certificate"]
+import numpy as np
+
+from leanrank import _checks
+from leanrank._arrays import Array, MatrixLike, array_namespace, gaussian, like, norm, to_numpy
+from leanrank.factors import Factors
+from leanrank.linalg import conjugate_gradients, leading_pairs, smallest_eigenvalue
+from leanrank.operators import Measurement, Tangent
+from leanrank.penalties import Penalty
+from leanrank.problem import Point, Problem, check_measurements
+
+__all__ = [
+    "Certificate",
+    "certify",
+    "check_certificate",
+    "exact_tolerance",
+    "measurement_scale",
+    "noise_level",
+    "virtual_columns",
+]
 
 
 @dataclass(frozen=True)
@@ -17,27 +51,35 @@ class Certificate:
         Whether the evidence supports the answer.
     reasons : tuple of str
         What speaks against it, with the remedy; empty if it holds.
+    notes : tuple of str
+        What one should know although it does not speak against the answer.
     rank, degrees_of_freedom, measurements : int
     relative_residual : float
         Norm of the residual over the norm of y.
     relative_gradient : float
-        Gradient norm, scale-free.
+        Gradient norm times norm of W over the loss of the zero matrix.
     active_curvature, virtual_curvature : float
-        Smallest Hessian eigenvalue of the block of existing columns, and of a column that does
-        not exist (at every larger width).
+        Smallest Hessian eigenvalue of the block of existing columns (at most about 0: rotations
+        of the factors change nothing), and of a column that does not exist, at every width.
     noise_gap : float
-        Largest singular value of the gradient in X over the level that noise of the residual's
-        size gives by itself: about 1 or less when nothing is left to be found.
+        Largest singular value (eigenvalue) of the gradient in X over the level that noise of the
+        residual's size gives by itself: about 1 or less when nothing is left to be found. 0 for
+        an exact fit.
+    identifiability : float
+        Smallest curvature of the loss along directions that change X, relative to each factor
+        row's own curvature; 0 where other matrices of this rank fit as well.
     condition_number : float
         Largest over smallest singular value of the recovered matrix.
     error_estimate : float
-        Estimated relative error of X in Frobenius norm.
+        Estimated relative error of X in Frobenius norm: noise of the residual's size propagated
+        through the linearised measurements.
     held_out_error : float or None
         Relative error on measurements that were held out; None if none were.
     """
 
     holds: bool
     reasons: tuple[str, ...]
+    notes: tuple[str, ...]
     rank: int
     degrees_of_freedom: int
     measurements: int
@@ -46,6 +88,343 @@ class Certificate:
     active_curvature: float
     virtual_curvature: float
     noise_gap: float
+    identifiability: float
     condition_number: float
     error_estimate: float
     held_out_error: float | None = None
+
+    def __str__(self) -> str:
+        verdict = "The certificate holds." if self.holds else "The certificate does not hold."
+        held_out = (
+            "none held out" if self.held_out_error is None else f"{self.held_out_error:.2e} (rel.)"
+        )
+        lines = [
+            verdict,
+            f"  rank                    {self.rank}",
+            f"  degrees of freedom      {self.degrees_of_freedom} of {self.measurements} "
+            "measurements",
+            f"  residual                {self.relative_residual:.2e} (rel.)",
+            f"  gradient                {self.relative_gradient:.2e} (rel.)",
+            f"  curvature, active       {self.active_curvature:.2e}",
+            f"  curvature, virtual      {self.virtual_curvature:.2e}",
+            f"  gap to noise            {self.noise_gap:.2f}",
+            f"  identifiability         {self.identifiability:.2e}",
+            f"  condition number        {self.condition_number:.2e}",
+            f"  estimated error of X    {self.error_estimate:.2e} (rel.)",
+            f"  held-out error          {held_out}",
+        ]
+        lines += [f"  - {reason}" for reason in self.reasons]
+        lines += [f"  note: {note}" for note in self.notes]
+        return "\n".join(lines)
+
+
+def exact_tolerance(reference: Array) -> float:
+    """Relative residual that counts as an exact fit in the precision of ``reference``."""
+    return 1e-12 if array_namespace(reference).finfo(reference.dtype).eps < 1e-10 else 4e-6
+
+
+def measurement_scale(op: Measurement, y: Array) -> float:
+    r"""The number c for which y / c has loss 1 at the zero matrix; 0 if y is zero.
+
+    Computed without overflow for any finite y.
+    """
+    xp = array_namespace(y)
+    largest = float(xp.max(xp.abs(y)))
+    return largest * math.sqrt(op.weight) * norm(y / largest) if largest > 0 else 0.0
+
+
+def virtual_columns(
+    matrix: MatrixLike, factors: Factors, rng: np.random.Generator, k: int = 1
+) -> tuple[Factors, np.ndarray]:
+    """Unit columns along which a wider factorisation descends fastest, and their negative curvature.
+
+    Parameters
+    ----------
+    matrix : MatrixLike
+        Gradient G of the loss in X.
+    factors : Factors
+        Gives shape, symmetry and array namespace.
+    rng : Generator
+    k : int
+        How many.
+
+    Returns
+    -------
+    columns : Factors
+        Of width j <= k, with orthonormal columns in U and V.
+    strength : ndarray, shape (j,), decreasing
+        Largest eigenvalues of -(G + G^T) if symmetric, singular values of G if not.
+    """
+    reference = factors.W
+    left, values, right = leading_pairs(
+        _Negated(matrix), k, rng, reference, symmetric=factors.symmetric
+    )
+    strength = to_numpy(values) * (2.0 if factors.symmetric else 1.0)
+    return Factors(left, None if factors.symmetric else right), strength
+
+
+@dataclass(frozen=True)
+class _Negated:
+    matrix: MatrixLike
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.matrix.shape
+
+    @property
+    def T(self) -> _Negated:
+        return _Negated(self.matrix.T)
+
+    def __matmul__(self, other: Array) -> Array:
+        return -(self.matrix @ other)
+
+
+def noise_level(
+    problem: Problem, point: Point, rng: np.random.Generator, draws: int = 1
+) -> float:
+    """What the leading virtual column would have if the residual were noise.
+
+    Random signs on the residual keep its size measurement by measurement and destroy whatever
+    structure the measurements see in it; one pass a draw, and the largest draw counts.
+    """
+    levels = []
+    for _ in range(draws):
+        signs = like(rng.integers(0, 2, problem.op.size) * 2.0 - 1.0, problem.y)
+        G = problem.gradient_matrix(signs * point.residual)
+        levels.append(float(virtual_columns(G, point.factors, rng)[1][0]))
+    return max(levels)
+
+
+def check_certificate(
+    op: Measurement,
+    y: Array,
+    factors: Factors,
+    *,
+    penalty: Penalty | None = None,
+    held_out: tuple[Measurement, Array] | None = None,
+    random_state: int | np.random.Generator | None = 0,
+) -> Certificate:
+    """The certificate of factors from anywhere, computed from scratch.
+
+    Parameters
+    ----------
+    op : Measurement
+    y : array, shape (m,)
+    factors : Factors
+        Of the shape that ``op`` measures.
+    penalty : Penalty, optional
+        The penalty under which the factors are to be stationary, in the units of ``y``.
+    held_out : pair (Measurement, array), optional
+        Measurements that the factors were not fitted to.
+    random_state : int or Generator
+        Draws of random directions and signs.
+
+    Returns
+    -------
+    Certificate
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit, or y or the factors are not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from leanrank.operators import FullObservation
+    >>> U = np.array([[1.0], [2.0], [0.0]])
+    >>> certificate = check_certificate(FullObservation((3, 3)), U @ U.T, Factors(U))
+    >>> certificate.holds, certificate.rank
+    (True, 1)
+    """
+    y = check_measurements(op, y)
+    if factors.shape != op.shape:
+        raise ValueError(f"factors must be of shape {op.shape}, got {factors.shape}")
+    _checks.real_array(factors.W, "factors", ndim=2)
+    rng = _checks.generator(random_state)
+    scale = measurement_scale(op, y)
+    held_out_error = None
+    if held_out is not None:
+        held_out_error = relative_error_on(*held_out, factors)
+    if penalty is None and scale > 0:
+        certificate = certify(
+            Problem(op, y / scale), factors.scaled(1.0 / scale), rng, held_out_error=held_out_error
+        )
+        return in_units(certificate, scale)
+    return certify(Problem(op, y, penalty), factors, rng, held_out_error=held_out_error)
+
+
+def relative_error_on(op: Measurement, y: Array, factors: Factors) -> float:
+    """Norm of the residual on (held-out) measurements over the norm of those measurements."""
+    y = check_measurements(op, y)
+    size = norm(y)
+    error = norm(op.forward(factors) - y)
+    return error / size if size > 0 else (0.0 if error == 0 else math.inf)
+
+
+def in_units(certificate: Certificate, scale: float) -> Certificate:
+    """Curvatures of the problem of y / scale in the units of y."""
+    return replace(
+        certificate,
+        active_curvature=certificate.active_curvature * scale,
+        virtual_curvature=certificate.virtual_curvature * scale,
+    )
+
+
+def certify(
+    problem: Problem,
+    factors: Factors,
+    rng: np.random.Generator,
+    *,
+    held_out_error: float | None = None,
+) -> Certificate:
+    """The certificate of factors for a problem whose y is of sensible scale."""
+    m, dof, rank = problem.op.size, factors.degrees_of_freedom(), factors.width
+    if rank:
+        factors = factors.balance()
+    point, tangent = problem.linearise(factors)
+    zero_loss = problem.op.weight * norm(problem.y) ** 2
+    relative_residual = math.sqrt(point.loss / zero_loss) if zero_loss > 0 else 0.0
+    exact = relative_residual <= exact_tolerance(problem.y)
+    G = problem.gradient_matrix(point.residual)
+    strength = float(virtual_columns(G, factors, rng)[1][0])
+    level = 0.0 if exact else noise_level(problem, point, rng, draws=3)
+    singular = to_numpy(factors.singular_values()) if rank else np.zeros(0)
+    active, identifiability, error = 0.0, 1.0, 0.0 if exact else math.inf
+    if rank:
+        start = gaussian(rng, tuple(factors.W.shape), factors.W)
+        active = smallest_eigenvalue(problem.hessian(point, tangent), start)[0]
+        identifiability, error = _sensitivity(problem, point, tangent, rng)
+    size = norm(factors.W) or 1.0
+    certificate = Certificate(
+        holds=False,
+        reasons=(),
+        notes=(),
+        rank=rank,
+        degrees_of_freedom=dof,
+        measurements=m,
+        relative_residual=relative_residual,
+        relative_gradient=point.gradient_norm * size / zero_loss if zero_loss > 0 else 0.0,
+        active_curvature=active,
+        virtual_curvature=problem.penalty.curvature_at_zero - strength,
+        noise_gap=strength / level if level > 0 else 0.0,
+        identifiability=identifiability,
+        condition_number=float(singular[0] / singular[-1]) if rank and singular[-1] > 0 else 1.0,
+        error_estimate=error,
+        held_out_error=held_out_error,
+    )
+    reasons, notes = _judge(certificate, problem, exact)
+    return replace(certificate, holds=not reasons, reasons=tuple(reasons), notes=tuple(notes))
+
+
+def _judge(c: Certificate, problem: Problem, exact: bool) -> tuple[list[str], list[str]]:
+    """What speaks against an answer, and what one should know about it."""
+    reasons: list[str] = []
+    notes: list[str] = []
+    if c.rank == 0 and not exact:
+        reasons.append(
+            "nothing in the measurements rises above the noise: the zero matrix is all that they "
+            "support; take more measurements or less noisy ones"
+        )
+        return reasons, notes
+    if c.rank and c.measurements <= c.degrees_of_freedom:
+        reasons.append(
+            f"{c.measurements} measurements cannot determine the {c.degrees_of_freedom} free "
+            f"parameters of a matrix of rank {c.rank}: take more, or set a smaller width"
+        )
+    rows, cols = problem.op.undetermined(c.rank) if c.rank else ((), ())
+    for name, index in (("row", rows), ("column", cols)):
+        if len(index):
+            shown = ", ".join(str(i) for i in index[:5]) + (", ..." if len(index) > 5 else "")
+            reasons.append(
+                f"{len(index)} {name}(s) have fewer than {c.rank} measurements of their own and "
+                f"are not determined ({name} {shown}): their values are a guess"
+            )
+    if c.identifiability < 1e-7:
+        reasons.append(
+            "other matrices of this rank fit the measurements as well (the loss is flat along a "
+            "direction that changes X): take more measurements, or set a smaller width"
+        )
+    if not c.relative_gradient <= 1e-4:
+        reasons.append(
+            f"the factors are not stationary (relative gradient {c.relative_gradient:.1e}): raise "
+            "max_iter"
+        )
+    limit = 0.5
+    if not c.error_estimate <= limit:
+        reasons.append(
+            f"noise of the residual's size is amplified to a relative error of about "
+            f"{c.error_estimate:.1e}: take more measurements"
+        )
+    if c.held_out_error is not None and not c.held_out_error <= limit:
+        reasons.append(
+            f"measurements that were held out are missed by {c.held_out_error:.0%}: the matrix is "
+            "not of low rank, or the measurements are too few"
+        )
+    if c.noise_gap > 1.5:
+        sentence = (
+            f"the residual still has structure, {c.noise_gap:.1f} times the level of noise: the "
+            "matrix is of low rank only approximately"
+        )
+        if c.held_out_error is None:
+            reasons.append(sentence + "; allow a larger width")
+        else:
+            notes.append(sentence + "; the rank was chosen by held-out error")
+    return reasons, notes
+
+
+def _sensitivity(
+    problem: Problem, point: Point, tangent: Tangent, rng: np.random.Generator
+) -> tuple[float, float]:
+    """Identifiability of the factors, and the relative error that noise causes.
+
+    Both come from solving with the Gauss-Newton matrix: for a random direction off the rotations
+    of the factors, which has a solution only if no other direction is flat; and for noise of the
+    residual's size.
+    """
+    factors = point.factors
+    xp = array_namespace(factors.W)
+    floor = float(xp.finfo(factors.W.dtype).eps) * float(xp.max(tangent.column_curvature()))
+    damping = xp.full_like(factors.W[0, :], floor)
+    inverse = tangent.preconditioner(damping)
+
+    def normal(Z: Array) -> Array:
+        problem.passes += tangent.normal_cost
+        return tangent.normal(Z)
+
+    direction = gaussian(rng, tuple(factors.W.shape), factors.W)
+    direction = direction * xp.sqrt(tangent.column_curvature())
+    probe = conjugate_gradients(
+        normal, off_rotations(direction, factors), inverse, tol=1e-3, max_iter=500
+    )
+    identifiability = max(probe.smallest_ritz, 0.0) if probe.residual <= 1e-3 else 0.0
+    m, dof = problem.op.size, factors.degrees_of_freedom()
+    if m <= dof:
+        return identifiability, math.inf
+    eps = float(xp.finfo(factors.W.dtype).eps)
+    noise = math.hypot(norm(point.residual) / math.sqrt(m - dof), eps * norm(problem.y) / m**0.5)
+    xi = noise * gaussian(rng, (m,), problem.y)
+    shift = conjugate_gradients(normal, tangent.rmatvec(xi), inverse, tol=1e-2, max_iter=200).x
+    return identifiability, change_of_matrix(shift, factors) / factors.norm()
+
+
+def change_of_matrix(Z: Array, factors: Factors) -> float:
+    """Frobenius norm of the first-order change of X when W moves by Z."""
+    xp = array_namespace(Z)
+    Zu, Zv = (Z, Z) if factors.symmetric else (Z[: factors.shape[0], :], Z[factors.shape[0] :, :])
+    left, right = xp.concat([Zu, factors.U], axis=1), xp.concat([factors.V, Zv], axis=1)
+    return Factors(left, right).norm()
+
+
+def off_rotations(Z: Array, factors: Factors) -> Array:
+    """The part of a direction that is orthogonal to changes of basis, for balanced factors."""
+    xp = array_namespace(Z)
+    U, V = factors.U, factors.V
+    squares = xp.sum(U * U, axis=0)
+    sums = squares[:, None] + squares[None, :]
+    if factors.symmetric:
+        cross = U.T @ Z
+        return Z - U @ ((cross - cross.T) / sums)
+    Zu, Zv = Z[: factors.shape[0], :], Z[factors.shape[0] :, :]
+    mix = (U.T @ Zu - Zv.T @ V) / sums
+    return Z - xp.concat([U @ mix, -(V @ mix.T)], axis=0)
