@@ -81,12 +81,22 @@ def _smallest_ritz(alphas: list[float], betas: list[float]) -> float:
 
 
 def _orthonormalise(block: Array, against: list[Array]) -> Array:
-    """An orthonormal basis of what ``block`` has outside the span of earlier blocks."""
+    """Orthonormal columns that span what ``block`` has outside the span of earlier blocks.
+
+    They are as many as the block has, and orthogonal to the earlier ones, whatever its rank.
+    """
     xp = array_namespace(block)
+    new = block
     for _ in range(2):
         for Q in against:
-            block = block - Q @ (Q.T @ block)
-    return xp.linalg.qr(block)[0]
+            new = new - Q @ (Q.T @ new)
+    new = xp.linalg.qr(new)[0]
+    # Where the block brings nothing new, the directions that QR makes up are not orthogonal to
+    # the earlier blocks. Householder QR of all of them together makes up better ones.
+    limit = float(xp.finfo(block.dtype).eps) ** 0.5
+    if any(float(xp.max(xp.abs(Q.T @ new))) > limit for Q in against):
+        return xp.linalg.qr(xp.concat([*against, block], axis=1))[0][:, -int(block.shape[1]) :]
+    return new
 
 
 def leading_pairs(
@@ -129,8 +139,10 @@ def leading_pairs(
     depth = max(1, min(depth, min(n1, n2) // width))
     block = _orthonormalise(gaussian(rng, (n2, width), reference), [])
     xp = array_namespace(block)
+    images: list[Array] = []
+    lefts: list[Array] = []
     if symmetric:
-        basis, images = [block], []
+        basis = [block]
         for i in range(depth):
             images.append((matrix @ basis[-1] + matrix.T @ basis[-1]) / 2)
             if i + 1 < depth:
@@ -138,16 +150,16 @@ def leading_pairs(
         Q, image = xp.concat(basis, axis=1), xp.concat(images, axis=1)
         core = Q.T @ image
         values, vectors = xp.linalg.eigh((core + core.T) / 2)
-        order = slice(None, -k - 1, -1)
         vectors = Q @ xp.flip(vectors, axis=1)[:, :k]
         return vectors, xp.flip(values)[:k], vectors
-    rights, lefts = [block], []
-    for _ in range(depth):
+    rights = [block]
+    for i in range(depth):
         lefts.append(_orthonormalise(matrix @ rights[-1], lefts))
-        rights.append(_orthonormalise(matrix.T @ lefts[-1], rights))
-    P, Q = xp.concat(lefts, axis=1), xp.concat(rights, axis=1)
-    left, values, right = xp.linalg.svd((matrix.T @ P).T @ Q, full_matrices=False)
-    return P @ left[:, :k], values[:k], Q @ right[:k, :].T
+        images.append(matrix.T @ lefts[-1])
+        if i + 1 < depth:
+            rights.append(_orthonormalise(images[-1], rights))
+    right, values, left = xp.linalg.svd(xp.concat(images, axis=1), full_matrices=False)
+    return xp.concat(lefts, axis=1) @ left.T[:, :k], values[:k], right[:, :k]
 
 
 def smallest_eigenvalue(
@@ -177,6 +189,7 @@ def smallest_eigenvalue(
         Of unit norm.
     """
     xp = array_namespace(start)
+    rounding = 100.0 * float(xp.finfo(start.dtype).eps)
     shape = tuple(start.shape)
     size = int(np.prod(shape))
     q = xp.reshape(start, (-1,)) / norm(start)
@@ -196,7 +209,7 @@ def smallest_eigenvalue(
         )
         value, weights = float(values[0]), vectors[:, 0]
         width = max(abs(values[0]), abs(values[-1]))
-        if rest <= 1e-12 * width or rest * abs(weights[-1]) <= tol * width:
+        if rest <= rounding * width or rest * abs(weights[-1]) <= tol * width:
             break
         off.append(rest)
         basis.append(image / rest)
