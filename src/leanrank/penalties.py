@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
+from leanrank import _checks
 from leanrank._arrays import Array, array_namespace
 
 __all__ = ["GroupLasso", "NoPenalty", "Penalty", "Ridge"]
@@ -63,22 +64,23 @@ class GroupLasso:
     Examples
     --------
     >>> import numpy as np
-    >>> GroupLasso(2.0, 1e-12).value(np.array([[3.0, 0.0], [4.0, 0.0]]))
-    10.0
+    >>> GroupLasso(2.0, 9.0).value(np.array([[4.0, 0.0], [0.0, 0.0]]))
+    6.4
     """
 
     strength: float
     smoothing: float
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.strength) and self.strength >= 0):
-            raise ValueError(f"strength must be finite and at least 0, got {self.strength!r}")
-        if not (math.isfinite(self.smoothing) and self.smoothing > 0):
-            raise ValueError(f"smoothing must be finite and positive, got {self.smoothing!r}")
+        # Python floats: a NumPy scalar would lift float32 arrays to float64.
+        strength = _checks.real_number(self.strength, "strength", least=0.0)
+        smoothing = _checks.real_number(self.smoothing, "smoothing", above=0.0)
+        object.__setattr__(self, "strength", strength)
+        object.__setattr__(self, "smoothing", smoothing)
 
     @property
     def prune_threshold(self) -> float:
-        """Column norm :math:`2\\sqrt\\beta` up to which Algorithm 1 prunes."""
+        r"""Column norm :math:`2\sqrt\beta` up to which Algorithm 1 prunes."""
         return 2.0 * math.sqrt(self.smoothing)
 
     @property
@@ -91,14 +93,17 @@ class GroupLasso:
         return self.strength * float(xp.sum(s / xp.sqrt(s + self.smoothing)))
 
     def weights(self, W: Array) -> Array:
-        s = _squares(W)
-        return self.strength * (s + 2 * self.smoothing) / (s + self.smoothing) ** 1.5
+        level = _squares(W) + self.smoothing
+        return self.strength * (1.0 + self.smoothing / level) / array_namespace(W).sqrt(level)
 
     def hvp(self, W: Array, Z: Array) -> Array:
         xp = array_namespace(W)
-        s = _squares(W)
-        radial = self.strength * (s + 4 * self.smoothing) / (s + self.smoothing) ** 2.5
-        return Z * self.weights(W) - W * (radial * xp.sum(W * Z, axis=0))
+        level = _squares(W) + self.smoothing
+        root = xp.sqrt(level)
+        # Powers of beta beyond the first would underflow in float32.
+        unit = W / root
+        radial = self.strength * (1.0 + 3.0 * self.smoothing / level) / root
+        return Z * self.weights(W) - unit * (radial * xp.sum(unit * Z, axis=0))
 
 
 @dataclass(frozen=True)
@@ -117,8 +122,8 @@ class Ridge:
     strength: float
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.strength) and self.strength >= 0):
-            raise ValueError(f"strength must be finite and at least 0, got {self.strength!r}")
+        strength = _checks.real_number(self.strength, "strength", least=0.0)
+        object.__setattr__(self, "strength", strength)
 
     @property
     def curvature_at_zero(self) -> float:
