@@ -15,7 +15,18 @@ from array_api_compat import device as device_of
 Array = Any
 """An array of any library that follows the Python array API standard."""
 
-__all__ = ["Array", "MatrixLike", "array_namespace", "gaussian", "is_numpy_array", "norm", "to_numpy"]
+__all__ = [
+    "Array",
+    "MatrixLike",
+    "array_namespace",
+    "device_of",
+    "gaussian",
+    "integers",
+    "is_numpy_array",
+    "like",
+    "norm",
+    "to_numpy",
+]
 
 
 class MatrixLike(Protocol):
@@ -42,6 +53,13 @@ def like(values: np.ndarray, reference: Array) -> Array:
         return np.asarray(values, dtype=reference.dtype)
     xp = array_namespace(reference)
     return xp.asarray(values, dtype=reference.dtype, device=device_of(reference))
+
+
+def integers(values: np.ndarray, reference: Array) -> Array:
+    """NumPy integers or flags in the namespace and on the device of ``reference``."""
+    if is_numpy_array(reference):
+        return values
+    return array_namespace(reference).asarray(values, device=device_of(reference))
 
 
 def gaussian(rng: np.random.Generator, shape: tuple[int, ...], reference: Array) -> Array:

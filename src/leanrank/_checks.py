@@ -11,11 +11,21 @@ from array_api_compat import is_array_api_obj
 
 from leanrank._arrays import Array, array_namespace, is_numpy_array
 
-__all__ = ["float_dtype", "generator", "matrix_shape", "positions", "real_array", "real_number"]
+__all__ = [
+    "float_dtype",
+    "generator",
+    "matrix_shape",
+    "positions",
+    "real_array",
+    "real_number",
+    "whole_number",
+]
 
 
 def real_array(x: Any, name: str, *, ndim: int) -> Array:
-    """``x`` as a finite floating-point array with ``ndim`` axes; lists and integers are converted."""
+    """``x`` as a finite, contiguous floating-point array with ``ndim`` axes."""
+    if np.ma.is_masked(x):
+        raise ValueError(f"{name} has masked values; leave them out before you pass it on")
     if not is_array_api_obj(x) or np.ma.isMaskedArray(x) or isinstance(x, np.matrix):
         x = np.asarray(x)
     xp = array_namespace(x)
@@ -31,8 +41,10 @@ def real_array(x: Any, name: str, *, ndim: int) -> Array:
         x = x.astype(np.float32 if x.dtype.itemsize < 4 else np.float64)
     if is_numpy_array(x) and not x.flags.c_contiguous:
         x = np.ascontiguousarray(x)
-    # A sum overflows only where the values are hopeless anyway, and needs no array of flags.
-    if not math.isfinite(float(xp.sum(x))) and not bool(xp.all(xp.isfinite(x))):
+    # A finite sum settles it without an array of flags; a sum that overflows settles nothing.
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = float(xp.sum(x))
+    if not math.isfinite(total) and not bool(xp.all(xp.isfinite(x))):
         bad = int(xp.sum(xp.astype(~xp.isfinite(x), xp.int64)))
         raise ValueError(f"{name} must be finite, got {bad} NaN or infinite value(s)")
     return x
@@ -49,7 +61,8 @@ def real_number(
         bounds = [f"at least {least:g}"] if least > -math.inf else []
         bounds += [f"above {above:g}"] if above > -math.inf else []
         bounds += [f"at most {most:g}"] if most < math.inf else []
-        raise ValueError(f"{name} must be finite {' and '.join(bounds)}, got {x!r}".replace("  ", " "))
+        wanted = " and ".join(["finite", *bounds])
+        raise ValueError(f"{name} must be {wanted}, got {x!r}")
     return value
 
 
@@ -99,6 +112,8 @@ def generator(random_state: Any) -> np.random.Generator:
     """A NumPy Generator from a seed, a Generator or a scikit-learn style RandomState."""
     if isinstance(random_state, np.random.RandomState):
         return np.random.default_rng(random_state.randint(2**31 - 1))
-    if isinstance(random_state, (np.random.Generator, numbers.Integral)) or random_state is None:
+    if isinstance(random_state, numbers.Integral):
+        return np.random.default_rng(int(random_state))
+    if isinstance(random_state, np.random.Generator) or random_state is None:
         return np.random.default_rng(random_state)
     raise TypeError(f"random_state must be an int, a Generator or None, got {random_state!r}")
