@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from leanrank._arrays import Array, array_namespace, is_numpy_array
+from leanrank._arrays import Array, array_namespace, device_of, integers, is_numpy_array
 
 __all__ = ["Factors"]
 
@@ -29,6 +30,9 @@ class Factors:
     ------
     ValueError
         If the factors are not matrices with the same number of columns.
+    TypeError
+        If they are not real numbers. (Integers become float64. Whether values are finite is not
+        asked here: solvers make factors at every step.)
 
     Examples
     --------
@@ -53,6 +57,7 @@ class Factors:
                     f"{name} must be a matrix of shape (n, k), got an array of shape "
                     f"{tuple(factor.shape)}"
                 )
+        U, V = _floating(U, "U"), None if V is None else _floating(V, "V")
         if V is not None and U.shape[1] != V.shape[1]:
             raise ValueError(
                 f"U and V must have the same number of columns, got {U.shape[1]} and {V.shape[1]}"
@@ -83,7 +88,7 @@ class Factors:
             dtype = np.float64 if reference is None else reference.dtype
             return cls.stacked(np.zeros((rows, 0), dtype=dtype), shape, symmetric)
         xp = array_namespace(reference)
-        W = xp.zeros((rows, 0), dtype=reference.dtype, device=reference.device)
+        W = xp.zeros((rows, 0), dtype=reference.dtype, device=device_of(reference))
         return cls.stacked(W, shape, symmetric)
 
     @property
@@ -135,6 +140,7 @@ class Factors:
     def entries(self, rows: np.ndarray, cols: np.ndarray) -> Array:
         """Entries X[rows, cols], without forming X."""
         xp = array_namespace(self.W)
+        rows, cols = (integers(np.asarray(index), self.W) for index in (rows, cols))
         return xp.sum(xp.take(self.U, rows, axis=0) * xp.take(self.V, cols, axis=0), axis=1)
 
     def _thin_svd(self) -> tuple[Array, Array, Array, Array, Array]:
@@ -189,10 +195,21 @@ class Factors:
         return f"Factors({form}, shape=({n1}, {n2}), width={self.width})"
 
 
+def _floating(factor: Any, name: str) -> Array:
+    """A factor in floating point, converted if it holds integers."""
+    xp = array_namespace(factor)
+    if xp.isdtype(factor.dtype, "real floating"):
+        return factor
+    if xp.isdtype(factor.dtype, ("integral", "bool")):
+        return xp.astype(factor, xp.float64)
+    raise TypeError(f"{name} must be real numbers, got dtype {factor.dtype}")
+
+
 def take_columns(W: Array, mask: Array) -> Array:
     """Columns of ``W`` where ``mask`` is true, as a contiguous array."""
     xp = array_namespace(W)
-    return xp.take(W, xp.nonzero(xp.asarray(mask))[0], axis=1)
+    mask = xp.asarray(mask, device=device_of(W))
+    return xp.take(W, xp.nonzero(mask)[0], axis=1)
 
 
 def degrees_of_freedom(shape: tuple[int, int], rank: int, symmetric: bool = False) -> int:

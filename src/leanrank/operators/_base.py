@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from leanrank._arrays import Array, MatrixLike, array_namespace
+from leanrank import _checks
+from leanrank._arrays import Array, MatrixLike, array_namespace, device_of
 from leanrank.factors import Factors
 
-__all__ = ["Measurement", "Tangent"]
+__all__ = ["ExplicitTangent", "Measurement", "Tangent", "pull_back"]
 
 
 class Measurement(ABC):
@@ -53,7 +54,22 @@ class Measurement(ABC):
 
     @abstractmethod
     def subset(self, index: np.ndarray) -> Measurement:
-        """The operator of the measurements with the given indices, in that order."""
+        """The operator of the measurements with the given indices, in that order.
+
+        Raises
+        ------
+        ValueError
+            If there are none, or some lie outside [0, m).
+        TypeError
+            If they are not integers.
+        """
+
+    def _indices(self, index: np.ndarray) -> np.ndarray:
+        """Indices of measurements, checked."""
+        index = _checks.positions(index, "index", self.size)
+        if index.size == 0:
+            raise ValueError("index is empty: at least one measurement must be kept")
+        return index
 
     def tangent(self, factors: Factors) -> Tangent:
         """The derivative of ``forward`` at ``factors``."""
@@ -106,11 +122,11 @@ class Tangent:
         """J Z, shape (m,)."""
         f, xp = self.factors, array_namespace(Z)
         if f.symmetric:
-            return self.op.forward(Factors(xp.concat([Z, f.U], 1), xp.concat([f.U, Z], 1)))
-        n1 = f.shape[0]
-        return self.op.forward(
-            Factors(xp.concat([Z[:n1, :], f.U], 1), xp.concat([f.V, Z[n1:, :]], 1))
-        )
+            left, right = [Z, f.U], [f.U, Z]
+        else:
+            n1 = f.shape[0]
+            left, right = [Z[:n1, :], f.U], [f.V, Z[n1:, :]]
+        return self.op.forward(Factors(xp.concat(left, axis=1), xp.concat(right, axis=1)))
 
     def rmatvec(self, t: Array) -> Array:
         """J^T t, the shape of W."""
@@ -146,7 +162,8 @@ class Tangent:
         """
         f = self.factors
         xp = array_namespace(f.W)
-        shift = xp.eye(f.width, dtype=f.W.dtype, device=_device(f.W)) * damping
+        damping = damping + float(xp.finfo(f.W.dtype).smallest_normal)
+        shift = xp.eye(f.width, dtype=f.W.dtype, device=device_of(f.W)) * damping
         scale = self._scale()
         if f.symmetric:
             inverse = xp.linalg.inv(2.0 * scale * (f.U.T @ f.U) + shift)
@@ -187,7 +204,3 @@ def pull_back(matrix: MatrixLike, factors: Factors) -> Array:
     left = matrix @ factors.V
     right = matrix.T @ factors.U
     return left + right if factors.symmetric else xp.concat([left, right], axis=0)
-
-
-def _device(x: Array) -> Any:
-    return x.device

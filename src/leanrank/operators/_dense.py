@@ -7,7 +7,14 @@ from typing import Any
 import numpy as np
 
 from leanrank import _checks
-from leanrank._arrays import Array, MatrixLike, array_namespace, is_numpy_array, like
+from leanrank._arrays import (
+    Array,
+    MatrixLike,
+    array_namespace,
+    integers,
+    is_numpy_array,
+    like,
+)
 from leanrank.factors import Factors
 from leanrank.operators import _kernels
 from leanrank.operators._base import ExplicitTangent, Measurement, Tangent
@@ -90,18 +97,21 @@ class DenseSensing(Measurement):
     @property
     def nbytes(self) -> int:
         """Bytes of measurement data that one pass reads."""
-        return int(np.prod(self._data.shape)) * self._data.dtype.itemsize
+        bits = int(array_namespace(self._data).finfo(self._data.dtype).bits)
+        return self.size * int(self._data.shape[1]) * bits // 8
 
     def subset(self, index: np.ndarray) -> DenseSensing:
         xp = array_namespace(self._data)
         new = DenseSensing.__new__(DenseSensing)
-        new._set(xp.take(self._data, xp.asarray(index), axis=0), self.shape, self.symmetric)
+        take = integers(self._indices(index), self._data)
+        new._set(xp.take(self._data, take, axis=0), self.shape, self.symmetric)
         return new
 
     def _vector(self, factors: Factors) -> Array:
         """What each row of the data is multiplied with: X, or its packed triangle doubled."""
         xp = array_namespace(self._data)
-        X = factors.to_dense()
+        # Promotion the other way would copy all of the data.
+        X = xp.astype(factors.to_dense(), self._data.dtype, copy=False)
         if not self.symmetric:
             return xp.reshape(X, (-1,))
         if not factors.symmetric:
@@ -120,7 +130,8 @@ class DenseSensing(Measurement):
         return self._data @ self._vector(factors)
 
     def adjoint(self, residual: Array) -> MatrixLike:
-        return self._matrix(residual @ self._data)
+        xp = array_namespace(self._data)
+        return self._matrix(xp.astype(residual, self._data.dtype, copy=False) @ self._data)
 
     def residual_and_adjoint(self, factors: Factors, y: Array) -> tuple[Array, MatrixLike, float]:
         """One sweep: each block of rows is multiplied both ways while it is in cache."""
@@ -178,7 +189,7 @@ def pack(A: Array) -> Array:
     out = []
     buffer = np.empty((m, d * (d + 1) // 2), dtype=A.dtype) if is_numpy_array(A) else None
     for i in range(0, m, rows):
-        block = A[i : i + rows, :, :]
+        block = A[i : min(i + rows, m), :, :]
         block = (block + xp.permute_dims(block, (0, 2, 1))) / 2
         part = xp.take(xp.reshape(block, (-1, d * d)), upper, axis=1)
         if buffer is None:
@@ -188,17 +199,11 @@ def pack(A: Array) -> Array:
     return xp.concat(out) if buffer is None else buffer
 
 
-def _integers(values: np.ndarray, reference: Array) -> Array:
-    if is_numpy_array(reference):
-        return values
-    return array_namespace(reference).asarray(values, device=reference.device)
-
-
 def _triangle(d: int, reference: Array) -> tuple[Array, Array]:
     """Flat positions of the upper triangle, and 1 on the diagonal, 2 off it."""
     i, j = np.triu_indices(d)
     weights: Any = like(np.where(i == j, 1.0, 2.0), reference)
-    return _integers(i * d + j, reference), weights
+    return integers(i * d + j, reference), weights
 
 
 def _expansion(d: int, reference: Array) -> Array:
@@ -206,4 +211,4 @@ def _expansion(d: int, reference: Array) -> Array:
     position = np.zeros((d, d), dtype=np.int64)
     i, j = np.triu_indices(d)
     position[i, j] = position[j, i] = np.arange(i.size)
-    return _integers(position.ravel(), reference)
+    return integers(position.ravel(), reference)

@@ -87,6 +87,7 @@ class ObservedEntries(Measurement):
         return self._reference
 
     def subset(self, index: np.ndarray) -> ObservedEntries:
+        index = self._indices(index)
         return ObservedEntries(
             self.rows[index], self.cols[index], self.shape, dtype=self._reference.dtype
         )
@@ -107,8 +108,10 @@ class ObservedEntries(Measurement):
 
     def undetermined(self, rank: int) -> tuple[np.ndarray, np.ndarray]:
         n1, n2 = self.shape
-        seen_rows = np.bincount(self.rows, minlength=n1)
-        seen_cols = np.bincount(self.cols, minlength=n2)
+        # A second look at the same entry determines nothing new.
+        rows, cols = np.divmod(np.unique(self.rows * np.int64(n2) + self.cols), n2)
+        seen_rows = np.bincount(rows, minlength=n1)
+        seen_cols = np.bincount(cols, minlength=n2)
         need = max(rank, 1)
         return np.flatnonzero(seen_rows < need), np.flatnonzero(seen_cols < need)
 
@@ -145,9 +148,7 @@ class _EntriesTangent(Tangent):
 
     def rmatvec(self, t: np.ndarray) -> np.ndarray:
         op, (out, halves) = self.op, self._outputs()
-        _kernels.entries_pull_back(
-            op._indptr, op._cols, op._sort(t), *_pair(self.factors), *halves
-        )
+        _kernels.entries_pull_back(op._indptr, op._cols, op._sort(t), *_pair(self.factors), *halves)
         return self._fold(out)
 
     def normal(self, Z: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from leanrank import _checks
-from leanrank._arrays import Array, MatrixLike, array_namespace
+from leanrank._arrays import Array, MatrixLike, array_namespace, is_numpy_array
 from leanrank.factors import Factors
 from leanrank.operators._base import Measurement, Tangent
 
@@ -48,7 +48,9 @@ class FullObservation(Measurement):
     def subset(self, index: np.ndarray) -> Measurement:
         from leanrank.operators._entries import ObservedEntries
 
-        rows, cols = np.divmod(np.asarray(index), self.shape[1])
+        if not is_numpy_array(self._reference):
+            raise TypeError("single entries of X can be selected with NumPy arrays only")
+        rows, cols = np.divmod(self._indices(index), self.shape[1])
         return ObservedEntries(rows, cols, self.shape, dtype=self._reference.dtype)
 
     def forward(self, factors: Factors) -> Array:

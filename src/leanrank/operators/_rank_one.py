@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from leanrank import _checks
-from leanrank._arrays import Array, MatrixLike, array_namespace
+from leanrank._arrays import Array, MatrixLike, array_namespace, integers
 from leanrank.factors import Factors
 from leanrank.operators._base import ExplicitTangent, Measurement, Tangent
 
@@ -33,7 +33,7 @@ class RankOneSensing(Measurement):
     ValueError
         If the arrays are not matrices with the same number of rows, or not finite.
     TypeError
-        If they are complex or not numeric.
+        If they are complex or not numeric, or differ in dtype.
 
     Examples
     --------
@@ -50,6 +50,10 @@ class RankOneSensing(Measurement):
                 "x and z must have the same number of rows (measurements), got "
                 f"{self.x.shape[0]} and {self.z.shape[0]}"
             )
+        if self.x.dtype != self.z.dtype:
+            raise TypeError(
+                f"x and z must have the same dtype, got {self.x.dtype} and {self.z.dtype}"
+            )
         if 0 in (*self.x.shape, *self.z.shape):
             raise ValueError(
                 f"x and z must not be empty, got {tuple(self.x.shape)}, {tuple(self.z.shape)}"
@@ -64,7 +68,7 @@ class RankOneSensing(Measurement):
 
     def subset(self, index: np.ndarray) -> RankOneSensing:
         xp = array_namespace(self.x)
-        take = xp.asarray(index)
+        take = integers(self._indices(index), self.x)
         x = xp.take(self.x, take, axis=0)
         return RankOneSensing(x, None if self.symmetric else xp.take(self.z, take, axis=0))
 
