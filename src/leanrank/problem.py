@@ -7,14 +7,13 @@ One convention in the whole library; experiments from papers write down their co
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import math
-
 from leanrank import _checks
-from leanrank._arrays import Array, MatrixLike, array_namespace, norm
+from leanrank._arrays import Array, MatrixLike, array_namespace, is_numpy_array, like, norm
 from leanrank.factors import Factors
 from leanrank.operators import Measurement, Tangent, pull_back
 from leanrank.penalties import NoPenalty, Penalty
@@ -173,7 +172,7 @@ class Problem:
 
 
 def check_measurements(op: Measurement, y: Any) -> Array:
-    """``y`` as a finite vector of m numbers in the dtype of the operator."""
+    """``y`` as a finite vector of m numbers in the namespace and dtype of the operator."""
     shape = getattr(y, "shape", None)
     if shape is not None and len(shape) == 2 and tuple(shape) == op.shape and op.weight == 1.0:
         y = array_namespace(y).reshape(y, (-1,))
@@ -182,5 +181,13 @@ def check_measurements(op: Measurement, y: Any) -> Array:
         raise ValueError(
             f"y must have one value for each of the {op.size} measurements, got {y.shape[0]}"
         )
-    xp = array_namespace(y, op.reference)
+    if is_numpy_array(y):
+        return like(y.copy(), op.reference)
+    try:
+        xp = array_namespace(y, op.reference)
+    except TypeError:
+        raise TypeError(
+            f"y and the operator must be arrays of one library, got {type(y).__name__} and "
+            f"{type(op.reference).__name__}"
+        ) from None
     return xp.astype(y, op.reference.dtype)
