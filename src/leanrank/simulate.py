@@ -239,9 +239,9 @@ def matrix_completion(
     has at least ``rank`` of them, for with fewer no method can determine that row or column.
     The sample is drawn again until that holds; if it is too rare an event, the last sample is
     repaired, by adding entries at random where they lack and removing as many at random where
-    none is missed. From r (n1 + n2 - r) entries on this always succeeds: if none can be spared, each
-    lies in a row or a column that has exactly r of them, and counting those shows that there
-    are at most r (n1 + n2 - r).
+    none is missed. From r (n1 + n2 - r) entries on this always succeeds: if none can be spared,
+    each lies in a row or a column that has exactly r of them, and counting those shows that
+    there are at most r (n1 + n2 - r).
 
     Parameters
     ----------
