@@ -1,7 +1,24 @@
 """Recover low-rank matrices of unknown rank from few linear measurements."""
 
-from leanrank import operators
+from leanrank import operators, simulate
+from leanrank.certificates import Certificate, check_certificate
 from leanrank.factors import Factors
+from leanrank.penalties import GroupLasso, NoPenalty, Ridge
+from leanrank.recover import recover
+from leanrank.results import RecoveryError, Result, Status
 
-__all__ = ["Factors", "operators"]
+__all__ = [
+    "Certificate",
+    "Factors",
+    "GroupLasso",
+    "NoPenalty",
+    "RecoveryError",
+    "Result",
+    "Ridge",
+    "Status",
+    "check_certificate",
+    "operators",
+    "recover",
+    "simulate",
+]
 __version__ = "0.1.0"

@@ -179,9 +179,7 @@ class _Negated:
         return -(self.matrix @ other)
 
 
-def noise_level(
-    problem: Problem, point: Point, rng: np.random.Generator, draws: int = 1
-) -> float:
+def noise_level(problem: Problem, point: Point, rng: np.random.Generator, draws: int = 1) -> float:
     """What the leading virtual column would have if the residual were noise.
 
     Random signs on the residual keep its size measurement by measurement and destroy whatever

@@ -1,0 +1,248 @@
+"""Paths to the right rank: grow columns where the certificate asks, or penalise and prune.
+
+Two complementary ways, both without knowing the rank. *Growing* starts from nothing and adds the
+leading virtual column of the certificate whenever progress stalls; it is the better one where
+singular values are far apart. *Penalising* starts wide and lets the group Lasso empty the columns
+that are not needed; it is the better one where singular values are close and measurements few.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from leanrank._arrays import array_namespace, gaussian, like, norm, to_numpy
+from leanrank.certificates import exact_tolerance, virtual_columns
+from leanrank.factors import Factors, degrees_of_freedom
+from leanrank.operators import Measurement
+from leanrank.penalties import GroupLasso
+from leanrank.problem import Point, Problem
+from leanrank.results import History
+from leanrank.solvers import Callback, GaussNewton, Solver, State, iterate, record
+
+__all__ = ["Monitor", "Stage", "StopRun", "fit", "grow", "penalise", "widest"]
+
+
+class StopRun(Exception):
+    """A callback asked to stop; the monitor holds the best factors."""
+
+
+@dataclass
+class Monitor:
+    """Keeps the history, asks the callbacks, and remembers the best factors seen.
+
+    Parameters
+    ----------
+    scale : float
+        What y was divided by: records and callbacks are told losses in the units of y.
+    """
+
+    callbacks: tuple[Callback, ...] = ()
+    scale: float = 1.0
+    history: History = field(default_factory=History)
+    best: Factors | None = None
+    column_norms: dict[str, Any] = field(default_factory=dict)
+    _best_loss: float = math.inf
+    _count: int = 0
+
+    def __call__(self, state: State) -> None:
+        """Record a state; raises :class:`StopRun` if a callback says so."""
+        state = replace(state, iteration=self._count)
+        self._count += 1
+        self.history.records.append(record(state))
+        if state.point.loss < self._best_loss and state.phase != "validate":
+            self.best, self._best_loss = state.factors, state.point.loss
+        if any([callback(state) for callback in self.callbacks]):
+            raise StopRun
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Factors that were fitted at one width."""
+
+    point: Point
+    exact: bool
+
+    @property
+    def factors(self) -> Factors:
+        return self.point.factors
+
+    @property
+    def width(self) -> int:
+        return self.point.factors.width
+
+
+def widest(op: Measurement, symmetric: bool, fill: float = 0.9) -> int:
+    """Largest width whose degrees of freedom are at most ``fill`` of the measurements."""
+    k, top = 0, min(op.shape)
+    while k < top and degrees_of_freedom(op.shape, k + 1, symmetric) <= fill * op.size:
+        k += 1
+    return k
+
+
+def fit(
+    problem: Problem,
+    factors: Factors,
+    solver: Solver,
+    monitor: Monitor,
+    phase: str,
+    *,
+    progress: float = 0.7,
+    patience: int = 3,
+    max_iter: int = 60,
+    gradient_tol: float = 1e-9,
+) -> State:
+    """Run a solver while it makes progress.
+
+    Stops when the fit is exact, the gradient vanishes, or the square root of the objective fell
+    by less than ``progress`` over ``patience`` steps.
+    """
+    values: list[float] = []
+    zero_loss = problem.op.weight * norm(problem.y) ** 2
+    exact = exact_tolerance(problem.y) ** 2 * zero_loss
+    state: State | None = None
+    for new in iterate(solver, problem, factors, phase):
+        if state is not None and not new.point.is_finite:
+            break
+        state = new
+        monitor(state)
+        values.append(state.point.value)
+        stuck = len(values) > patience and values[-1] > progress**2 * values[-1 - patience]
+        flat = gradient_tol * math.sqrt(state.point.loss * zero_loss)
+        small = state.point.gradient_norm * norm(state.factors.W) <= flat
+        if state.point.loss <= exact or small or stuck or state.iteration >= max_iter:
+            break
+    assert state is not None
+    return state
+
+
+def grow(
+    problem: Problem,
+    factors: Factors,
+    solver: Solver,
+    monitor: Monitor,
+    rng: np.random.Generator,
+    *,
+    max_width: int,
+    phase: str = "grow",
+    greedy: bool = False,
+) -> Iterator[Stage]:
+    """Fit, add the leading virtual columns, fit again: a stage for each width.
+
+    Ends with an exact fit, at ``max_width``, where no virtual column descends, or (unless
+    ``greedy``) with the first column that lowers the loss no more than a fit to noise would. Wide
+    factors grow by several columns at once.
+    """
+    tolerance = exact_tolerance(problem.y)
+    zero_loss = problem.op.weight * norm(problem.y) ** 2
+    before: Point | None = None
+    while True:
+        if factors.width:
+            point = fit(problem, factors, solver, monitor, phase).point
+        else:
+            point = problem.evaluate(factors)
+        exact = point.loss <= tolerance**2 * zero_loss
+        yield Stage(point, exact)
+        room = max_width - point.factors.width
+        paid = greedy or before is None or _paid(before, point, problem.op.size)
+        if exact or room <= 0 or not paid:
+            return
+        before = point
+        factors = _append_leading(problem, point, rng, min(room, 1 + point.factors.width // 8))
+        if factors.width == point.factors.width:
+            return
+
+
+def _paid(before: Point, after: Point, m: int) -> bool:
+    """Whether new columns lowered the loss by more than fitting noise would.
+
+    A column that fits noise lowers the residual sum of squares by up to twice its share of the
+    degrees of freedom, since its direction is the best of all (the edge of the noise's spectrum);
+    a third is added for chance. Beyond a share of 0.6 no fit to noise goes.
+    """
+    dof = before.factors.degrees_of_freedom()
+    share = (after.factors.degrees_of_freedom() - dof) / max(m - dof, 1)
+    return before.loss - after.loss > min(2.6 * share, 0.6) * before.loss
+
+
+def _append_leading(problem: Problem, point: Point, rng: np.random.Generator, k: int) -> Factors:
+    """The factors with k leading virtual columns, scaled to where the loss along them is least."""
+    G = problem.gradient_matrix(point.residual)
+    columns, strength = virtual_columns(G, point.factors, rng, k)
+    mask = strength > 1e-3 * max(strength[0], 0.0)
+    if not mask.any():
+        return point.factors
+    weights = np.sqrt(strength[mask] / strength[0])
+    columns = columns.keep(np.asarray(mask))
+    columns = columns.with_stacked(columns.W * like(weights, columns.W))
+    # Along t times these columns the residual is r + t a, and the loss least at -<r, a> / <a, a>.
+    problem.passes += 1.0
+    image = problem.op.forward(columns)
+    xp = array_namespace(image)
+    t = -float(xp.sum(point.residual * image)) / float(xp.sum(image * image))
+    return point.factors.append(columns.scaled(t)) if t > 0 else point.factors
+
+
+def typical_size(problem: Problem, rng: np.random.Generator, symmetric: bool) -> float:
+    """Frobenius norm of a matrix that would give measurements of the size of y.
+
+    From how a random matrix of low rank is measured; one pass.
+    """
+    n1, n2 = problem.op.shape
+    k = min(4, n1, n2)
+    reference = problem.op.reference
+    U = gaussian(rng, (n1, k), reference)
+    probe = Factors(U, None if symmetric else gaussian(rng, (n2, k), reference))
+    problem.passes += 1.0
+    image = norm(problem.op.forward(probe))
+    return norm(problem.y) * probe.norm() / image if image > 0 else 1.0
+
+
+def penalise(
+    problem: Problem,
+    factors: Factors,
+    monitor: Monitor,
+    *,
+    strength: float,
+    smoothing: float = 0.05,
+    column_scale: float,
+    max_iter: int = 150,
+    tol: float = 1e-3,
+) -> Factors:
+    """Minimise the loss plus group Lasso, drop columns as they vanish, prune at 2 sqrt(beta).
+
+    Parameters
+    ----------
+    strength : float
+        Lambda relative to the loss of the zero matrix, for columns of the typical norm.
+    smoothing : float
+        sqrt(beta) relative to the typical norm of a column.
+    column_scale : float
+        The typical norm of a column.
+    """
+    zero_loss = problem.op.weight * norm(problem.y) ** 2
+    penalty = GroupLasso(strength * zero_loss / column_scale, (smoothing * column_scale) ** 2)
+    penalised = problem.with_penalty(penalty)
+    solver = GaussNewton(damping=0.1, forcing=0.1, max_inner=100, balance=False)
+    vanishing = 0.1 * penalty.prune_threshold
+    values: list[float] = []
+    state = solver.init(penalised, factors)
+    for _ in range(max_iter):
+        monitor(replace(state, phase="penalise"))
+        values.append(state.point.value)
+        settled = len(values) > 3 and values[-4] - values[-1] < tol * values[-1]
+        if state.stalled or settled:
+            break
+        state = solver.step(penalised, state)
+        alive = state.factors.column_norms() > vanishing
+        if not bool(array_namespace(alive).all(alive)):
+            kept = state.factors.keep(alive)
+            state = replace(solver, damping=state.memory.damping).init(penalised, kept)
+    monitor.column_norms["before pruning"] = to_numpy(state.factors.column_norms())
+    pruned = state.factors.keep(state.factors.column_norms() > penalty.prune_threshold)
+    monitor.column_norms["after pruning"] = to_numpy(pruned.column_norms())
+    return pruned
