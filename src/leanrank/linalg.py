@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from leanrank._arrays import Array, MatrixLike, array_namespace, gaussian, norm
+from leanrank._arrays import Array, MatrixLike, array_namespace, device_of, gaussian, norm
 
 __all__ = ["ConjugateGradients", "conjugate_gradients", "leading_pairs", "smallest_eigenvalue"]
 
@@ -111,7 +111,8 @@ def leading_pairs(
     """Leading singular triplets of a matrix, or algebraically largest eigenpairs.
 
     Block Krylov iteration with full re-orthogonalisation and a Rayleigh-Ritz step: for the few
-    leading pairs that pruning and growing ask for, a dozen products are enough.
+    leading pairs that pruning and growing ask for, a dozen products are enough. Exact where the
+    smaller side has at most ``depth (k + 4)`` entries.
 
     Parameters
     ----------
@@ -135,12 +136,19 @@ def leading_pairs(
         The same as ``left`` when symmetric.
     """
     n1, n2 = matrix.shape
-    width = min(k + 4, n1, n2)
-    depth = max(1, min(depth, min(n1, n2) // width))
-    block = _orthonormalise(gaussian(rng, (n2, width), reference), [])
-    xp = array_namespace(block)
+    if n1 > n2:
+        right, values, left = leading_pairs(matrix.T, k, rng, reference, depth=depth)
+        return left, values, right
+    xp = array_namespace(reference)
+    width = k + 4
+    small = n1 <= depth * width
+    if small:
+        # So few products see all of the matrix.
+        block = xp.eye(n1, dtype=reference.dtype, device=device_of(reference))
+        depth = 1
+    else:
+        block = _orthonormalise(gaussian(rng, (n2, width), reference), [])
     images: list[Array] = []
-    lefts: list[Array] = []
     if symmetric:
         basis = [block]
         for i in range(depth):
@@ -152,9 +160,10 @@ def leading_pairs(
         values, vectors = xp.linalg.eigh((core + core.T) / 2)
         vectors = Q @ xp.flip(vectors, axis=1)[:, :k]
         return vectors, xp.flip(values)[:k], vectors
-    rights = [block]
+    rights, lefts = [block], [block] if small else []
     for i in range(depth):
-        lefts.append(_orthonormalise(matrix @ rights[-1], lefts))
+        if not small:
+            lefts.append(_orthonormalise(matrix @ rights[-1], lefts))
         images.append(matrix.T @ lefts[-1])
         if i + 1 < depth:
             rights.append(_orthonormalise(images[-1], rights))
@@ -163,7 +172,7 @@ def leading_pairs(
 
 
 def smallest_eigenvalue(
-    H: Operator, start: Array, *, max_iter: int = 60, tol: float = 1e-3
+    H: Operator, start: Array, *, max_iter: int = 60, tol: float = 1e-5
 ) -> tuple[float, Array]:
     """Smallest eigenvalue of a symmetric operator and its vector, by Lanczos.
 
@@ -179,7 +188,9 @@ def smallest_eigenvalue(
     max_iter : int
         Largest number of products.
     tol : float
-        Stop when the eigenpair's residual is below ``tol`` times the spectrum's width.
+        Stop when the eigenpair's residual is below ``tol`` times the spectrum's width. A large
+        tolerance stops at the kernel: in dimension 1000, 1e-3 overlooks a negative eigenvalue of
+        a hundredth of the width.
 
     Returns
     -------
