@@ -1,0 +1,164 @@
+"""Factors against dense matrices."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leanrank import Factors
+from leanrank._arrays import to_numpy
+from leanrank.factors import degrees_of_freedom
+
+seeds = st.integers(0, 2**32 - 1)
+sizes = st.integers(1, 7)
+
+
+def random_factors(seed: int, n1: int, n2: int, k: int, symmetric: bool) -> Factors:
+    rng = np.random.default_rng(seed)
+    U = rng.standard_normal((n1, k))
+    return Factors(U) if symmetric else Factors(U, rng.standard_normal((n2, k)))
+
+
+any_factors = st.builds(random_factors, seeds, sizes, sizes, st.integers(0, 6), st.booleans())
+
+
+def product(f: Factors) -> np.ndarray:
+    X = np.zeros(f.shape)
+    for u, v in zip(f.U.T, f.V.T, strict=True):
+        X += np.outer(u, v)
+    return X
+
+
+@given(any_factors)
+def test_dense_and_entries(f):
+    X = product(f)
+    np.testing.assert_allclose(f.to_dense(), X, atol=1e-12)
+    rows, cols = np.indices(f.shape).reshape(2, -1)
+    np.testing.assert_allclose(f.entries(rows, cols), X.ravel(), atol=1e-12)
+    assert f.norm() == pytest.approx(np.linalg.norm(X))
+
+
+@given(any_factors)
+def test_singular_values_and_svd_agree_with_numpy(f):
+    X = product(f)
+    P, s, Q = f.svd()
+    j = min(*f.shape, f.width)
+    assert (P.shape, s.shape, Q.shape) == ((f.shape[0], j), (j,), (f.shape[1], j))
+    np.testing.assert_allclose(s, np.linalg.svd(X)[1][:j], atol=1e-10)
+    np.testing.assert_allclose(f.singular_values(), s)
+    np.testing.assert_allclose(P * s @ Q.T, X, atol=1e-10)
+    np.testing.assert_allclose(P.T @ P, np.eye(j), atol=1e-12)
+    np.testing.assert_allclose(Q.T @ Q, np.eye(j), atol=1e-12)
+
+
+@given(any_factors)
+def test_balance(f):
+    b = f.balance()
+    np.testing.assert_allclose(b.to_dense(), product(f), atol=1e-10)
+    assert b.symmetric == f.symmetric
+    for half in (b.U, b.V):
+        np.testing.assert_allclose(half.T @ half, np.diag(f.singular_values()), atol=1e-10)
+
+
+@given(seeds, sizes, sizes, st.booleans(), st.booleans())
+def test_distance(seed, n, k, first_symmetric, second_symmetric):
+    f = random_factors(seed, n, n, k, first_symmetric)
+    g = random_factors(seed + 1, n, n, 3, second_symmetric)
+    assert f.distance(g) == pytest.approx(np.linalg.norm(product(f) - product(g)))
+    assert f.distance(f) <= 1e-13 * f.norm()
+
+
+@given(any_factors, seeds)
+def test_rotation_leaves_the_matrix(f, seed):
+    Q = np.linalg.qr(np.random.default_rng(seed).standard_normal((f.width, f.width)))[0]
+    np.testing.assert_allclose(f.with_stacked(f.W @ Q).to_dense(), product(f), atol=1e-12)
+
+
+@given(any_factors, st.floats(0.1, 10))
+def test_columns(f, c):
+    mask = np.arange(f.width) % 2 == 0
+    kept, dropped = f.keep(mask), f.keep(~mask)
+    assert kept.width + dropped.width == f.width
+    np.testing.assert_allclose(kept.append(dropped).to_dense(), product(f), atol=1e-12)
+    np.testing.assert_allclose(f.scaled(c).to_dense(), c * product(f), atol=1e-10)
+    norms = [
+        np.linalg.norm(np.concatenate([u] if f.symmetric else [u, v]))
+        for u, v in zip(f.U.T, f.V.T, strict=True)
+    ]
+    np.testing.assert_allclose(f.column_norms(), np.array(norms))
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+@pytest.mark.parametrize("rank", [1, 2, 4])
+def test_degrees_of_freedom_is_the_rank_of_the_jacobian(rank, symmetric):
+    f = random_factors(0, 5, 5 if symmetric else 4, rank, symmetric)
+    columns = []
+    for Z in np.eye(f.W.size):
+        up, down = (f.with_stacked(f.W + s * Z.reshape(f.W.shape)).to_dense() for s in (1, -1))
+        columns.append((up - down).ravel())
+    assert f.degrees_of_freedom() == np.linalg.matrix_rank(np.array(columns))
+    assert degrees_of_freedom(f.shape, 99, symmetric) == (15 if symmetric else 20)
+
+
+def test_empty():
+    for symmetric in (False, True):
+        f = Factors.empty((4, 4), symmetric, np.zeros(0, dtype=np.float32))
+        assert (f.width, f.norm(), f.W.dtype) == (0, 0.0, np.float32)
+        assert f.singular_values().shape == (0,)
+        assert f.balance().width == 0
+        np.testing.assert_array_equal(f.to_dense(), np.zeros((4, 4)))
+    g = Factors(np.ones((4, 1)), np.ones((4, 1)))
+    assert Factors.empty((4, 4)).append(g).distance(g) < 1e-14
+
+
+def test_bad_factors():
+    one = np.ones((3, 1))
+    with pytest.raises(ValueError, match="U must be a matrix"):
+        Factors(np.ones(3))
+    with pytest.raises(ValueError, match="V must be a matrix"):
+        Factors(one, np.ones((3, 1, 1)))
+    with pytest.raises(ValueError, match="same number of columns, got 1 and 2"):
+        Factors(one, np.ones((3, 2)))
+    with pytest.raises(TypeError, match="V must be real"):
+        Factors(one, 1j * one)
+    with pytest.raises(TypeError, match="array"):
+        Factors([[1.0], [2.0]])
+    assert Factors(np.array([[1], [2]])).W.dtype == np.float64
+
+
+def test_frozen_and_without_side_effects():
+    W = np.arange(12.0).reshape(4, 3)
+    W.flags.writeable = False
+    f = Factors.stacked(W, (2, 2), symmetric=False)
+    for g in (f.balance(), f.scaled(2.0), f.keep(np.array([True, False, True])), f.append(f)):
+        assert not np.shares_memory(g.W, W)
+    assert np.shares_memory(f.U, W)
+    with pytest.raises(AttributeError):
+        f.W = W
+    assert repr(f) == "Factors(U V^T, shape=(2, 2), width=3)"
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_other_array_libraries(convert, symmetric):
+    f = random_factors(1, 5, 4, 3, symmetric)
+    g = Factors(convert(f.U)) if symmetric else Factors(convert(f.U), convert(f.V))
+    mask, index = np.array([True, False, True]), np.array([0, 1, 3])
+    for one, other in [
+        (f.to_dense(), g.to_dense()),
+        (f.singular_values(), g.singular_values()),
+        (f.balance().to_dense(), g.balance().to_dense()),
+        (f.keep(mask).W, g.keep(mask).W),
+        (f.keep(mask).W, g.keep(convert(mask)).W),
+        (f.append(f).W, g.append(g).W),
+        (f.scaled(2.0).W, g.scaled(2.0).W),
+        (f.column_norms(), g.column_norms()),
+        (f.entries(index, index), g.entries(index, index)),
+        (np.zeros((f.W.shape[0], 0)), Factors.empty(f.shape, symmetric, g.W).W),
+    ]:
+        assert type(other) is type(g.W)
+        np.testing.assert_allclose(to_numpy(other), one, atol=1e-12)
+    assert g.norm() == pytest.approx(f.norm())
+    assert g.distance(g.keep(mask)) == pytest.approx(f.distance(f.keep(mask)))
+    assert g.astype(convert(np.zeros(1, np.float32))).W.dtype != g.W.dtype

@@ -1,0 +1,159 @@
+"""Matrix-free linear algebra against dense decompositions."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.linalg
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.sparse.linalg import cg
+
+from leanrank._arrays import to_numpy
+from leanrank.linalg import conjugate_gradients, leading_pairs, smallest_eigenvalue
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+def spd(seed: int, n: int) -> np.ndarray:
+    B = np.random.default_rng(seed).standard_normal((n, n))
+    return B @ B.T + 0.5 * np.eye(n)
+
+
+@given(seeds, st.integers(1, 8))
+def test_conjugate_gradients_solve(seed, n):
+    H = spd(seed, n)
+    b = np.random.default_rng(seed + 1).standard_normal(n)
+    out = conjugate_gradients(lambda x: H @ x, b, lambda r: r, tol=1e-12, max_iter=50)
+    np.testing.assert_allclose(out.x, scipy.linalg.solve(H, b), rtol=1e-6, atol=1e-8)
+    assert out.residual <= 1e-12
+
+
+@given(seeds)
+def test_conjugate_gradients_take_the_steps_of_scipy(seed):
+    H = spd(seed, 12)
+    diagonal = np.diag(H)
+    b = np.random.default_rng(seed + 1).standard_normal(12)
+    ours = conjugate_gradients(lambda x: H @ x, b, lambda r: r / diagonal, tol=0.0, max_iter=4)
+    theirs, _ = cg(H, b, rtol=0.0, maxiter=4, M=np.diag(1 / diagonal))
+    assert ours.iterations == 4
+    np.testing.assert_allclose(ours.x, theirs, rtol=1e-8, atol=1e-10)
+    r = b - H @ ours.x
+    expected = np.sqrt((r / diagonal) @ r / ((b / diagonal) @ b))
+    assert ours.residual == pytest.approx(expected, rel=1e-6)
+
+
+@given(seeds)
+def test_smallest_ritz_value(seed):
+    H, M = spd(seed, 6), spd(seed + 2, 6)
+    b = np.random.default_rng(seed + 1).standard_normal(6)
+    out = conjugate_gradients(
+        lambda x: H @ x, b, lambda r: np.linalg.solve(M, r), tol=0.0, max_iter=6
+    )
+    smallest = scipy.linalg.eigh(H, M, eigvals_only=True)[0]
+    assert out.smallest_ritz == pytest.approx(smallest, rel=1e-3)
+
+
+def test_conjugate_gradients_on_blocks_and_edges():
+    b = np.arange(6.0).reshape(3, 2)
+    out = conjugate_gradients(lambda x: 2 * x, b, lambda r: r, tol=1e-8, max_iter=9)
+    np.testing.assert_allclose(out.x, b / 2)
+    assert (out.iterations, out.smallest_ritz) == (1, pytest.approx(2.0))
+    zero = conjugate_gradients(lambda x: x, 0 * b, lambda r: r, tol=1e-8, max_iter=9)
+    assert (zero.iterations, zero.residual, zero.smallest_ritz) == (0, 0.0, 0.0)
+    flat = conjugate_gradients(lambda x: 0 * x, b, lambda r: r, tol=1e-8, max_iter=9)
+    assert flat.iterations == 0
+    np.testing.assert_array_equal(flat.x, 0 * b)
+
+
+CASES = [(10, 10, 10, 1), (30, 30, 1, 1), (40, 40, 0, 2), (7, 50, 7, 3), (60, 12, 12, 2)]
+CASES += [(80, 90, 3, 4), (1, 9, 1, 1), (9, 1, 1, 1), (3, 3, 2, 5)]
+
+
+@pytest.mark.parametrize(("n1", "n2", "rank", "k"), CASES)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_leading_pairs_agree_with_svd(rng, n1, n2, rank, k, dtype):
+    left, right = rng.standard_normal((n1, rank)), rng.standard_normal((rank, n2))
+    M = (left @ right).astype(dtype)
+    P, s, Q = leading_pairs(M, k, rng, M)
+    j = min(k, n1, n2)
+    tol = 1e3 * np.finfo(dtype).eps
+    exact = np.linalg.svd(M)[1][:j]
+    np.testing.assert_allclose(s, exact, atol=tol * (1 + exact[0]))
+    for basis in (P, Q):
+        np.testing.assert_allclose(basis.T @ basis, np.eye(j), atol=tol)
+    np.testing.assert_allclose(M @ Q, P * s, atol=tol * (1 + exact[0]))
+
+
+@pytest.mark.parametrize(("n", "rank", "k"), [(10, 10, 2), (30, 1, 1), (40, 0, 2), (90, 3, 4)])
+def test_leading_pairs_agree_with_eigh(rng, n, rank, k):
+    M = rng.standard_normal((n, rank)) @ rng.standard_normal((rank, n))
+    V, values, same = leading_pairs(M, k, rng, M, symmetric=True)
+    assert same is V
+    S = (M + M.T) / 2
+    np.testing.assert_allclose(values, np.linalg.eigvalsh(S)[::-1][:k], atol=1e-9)
+    np.testing.assert_allclose(V.T @ V, np.eye(k), atol=1e-10)
+    np.testing.assert_allclose(S @ V, V * values, atol=1e-7)
+
+
+def test_leading_pairs_never_exceed_the_norm(rng):
+    M = rng.standard_normal((120, 100))
+    top = np.linalg.norm(M, 2)
+    for depth in (1, 2, 4, 8):
+        value = float(leading_pairs(M, 1, rng, M, depth=depth)[1][0])
+        assert 0.5 * top < value <= top * (1 + 1e-12)
+    assert value > 0.98 * top
+
+
+@given(seeds, st.integers(1, 9))
+def test_smallest_eigenvalue_agrees_with_eigh(seed, n):
+    rng = np.random.default_rng(seed)
+    S = rng.standard_normal((n, n))
+    S = S + S.T
+    value, vector = smallest_eigenvalue(lambda x: S @ x, rng.standard_normal(n), tol=1e-10)
+    assert value == pytest.approx(np.linalg.eigvalsh(S)[0], abs=1e-8)
+    assert np.linalg.norm(vector) == pytest.approx(1.0)
+    assert vector @ S @ vector == pytest.approx(value, abs=1e-8)
+
+
+def test_smallest_eigenvalue_under_a_large_kernel(rng):
+    n = 200
+    Q = np.linalg.qr(rng.standard_normal((n, n)))[0]
+    values = np.concatenate([[-0.1], np.zeros(99), np.linspace(1, 10, 100)])
+    S = Q * values @ Q.T
+    value, vector = smallest_eigenvalue(
+        lambda Z: (S @ Z.ravel()).reshape(50, 4), rng.standard_normal((50, 4))
+    )
+    assert value == pytest.approx(-0.1, abs=1e-6)
+    assert vector.shape == (50, 4)
+
+
+def test_smallest_eigenvalue_edges():
+    value, vector = smallest_eigenvalue(lambda x: 0 * x, np.ones(4))
+    assert value == 0.0
+    assert np.linalg.norm(vector) == pytest.approx(1.0)
+    D = np.array([3.0, -2.0, 5.0], dtype=np.float32)
+    value, vector = smallest_eigenvalue(lambda x: D * x, np.ones(3, dtype=np.float32))
+    assert value == pytest.approx(-2.0, abs=1e-4)
+    assert vector.dtype == np.float32
+
+
+def test_other_array_libraries(convert, rng):
+    M = rng.standard_normal((30, 20))
+    N, H = convert(M), convert(M.T @ M + np.eye(20))
+    P, s, Q = leading_pairs(N, 2, np.random.default_rng(0), N)
+    assert type(P) is type(s) is type(Q) is type(N)
+    mine = leading_pairs(M, 2, np.random.default_rng(0), M)[1]
+    np.testing.assert_allclose(to_numpy(s), mine)
+    values = leading_pairs(H, 2, np.random.default_rng(0), H, symmetric=True)[1]
+    np.testing.assert_allclose(
+        to_numpy(values), np.linalg.eigvalsh(to_numpy(H))[::-1][:2], rtol=1e-6
+    )
+    zero = convert(np.zeros((8, 8)))
+    assert float(leading_pairs(zero, 1, rng, zero)[1][0]) == 0.0
+    b = convert(rng.standard_normal(20))
+    solved = conjugate_gradients(lambda x: H @ x, b, lambda r: r, tol=1e-10, max_iter=60)
+    np.testing.assert_allclose(to_numpy(H @ solved.x), to_numpy(b), atol=1e-6)
+    value, vector = smallest_eigenvalue(lambda x: H @ x, b, tol=1e-8)
+    assert value == pytest.approx(np.linalg.eigvalsh(to_numpy(H))[0], rel=1e-5)
+    assert type(vector) is type(N)
