@@ -2,5 +2,20 @@
 
 from leanrank.solvers._base import Callback, Solver, State, iterate, record, solve
 from leanrank.solvers._gauss_newton import GaussNewton
+from leanrank.solvers._gradient import GradientDescent, PerturbedGradientDescent
+from leanrank.solvers._lbfgs import LBFGS
+from leanrank.solvers._projected import ProjectedGradientDescent
 
-__all__ = ["Callback", "GaussNewton", "Solver", "State", "iterate", "record", "solve"]
+__all__ = [
+    "LBFGS",
+    "Callback",
+    "GaussNewton",
+    "GradientDescent",
+    "PerturbedGradientDescent",
+    "ProjectedGradientDescent",
+    "Solver",
+    "State",
+    "iterate",
+    "record",
+    "solve",
+]

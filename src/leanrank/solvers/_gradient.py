@@ -1,0 +1,271 @@
+"""Gradient descent on the factors, plain and perturbed: a step is the iterate less a gradient."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from leanrank import _checks
+from leanrank._arrays import Array, array_namespace, gaussian, norm
+from leanrank.factors import Factors
+from leanrank.operators import Tangent
+from leanrank.problem import Point, Problem
+from leanrank.solvers._base import State
+
+__all__ = ["GradientDescent", "PerturbedGradientDescent"]
+
+_TRIES = 60
+_GROWTH = 1.1
+
+
+def moved(problem: Problem, point: Point, direction: Array, step: float) -> Point:
+    """The point at W + step * direction; where anything overflows its value is infinite.
+
+    A run that diverges says so by its status, not by warnings.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        new = problem.evaluate(point.factors.with_stacked(point.factors.W + step * direction))
+        return new if new.is_finite else replace(new, value=math.inf)
+
+
+def first_step(problem: Problem, point: Point) -> float:
+    """The inverse curvature along the gradient, or a guess from the size of y where it has none.
+
+    The guess is 1 / (8 s) with s the root mean square of y: 8 times the largest singular value
+    of X is the largest curvature at the solution of the symmetric population loss.
+    """
+    gradient, size = point.gradient, norm(point.gradient)
+    if size > 0:
+        tangent = Tangent(problem.op, point.factors, value=point.residual + problem.y)
+        direction = gradient / size
+        image = problem.hessian(point, tangent)(direction)
+        curvature = float(array_namespace(image).sum(direction * image))
+        if curvature > 0:
+            return 1.0 / curvature
+    scale = data_scale(problem)
+    return 1.0 / (8.0 * scale) if scale > 0 else 1.0
+
+
+def data_scale(problem: Problem) -> float:
+    """Root of the loss at zero: about the Frobenius norm of X for an ensemble of unit scale."""
+    return float(problem.op.weight**0.5 * norm(problem.y))
+
+
+def is_flat(new: Point, old: Point) -> bool:
+    """Whether two values differ by rounding only, and the gradient says that new is better."""
+    eps = float(array_namespace(old.gradient).finfo(old.gradient.dtype).eps)
+    return (
+        abs(new.value - old.value) <= 10.0 * eps * abs(old.value)
+        and new.gradient_norm < old.gradient_norm
+    )
+
+
+def descend(problem: Problem, point: Point, step: float) -> tuple[Point | None, float]:
+    """A gradient step by backtracking, and the step size to try next; None if none descends.
+
+    A step must lower the value by half of what the gradient promises, which a step of at most
+    the inverse curvature does. Where the difference drowns in rounding, the new gradient decides.
+    """
+    xp = array_namespace(point.gradient)
+    slope = point.gradient_norm**2
+    grown = _GROWTH
+    for _ in range(_TRIES):
+        new = moved(problem, point, point.gradient, -step)
+        if new.is_finite:
+            if new.value <= point.value - 0.5 * step * slope:
+                return new, grown * step
+            if is_flat(new, point) and float(xp.sum(new.gradient * point.gradient)) >= 0:
+                return new, step
+        step, grown = 0.5 * step, 1.0
+    return None, step
+
+
+@dataclass(frozen=True)
+class _Memory:
+    step: float
+
+
+@dataclass(frozen=True)
+class GradientDescent:
+    r"""Gradient descent :math:`W \leftarrow W - \alpha \nabla f(W)`.
+
+    The gradient is the literal derivative of the library's objective: for the symmetric
+    population loss it is :math:`4 (U U^\top - X) U`, four times what several papers write, so
+    that their step sizes are to be divided by 4.
+
+    Parameters
+    ----------
+    step_size : float, optional
+        :math:`\alpha`, taken at every step whatever happens; a run that it lets diverge says so.
+        For measurements of unit scale, below :math:`1/(4|X|_{op})` is stable in the population
+        and a tenth of that with few measurements. Left out: backtracking from the inverse
+        curvature along the first gradient, by halves, until the objective falls by half of what
+        the gradient promises; the next step tries a tenth more. Such a run never increases the
+        objective, and costs about one more evaluation in every eight steps.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the step size is not a positive finite number.
+
+    Examples
+    --------
+    >>> from leanrank.operators import FullObservation
+    >>> from leanrank.solvers import solve
+    >>> problem = Problem(FullObservation((2, 2)), np.diag([1.0, 0.0]))
+    >>> result = solve(GradientDescent(0.1), problem, Factors(np.full((2, 1), 0.5)))
+    >>> result.factors.to_dense().round(6) + 0.0
+    array([[1., 0.],
+           [0., 0.]])
+    """
+
+    step_size: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.step_size is not None:
+            _checks.real_number(self.step_size, "step_size", above=0.0)
+
+    def init(self, problem: Problem, factors: Factors) -> State:
+        """State at the starting factors."""
+        point = problem.evaluate(factors)
+        step = first_step(problem, point) if self.step_size is None else self.step_size
+        return State(point, 0, problem.passes, _Memory(step))
+
+    def step(self, problem: Problem, state: State) -> State:
+        """The next state; without a fixed step size, the same one, stalled, if none descends."""
+        return descent_step(self.step_size, problem, state)
+
+
+def descent_step(step_size: float | None, problem: Problem, state: State) -> State:
+    """A plain gradient step of a state whose memory has a ``step``."""
+    point, memory = state.point, state.memory
+    if step_size is not None:
+        new: Point | None = moved(problem, point, point.gradient, -step_size)
+        step = step_size
+    elif point.gradient_norm == 0:
+        return replace(state, stalled="the gradient is exactly zero: start elsewhere")
+    else:
+        new, step = descend(problem, point, memory.step)
+    state = replace(state, iteration=state.iteration + 1, passes=problem.passes)
+    if new is None:
+        return replace(
+            state, stalled="no gradient step lowers the objective: it is flat to rounding"
+        )
+    return replace(state, point=new, memory=replace(memory, step=step))
+
+
+@dataclass(frozen=True)
+class _Perturbed:
+    step: float
+    seed: int
+    threshold: float
+    radius: float
+    last: int
+
+
+@dataclass(frozen=True)
+class PerturbedGradientDescent:
+    r"""Gradient descent with noise at saddle points, eq. (18) of Rajaraman et al. (2023).
+
+    .. math:: W \leftarrow W - \alpha (\nabla f(W) + P_t),\qquad P_t \sim
+        \mathrm{Unif}(\mathbb B(\rho))
+
+    where the perturbation is zero unless the gradient is small and none was added in the last
+    ``every`` steps (Jin et al. 2017). It is drawn in the ball of Frobenius norm. Around strict
+    saddle points descent so finds its way to second-order stationary points.
+
+    Parameters
+    ----------
+    step_size : float, optional
+        As in :class:`GradientDescent`; a perturbed step takes the current step size as it is.
+    radius : float, optional
+        :math:`\rho`, in units of the gradient; the iterate moves by at most the step size times
+        that. The threshold if left out.
+    threshold : float, optional
+        Gradient norm up to which noise is added. If left out, a thousandth of s^1.5 with s the
+        root of the loss at zero, the scale of gradients for an ensemble of unit scale.
+    every : int
+        Steps without noise after one with noise.
+    operator_norm : float, optional
+        Largest operator norm of a perturbation; longer draws are shortened to it. Without it
+        the operator norm is bounded by the radius.
+    random_state : int, Generator or None
+        Each perturbation is drawn from a seed fixed at the start and the number of the step, so
+        that ``step`` has no side effects and repeats exactly.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a parameter is not a positive number.
+
+    Notes
+    -----
+    Theorem 8: for the population loss of symmetric factors with :math:`|U_\star|_{op} = 1`,
+    :math:`\lambda \le \sqrt\beta` and ``operator_norm`` (or radius) at most 1, iterates that
+    start in the ball :math:`|U|_{op} \le 3` stay there. It is printed for
+    :math:`\alpha \le 1/8`, for which it is false with the literal gradient; 1/32 is right, see
+    :func:`leanrank.theory.invariant_step_size`.
+
+    Examples
+    --------
+    A start at a saddle point, which plain descent cannot leave:
+
+    >>> from leanrank.operators import FullObservation
+    >>> problem = Problem(FullObservation((2, 2)), np.diag([1.0, 0.0]))
+    >>> solver = PerturbedGradientDescent(0.1, random_state=0)
+    >>> state = solver.init(problem, Factors(np.zeros((2, 1))))
+    >>> for _ in range(60):
+    ...     state = solver.step(problem, state)
+    >>> state.factors.to_dense().round(3) + 0.0
+    array([[1., 0.],
+           [0., 0.]])
+    """
+
+    step_size: float | None = None
+    radius: float | None = None
+    threshold: float | None = None
+    every: int = 50
+    operator_norm: float | None = None
+    random_state: Any = None
+
+    def __post_init__(self) -> None:
+        for name in ("step_size", "radius", "threshold", "operator_norm"):
+            if getattr(self, name) is not None:
+                _checks.real_number(getattr(self, name), name, above=0.0)
+        _checks.whole_number(self.every, "every", least=1)
+        _checks.generator(self.random_state)
+
+    def init(self, problem: Problem, factors: Factors) -> State:
+        """State at the starting factors; draws the seed of all perturbations."""
+        point = problem.evaluate(factors)
+        step = first_step(problem, point) if self.step_size is None else self.step_size
+        threshold = self.threshold
+        if threshold is None:
+            threshold = 1e-3 * data_scale(problem) ** 1.5
+        seed = int(_checks.generator(self.random_state).integers(2**62))
+        radius = threshold if self.radius is None else self.radius
+        memory = _Perturbed(step, seed, threshold, radius, last=-self.every)
+        return State(point, 0, problem.passes, memory)
+
+    def step(self, problem: Problem, state: State) -> State:
+        """The next state, perturbed if that is due."""
+        point, memory = state.point, state.memory
+        quiet = state.iteration - memory.last
+        if not point.factors.width or quiet < self.every or point.gradient_norm > memory.threshold:
+            return descent_step(self.step_size, problem, state)
+        noise = self._perturbation(memory, state.iteration, point.gradient)
+        new = moved(problem, point, point.gradient + noise, -memory.step)
+        memory = replace(memory, last=state.iteration)
+        return State(new, state.iteration + 1, problem.passes, memory, phase=state.phase)
+
+    def _perturbation(self, memory: _Perturbed, iteration: int, like: Array) -> Array:
+        rng = np.random.default_rng((memory.seed, iteration))
+        noise = gaussian(rng, tuple(like.shape), like)
+        noise = noise * (memory.radius * rng.random() ** (1.0 / noise.size) / norm(noise))
+        if self.operator_norm is not None:
+            largest = float(array_namespace(noise).linalg.matrix_norm(noise, ord=2))
+            noise = noise * min(1.0, self.operator_norm / largest)
+        return noise
