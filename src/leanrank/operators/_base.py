@@ -85,6 +85,19 @@ class Measurement(ABC):
         none = np.zeros(0, dtype=np.intp)
         return none, none
 
+    def core(self, least: int) -> np.ndarray | None:
+        """Indices of the measurements among rows and columns that have at least so many each.
+
+        None where that is all of them. What lies outside adds unknowns and hardly constraints,
+        and can trap a solver: a row seen in as few entries as the rank fits whatever the other
+        factor is, if need be with huge values.
+        """
+        return None
+
+    def extend(self, factors: Factors, y: Array, inside: np.ndarray, noise: float) -> Factors:
+        """Factors that were fitted to a core, with the rows outside it estimated from the rest."""
+        return factors
+
     def __repr__(self) -> str:
         n1, n2 = self.shape
         return f"{type(self).__name__}(shape=({n1}, {n2}), size={self.size})"

@@ -81,6 +81,9 @@ class DenseSensing(Measurement):
         Off-diagonal entries are those of the symmetric matrices, not doubled. No copy.
         """
         packed = _checks.real_array(packed, "packed", ndim=2)
+        d = _checks.whole_number(d, "d", least=1)
+        if packed.shape[0] == 0:
+            raise ValueError(f"packed must not be empty, got shape {tuple(packed.shape)}")
         if packed.shape[1] != d * (d + 1) // 2:
             raise ValueError(
                 f"packed must have d (d + 1) / 2 = {d * (d + 1) // 2} columns for d = {d}, "

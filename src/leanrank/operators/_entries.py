@@ -115,6 +115,85 @@ class ObservedEntries(Measurement):
         need = max(rank, 1)
         return np.flatnonzero(seen_rows < need), np.flatnonzero(seen_cols < need)
 
+    def core(self, least: int) -> np.ndarray | None:
+        keep = np.ones(self.size, dtype=bool)
+        while True:
+            rows_ok, cols_ok = (count >= least for count in self._degrees(keep))
+            new = keep & rows_ok[self.rows] & cols_ok[self.cols]
+            if np.array_equal(new, keep):
+                return None if keep.all() or not keep.any() else np.flatnonzero(keep)
+            keep = new
+
+    def _degrees(self, keep: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Number of kept entries in every row and every column."""
+        n1, n2 = self.shape
+        return (
+            np.bincount(self.rows[keep], minlength=n1),
+            np.bincount(self.cols[keep], minlength=n2),
+        )
+
+    def extend(self, factors: Factors, y: np.ndarray, inside: np.ndarray, noise: float) -> Factors:
+        """Ridge regression of each row outside on what is known of the other factor.
+
+        From the core outwards, a row as soon as it has as many entries in known columns as there
+        are factors, in the end from what there is. The ridge is the ratio of the variance of the
+        noise to that of the known rows: with an exact core it vanishes.
+        """
+        n1, n2 = self.shape
+        k = factors.width
+        U, V = (np.array(part) for part in (factors.U, factors.V))
+        known = [np.zeros(n1, dtype=bool), np.zeros(n2, dtype=bool)]
+        known[0][self.rows[inside]] = True
+        known[1][self.cols[inside]] = True
+        parts = [U, V]
+        sides = [(self.rows, self.cols), (self.cols, self.rows)]
+        need = k
+        while not (known[0].all() and known[1].all()):
+            progress = False
+            for side in (0, 1):
+                mine, others = sides[side]
+                seen = known[1 - side][others] & ~known[side][mine]
+                ready = np.bincount(mine[seen], minlength=self.shape[side]) >= need
+                ready &= ~known[side]
+                if ready.any():
+                    use = np.flatnonzero(seen & ready[mine])
+                    variance = float(np.mean(parts[side][known[side]] ** 2)) or 1.0
+                    _ridge_rows(
+                        parts[side],
+                        parts[1 - side],
+                        mine[use],
+                        others[use],
+                        y[use],
+                        ready,
+                        noise**2 / variance,
+                    )
+                    known[side] |= ready
+                    progress = True
+            if not progress:
+                need = 0 if need == 1 else 1
+        return Factors(U, None if factors.symmetric else V)
+
+
+def _ridge_rows(
+    target: np.ndarray,
+    other: np.ndarray,
+    rows: np.ndarray,
+    cols: np.ndarray,
+    y: np.ndarray,
+    ready: np.ndarray,
+    ridge: float,
+) -> None:
+    """Set the ready rows of ``target`` to the ridge regression of their entries on ``other``."""
+    k = other.shape[1]
+    gram = np.zeros((target.shape[0], k, k))
+    right = np.zeros((target.shape[0], k))
+    np.add.at(gram, rows, other[cols, :, None] * other[cols, None, :])
+    np.add.at(right, rows, other[cols] * y[:, None])
+    scale = float(np.mean(other**2)) or 1.0
+    floor = np.finfo(target.dtype).eps * scale
+    gram = gram[ready] + (ridge + floor) * np.eye(k)
+    target[ready] = np.linalg.solve(gram, right[ready][:, :, None])[:, :, 0]
+
 
 class _EntriesTangent(Tangent):
     """Fused sweeps over the observed entries, with exact diagonal blocks as preconditioner."""
@@ -166,6 +245,12 @@ class _EntriesTangent(Tangent):
             out = np.empty((sum(f.shape), k, k), dtype=f.W.dtype)
             _kernels.entries_blocks(op._indptr, op._cols, *_pair(f), out[:n1], out[n1:])
             self._blocks = self._fold(out)
+            if f.symmetric:
+                # An entry of the diagonal moves with both factors at once.
+                seen, count = np.unique(op.rows[op.rows == op.cols], return_counts=True)
+                U = f.U[seen]
+                twice = (2 * count).astype(U.dtype)[:, None, None]
+                self._blocks[seen] += twice * U[:, :, None] * U[:, None, :]
         return self._blocks
 
     def column_curvature(self) -> np.ndarray:
