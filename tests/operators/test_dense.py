@@ -1,0 +1,102 @@
+"""Dense sensing: packing, memory, bad input."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from leanrank import Factors
+from leanrank.operators import DenseSensing
+from leanrank.operators._base import ExplicitTangent
+from leanrank.operators._dense import pack
+from leanrank.testing import check_adjoint
+
+
+def test_pack_in_several_blocks(rng, convert):
+    d, m = 40, 300
+    A = rng.standard_normal((m, d, d))
+    i, j = np.triu_indices(d)
+    expected = ((A + A.transpose(0, 2, 1)) / 2)[:, i, j]
+    np.testing.assert_allclose(pack(A), expected)
+    np.testing.assert_allclose(np.asarray(pack(convert(A))), expected)
+
+
+def test_symmetric_sensing_halves_the_data(rng):
+    A = rng.standard_normal((7, 20, 20)).astype(np.float32)
+    assert DenseSensing(A).nbytes == A.nbytes
+    op = DenseSensing(A, symmetric=True)
+    assert op.nbytes == 7 * 210 * 4
+    assert repr(op) == "DenseSensing(shape=(20, 20), size=7)"
+
+
+def test_data_is_used_in_place(rng):
+    A = rng.standard_normal((3, 4, 5))
+    triangles = rng.standard_normal((3, 10))
+    assert np.shares_memory(DenseSensing(A).reference, A)
+    assert np.shares_memory(DenseSensing.from_packed(triangles, 4).reference, triangles)
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_many_blocks_and_explicit_tangents(rng, symmetric):
+    d, m = 60, 150
+    op = DenseSensing(rng.standard_normal((m, d, d)), symmetric=symmetric)
+    assert len(op._blocks()) > 1
+    assert sum(block.stop - block.start for block in op._blocks()) == m
+    narrow, wide = (Factors(rng.standard_normal((d, k))) for k in (3, 40))
+    assert isinstance(op.tangent(narrow), ExplicitTangent)
+    assert not isinstance(op.tangent(wide), ExplicitTangent)
+    check_adjoint(op)
+
+
+def test_factors_of_another_precision_do_not_promote_the_data(rng):
+    op = DenseSensing(rng.standard_normal((5, 4, 4)).astype(np.float32))
+    f = Factors(rng.standard_normal((4, 2)))
+    assert op.forward(f).dtype == np.float32
+    assert op.adjoint(np.ones(5)).dtype == np.float32
+
+
+@pytest.mark.parametrize(
+    ("A", "error", "match"),
+    [
+        (np.ones((2, 2)), ValueError, "A must have 3 dimension"),
+        (np.ones((0, 2, 2)), ValueError, "A must not be empty"),
+        (np.ones((2, 2, 0)), ValueError, "A must not be empty"),
+        (np.full((1, 2, 2), np.nan), ValueError, "A must be finite, got 4 NaN"),
+        (np.full((1, 2, 2), -np.inf), ValueError, "A must be finite"),
+        (np.ones((1, 2, 2)) * 1j, TypeError, "A must be real"),
+        (np.full((1, 2, 2), "a"), TypeError, "A must be real"),
+        (None, TypeError, "A must be real"),
+    ],
+)
+def test_bad_input(A, error, match):
+    with pytest.raises(error, match=match):
+        DenseSensing(A)
+
+
+def test_bad_symmetric_input():
+    with pytest.raises(ValueError, match="square matrices .* got 2 x 3"):
+        DenseSensing(np.ones((1, 2, 3)), symmetric=True)
+    with pytest.raises(ValueError, match="= 6 columns for d = 3, got 5"):
+        DenseSensing.from_packed(np.ones((1, 5)), 3)
+    with pytest.raises(ValueError, match="packed must not be empty"):
+        DenseSensing.from_packed(np.ones((0, 6)), 3)
+    with pytest.raises(ValueError, match="d must be at least 1"):
+        DenseSensing.from_packed(np.ones((2, 0)), 0)
+
+
+def test_awkward_but_good_input(rng):
+    A = rng.standard_normal((3, 4, 4))
+    f = Factors(rng.standard_normal((4, 2)))
+    expected = DenseSensing(A).forward(f)
+    wide = np.repeat(A, 2, axis=2)[:, :, ::2]
+    read_only = A.copy()
+    read_only.flags.writeable = False
+    for given in (wide, read_only, np.asfortranarray(A), A.tolist()):
+        before = np.array(given)
+        for symmetric in (False, True):
+            op = DenseSensing(given, symmetric=symmetric)
+            np.testing.assert_allclose(op.forward(f), expected)
+            op.tangent(f)
+        np.testing.assert_array_equal(np.asarray(given), before)
+    ones = DenseSensing(np.ones((1, 2, 2), dtype=int))
+    assert ones.reference.dtype == np.float64
