@@ -33,7 +33,8 @@ def test_pruning_splits_the_columns_at_the_threshold(seed, k, symmetric, thresho
     full = factors(seed, k, symmetric)
     kept = prune(full, threshold)
     norms = np.linalg.norm(full.W, axis=0)
-    assert kept.symmetric == symmetric and kept.shape == full.shape
+    assert kept.symmetric == symmetric
+    assert kept.shape == full.shape
     np.testing.assert_array_equal(kept.W, full.W[:, norms > threshold])
     largest, smallest = separation(full, threshold)
     assert largest <= 1 < smallest

@@ -10,6 +10,7 @@ singular value of X. Theorems and equations are those of Rajaraman et al. (2023)
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from leanrank import _checks
@@ -253,9 +254,8 @@ def predicted_column_norm(
     return math.sqrt(_bisect(short, _turning_point(target, beta), target))
 
 
-def _bisect(below: object, low: float, high: float) -> float:
+def _bisect(below: Callable[[float], bool], low: float, high: float) -> float:
     """Where ``below`` turns from true to false between two positive numbers."""
-    assert callable(below)
     for _ in range(200):
         middle = 0.5 * (low + high)
         if middle in (low, high):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -62,7 +64,7 @@ def test_backtracking_never_increases_the_objective(seed, scale, units):
     start = Factors(scale * np.random.default_rng(seed).standard_normal((6, 4)))
     states = iterate(GradientDescent(), problem, start)
     values = [next(states).point.value for _ in range(30)]
-    assert all(b <= a * (1 + 1e-13) for a, b in zip(values, values[1:], strict=False))
+    assert all(b <= a * (1 + 1e-13) for a, b in itertools.pairwise(values))
     assert values[-1] < values[0]
 
 
@@ -82,7 +84,8 @@ def test_backtracking_reaches_a_noise_floor():
     start = Factors(0.3 * np.random.default_rng(1).standard_normal((6, 2)))
     result = solve(GradientDescent(), problem, start, tol=1e-11, max_iter=5000)
     assert result.status in (Status.CONVERGED, Status.STALLED)
-    assert result.history[-1].gradient_norm < 1e-8 and result.history[-1].loss > 0.1
+    assert result.history[-1].gradient_norm < 1e-8
+    assert result.history[-1].loss > 0.1
 
 
 def test_backtracking_on_observed_entries_of_a_general_matrix():
@@ -208,7 +211,8 @@ def test_pruned_states_go_on():
         state = solver.step(problem, solver.init(problem, start))
         state = state.keep(problem, np.array([True, False, True, False]))
         state = solver.step(problem, state)
-        assert state.factors.width == 2 and state.point.is_finite
+        assert state.factors.width == 2
+        assert state.point.is_finite
 
 
 def test_other_array_libraries():

@@ -81,7 +81,8 @@ def test_it_needs_far_fewer_passes_than_gradient_descent():
     start = Factors(0.3 * np.random.default_rng(1).standard_normal((8, 2)))
     fast = solve(LBFGS(), problem, start, tol=1e-8)
     slow = solve(GradientDescent(), problem, start, tol=1e-8, max_iter=20000)
-    assert fast.success and slow.success
+    assert fast.success
+    assert slow.success
     assert fast.factors.distance(truth) < 1e-6
     assert 3 * len(fast.history) < len(slow.history)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -68,18 +70,21 @@ def test_the_solution_meets_the_optimality_conditions(step_size):
     assert np.linalg.eigvalsh(G)[0] > -1e-6
     assert abs(np.sum(G * X)) < 1e-6
     values = result.history.column("loss")
-    assert all(b <= a * (1 + 1e-12) for a, b in zip(values, values[1:], strict=False))
+    assert all(b <= a * (1 + 1e-12) for a, b in itertools.pairwise(values))
 
 
 def test_zero_is_not_called_stationary_unless_it_is():
     problem, truth = sensing(m=60)
     first = next(iterate(ProjectedGradientDescent(), problem, zero(8)))
-    assert first.factors.width == 0 and first.point.gradient_norm > 0.1
+    assert first.factors.width == 0
+    assert first.point.gradient_norm > 0.1
     opposite = Problem(FullObservation((8, 8)), -np.eye(8))
     result = solve(ProjectedGradientDescent(0.1), opposite, Factors(np.eye(8)), max_iter=2000)
-    assert result.success and result.factors.norm() < 1e-6
+    assert result.success
+    assert result.factors.norm() < 1e-6
     result = solve(ProjectedGradientDescent(), problem, zero(8), max_iter=2000)
-    assert result.success and result.factors.distance(truth) < 1e-6
+    assert result.success
+    assert result.factors.distance(truth) < 1e-6
 
 
 def test_few_measurements_leave_it_far_from_the_truth_at_a_high_rank():
@@ -126,7 +131,8 @@ def test_other_array_libraries():
     )
     start = Factors.empty((3, 3), symmetric=True, reference=reference)
     result = solve(ProjectedGradientDescent(), problem, start)
-    assert result.success and result.rank == 2
+    assert result.success
+    assert result.rank == 2
 
 
 def test_what_does_not_fit_is_named_at_the_start():

@@ -5,6 +5,7 @@ from leanrank.solvers._gauss_newton import GaussNewton
 from leanrank.solvers._gradient import GradientDescent, PerturbedGradientDescent
 from leanrank.solvers._lbfgs import LBFGS
 from leanrank.solvers._projected import ProjectedGradientDescent
+from leanrank.solvers._stationary import StationaryPoint, smallest_curvature, stationary_point
 
 __all__ = [
     "LBFGS",
@@ -15,7 +16,10 @@ __all__ = [
     "ProjectedGradientDescent",
     "Solver",
     "State",
+    "StationaryPoint",
     "iterate",
     "record",
+    "smallest_curvature",
     "solve",
+    "stationary_point",
 ]
