@@ -1,0 +1,188 @@
+"""Gauss-Newton: optimality of what it returns, honesty of its status, invariances."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from leanrank import Factors, simulate
+from leanrank._arrays import to_numpy
+from leanrank.operators import DenseSensing, FullObservation
+from leanrank.penalties import GroupLasso, NoPenalty, Ridge
+from leanrank.problem import Problem
+from leanrank.results import Status
+from leanrank.solvers import GaussNewton, iterate, solve
+
+seeds = st.integers(0, 2**32 - 1)
+
+
+def instances(seed: int, noise: float = 0.0, kappa: float = 5.0) -> list[simulate.Instance]:
+    shared = {"noise": noise, "kappa": kappa, "random_state": seed}
+    return [
+        simulate.dense_sensing((8, 7), 2, oversampling=4, **shared),
+        simulate.dense_sensing(9, 2, oversampling=4, symmetric=True, **shared),
+        simulate.matrix_completion((30, 25), 2, oversampling=5, **shared),
+        simulate.rank_one_sensing(9, 2, oversampling=5, symmetric=True, **shared),
+        simulate.full_observation((8, 7), 2, **shared),
+    ]
+
+
+def near(instance: simulate.Instance, seed: int, size: float = 0.1) -> Factors:
+    W = instance.truth.W
+    step = np.random.default_rng(seed).standard_normal(W.shape)
+    return instance.truth.with_stacked(W + size * np.linalg.norm(W) / W.size**0.5 * step)
+
+
+@pytest.mark.parametrize("kind", range(5))
+@pytest.mark.parametrize("kappa", [1.0, 1e3])
+def test_recovers_the_truth_whatever_its_condition(kind, kappa):
+    instance = instances(0, kappa=kappa)[kind]
+    problem = Problem(instance.op, instance.y)
+    scale = np.sqrt(problem.op.weight * np.sum(instance.y**2))
+    result = solve(GaussNewton(), problem, near(instance, 1, 0.02), tol=1e-11 * scale)
+    assert result.success, result.message
+    assert instance.error(result.factors) < 1e-6
+    assert result.n_iter < 60
+
+
+@given(
+    seeds, st.integers(0, 4), st.sampled_from([NoPenalty(), Ridge(0.01), GroupLasso(0.02, 0.01)])
+)
+def test_converged_means_stationary(seed, kind, penalty):
+    instance = instances(seed, noise=0.1)[kind]
+    problem = Problem(instance.op, instance.y, penalty)
+    result = solve(GaussNewton(), problem, near(instance, seed), tol=1e-6, max_iter=200)
+    assert result.status is Status.CONVERGED
+    fresh = Problem(instance.op, instance.y, penalty).evaluate(result.factors)
+    assert fresh.gradient_norm <= 1.1e-6
+    assert result.history[-1].value == pytest.approx(fresh.value)
+
+
+@given(seeds, st.integers(0, 4), st.sampled_from([NoPenalty(), GroupLasso(0.05, 0.01)]))
+def test_descends_and_measures_at_its_factors(seed, kind, penalty):
+    instance = instances(seed, noise=0.1)[kind]
+    problem = Problem(instance.op, instance.y, penalty)
+    start = instance.truth.with_stacked(
+        np.random.default_rng(seed).standard_normal((instance.truth.W.shape[0], 4))
+    )
+    states = list(itertools.islice(iterate(GaussNewton(), problem, start), 8))
+    for before, after in itertools.pairwise(states):
+        assert after.point.value < before.point.value or after.stalled
+        assert after.passes > before.passes
+        assert after.iteration == before.iteration + 1
+    for state in states:
+        fresh = Problem(instance.op, instance.y, penalty).evaluate(state.factors)
+        assert state.point.value == pytest.approx(fresh.value)
+        np.testing.assert_allclose(
+            state.point.gradient, fresh.gradient, atol=1e-9 * (1 + np.abs(fresh.gradient).max())
+        )
+
+
+def test_converges_superlinearly_to_an_exact_fit():
+    instance = instances(3)[0]
+    problem = Problem(instance.op, instance.y)
+    states = itertools.islice(iterate(GaussNewton(), problem, near(instance, 0)), 20)
+    errors = [instance.error(state.factors) for state in states]
+    fast = [b / a for a, b in itertools.pairwise(errors) if 1e-11 < a < 1e-2]
+    assert min(fast) < 1e-2
+
+
+def test_steps_are_pure():
+    instance = instances(0, noise=0.1)[0]
+    problem = Problem(instance.op, instance.y, Ridge(0.01))
+    start = near(instance, 0)
+    before = start.W.copy()
+    start.W.flags.writeable = False
+    solver = GaussNewton()
+    state = solver.init(problem, start)
+    first, second = solver.step(problem, state), solver.step(problem, state)
+    np.testing.assert_array_equal(first.factors.W, second.factors.W)
+    np.testing.assert_array_equal(start.W, before)
+    assert first.iteration == second.iteration == state.iteration + 1
+
+
+@given(seeds, st.integers(0, 4))
+def test_equivariant_under_scaling_of_y(seed, kind):
+    instance = instances(seed)[kind]
+    c = 4.0
+    start = near(instance, seed)
+    one, other = (
+        [
+            state.factors.to_dense()
+            for state in itertools.islice(iterate(GaussNewton(), Problem(instance.op, y), f), 3)
+        ]
+        for y, f in ((instance.y, start), (c * instance.y, start.scaled(c)))
+    )
+    for X, Y in zip(one, other, strict=True):
+        np.testing.assert_allclose(Y, c * X, rtol=1e-6, atol=1e-6 * np.abs(Y).max())
+
+
+@given(seeds, st.integers(0, 4))
+def test_invariant_under_rotation_of_the_start(seed, kind):
+    instance = instances(seed)[kind]
+    Q = np.linalg.qr(np.random.default_rng(seed).standard_normal((2, 2)))[0]
+    start = near(instance, seed)
+    problem = Problem(instance.op, instance.y)
+    one, other = (
+        list(itertools.islice(iterate(GaussNewton(), problem, f), 3))[-1].factors.to_dense()
+        for f in (start, start.with_stacked(start.W @ Q))
+    )
+    np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6 * np.abs(one).max())
+
+
+def test_statuses():
+    instance = instances(0)[0]
+    problem = Problem(instance.op, instance.y)
+    assert solve(GaussNewton(), problem, instance.truth).n_iter == 1
+    empty = Factors.empty(instance.op.shape)
+    done = solve(GaussNewton(), problem, empty)
+    assert done.status is Status.CONVERGED
+    assert done.rank == 0
+    state = GaussNewton().step(problem, GaussNewton().init(problem, empty))
+    assert "no columns" in state.stalled
+    few = solve(GaussNewton(), problem, near(instance, 0), max_iter=1, tol=1e-12)
+    assert few.status is Status.MAX_ITER
+    assert "after 1 steps" in few.message
+    strict = solve(GaussNewton(), problem, near(instance, 0), tol=0.0)
+    assert strict.status is Status.STALLED
+    assert "flat to rounding" in strict.message
+    asked = solve(GaussNewton(), problem, near(instance, 0), callbacks=[lambda state: True])
+    assert asked.status is Status.STOPPED
+
+
+def test_a_start_that_overflows_is_reported():
+    problem = Problem(FullObservation((3, 3)), np.eye(3))
+    with np.errstate(all="ignore"):
+        result = solve(GaussNewton(balance=False), problem, Factors(np.full((3, 1), 1e160)))
+    assert result.status is Status.DIVERGED
+    assert not result.success
+
+
+def test_zero_columns_stay_under_the_penalty():
+    instance = instances(0, noise=0.1)[0]
+    problem = Problem(instance.op, instance.y, GroupLasso(1.0, 0.01))
+    f = near(instance, 0).append(Factors(np.zeros((8, 1)), np.zeros((7, 1))))
+    result = solve(GaussNewton(balance=False), problem, f, tol=1e-7, max_iter=100)
+    assert np.all(np.isfinite(result.factors.W))
+    assert result.factors.column_norms()[2] == 0.0
+    assert result.success
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_other_array_libraries(convert, symmetric, rng):
+    A, W = rng.standard_normal((60, 6, 6)), rng.standard_normal((6 if symmetric else 12, 2))
+    truth = Factors.stacked(W, (6, 6), symmetric)
+    step = rng.standard_normal(W.shape)
+    out = []
+    for c in (np.asarray, convert):
+        op = DenseSensing(c(A), symmetric=symmetric)
+        y = op.forward(truth.with_stacked(c(W)))
+        start = truth.with_stacked(c(W + 0.05 * step))
+        out.append(solve(GaussNewton(), Problem(op, y), start, tol=1e-8))
+    assert out[1].success
+    assert out[1].n_iter == out[0].n_iter
+    np.testing.assert_allclose(to_numpy(out[1].factors.to_dense()), truth.to_dense(), atol=1e-7)
