@@ -359,6 +359,14 @@ def _judge(c: Certificate, problem: Problem, exact: bool) -> tuple[list[str], li
             f"measurements that were held out are missed by {c.held_out_error:.0%}: the matrix is "
             "not of low rank, or the measurements are too few"
         )
+    noise = c.relative_residual / math.sqrt(max(1.0 - c.degrees_of_freedom / c.measurements, 1e-3))
+    expected = math.hypot(noise, c.error_estimate)
+    if c.held_out_error is not None and limit >= c.held_out_error > 1.5 * expected + 1e-6:
+        reasons.append(
+            f"measurements that were held out are missed by {c.held_out_error:.1%}, though noise of "
+            f"the residual's size would explain {expected:.1%}: the fit misses structure, or "
+            "follows noise; take more measurements, or set another width"
+        )
     if c.noise_gap > 1.5:
         sentence = (
             f"the residual still has structure, {c.noise_gap:.1f} times the level of noise: the "

@@ -120,6 +120,37 @@ def fit(
     return state
 
 
+def fit_core_first(
+    problem: Problem,
+    factors: Factors,
+    solver: Solver,
+    monitor: Monitor,
+    phase: str,
+    *,
+    slack: int = 2,
+    **options: Any,
+) -> Point:
+    """Fit to the measurements of well-observed rows and columns, then estimate the other rows.
+
+    Rows with fewer than ``slack`` measurements more than factors are left out of the fit, as they
+    can trap it; see :meth:`leanrank.operators.Measurement.core`.
+    """
+    if factors.width == 0:
+        return problem.evaluate(factors)
+    op, y = problem.op, problem.y
+    index = op.core(factors.width + slack)
+    if index is None:
+        return fit(problem, factors, solver, monitor, phase, **options).point
+    inner = Problem(op.subset(index), y[index])
+    inner.meter = problem.meter
+    point = fit(inner, factors, solver, monitor, phase, **options).point
+    noise = norm(point.residual) / math.sqrt(index.size)
+    extended = op.extend(point.factors, y, index, noise)
+    if norm(point.residual) <= exact_tolerance(y) * norm(inner.y):
+        return fit(problem, extended, solver, monitor, phase, **options).point
+    return problem.evaluate(extended)
+
+
 def grow(
     problem: Problem,
     factors: Factors,
@@ -141,10 +172,7 @@ def grow(
     zero_loss = problem.op.weight * norm(problem.y) ** 2
     before: Point | None = None
     while True:
-        if factors.width:
-            point = fit(problem, factors, solver, monitor, phase).point
-        else:
-            point = problem.evaluate(factors)
+        point = fit_core_first(problem, factors, solver, monitor, phase)
         exact = point.loss <= tolerance**2 * zero_loss
         yield Stage(point, exact)
         room = max_width - point.factors.width
@@ -152,7 +180,7 @@ def grow(
         if exact or room <= 0 or not paid:
             return
         before = point
-        factors = _append_leading(problem, point, rng, min(room, 1 + point.factors.width // 8))
+        factors = append_leading(problem, point, rng, min(room, 1 + point.factors.width // 8))
         if factors.width == point.factors.width:
             return
 
@@ -169,7 +197,7 @@ def _paid(before: Point, after: Point, m: int) -> bool:
     return before.loss - after.loss > min(2.6 * share, 0.6) * before.loss
 
 
-def _append_leading(problem: Problem, point: Point, rng: np.random.Generator, k: int) -> Factors:
+def append_leading(problem: Problem, point: Point, rng: np.random.Generator, k: int) -> Factors:
     """The factors with k leading virtual columns, scaled to where the loss along them is least."""
     G = problem.gradient_matrix(point.residual)
     columns, strength = virtual_columns(G, point.factors, rng, k)
@@ -187,8 +215,8 @@ def _append_leading(problem: Problem, point: Point, rng: np.random.Generator, k:
     return point.factors.append(columns.scaled(t)) if t > 0 else point.factors
 
 
-def typical_size(problem: Problem, rng: np.random.Generator, symmetric: bool) -> float:
-    """Frobenius norm of a matrix that would give measurements of the size of y.
+def _typical_size(problem: Problem, point: Point, rng: np.random.Generator) -> float:
+    """Frobenius norm of a matrix that would give measurements of the size of the residual.
 
     From how a random matrix of low rank is measured; one pass.
     """
@@ -196,41 +224,50 @@ def typical_size(problem: Problem, rng: np.random.Generator, symmetric: bool) ->
     k = min(4, n1, n2)
     reference = problem.op.reference
     U = gaussian(rng, (n1, k), reference)
-    probe = Factors(U, None if symmetric else gaussian(rng, (n2, k), reference))
+    probe = Factors(U, None if point.factors.symmetric else gaussian(rng, (n2, k), reference))
     problem.passes += 1.0
     image = norm(problem.op.forward(probe))
-    return norm(problem.y) * probe.norm() / image if image > 0 else 1.0
+    return norm(point.residual) * probe.norm() / image if image > 0 else 1.0
 
 
 def penalise(
     problem: Problem,
-    factors: Factors,
+    base: Point,
+    rng: np.random.Generator,
     monitor: Monitor,
     *,
+    width: int,
     strength: float,
     smoothing: float = 0.05,
-    column_scale: float,
     max_iter: int = 150,
     tol: float = 1e-3,
 ) -> Factors:
-    """Minimise the loss plus group Lasso, drop columns as they vanish, prune at 2 sqrt(beta).
+    """Over-parameterise what a fit has left: widen, minimise with group Lasso, prune.
+
+    Columns are dropped as they vanish, and those of norm at most 2 sqrt(beta) in the end. From
+    the zero matrix this is the pruning phase of Algorithm 1.
 
     Parameters
     ----------
+    base : Point
+        Where to start; virtual columns widen it.
+    width : int
+        Columns to start with.
     strength : float
-        Lambda relative to the loss of the zero matrix, for columns of the typical norm.
+        Lambda relative to the loss at ``base``, for columns of the typical norm that the residual
+        there stands for.
     smoothing : float
-        sqrt(beta) relative to the typical norm of a column.
-    column_scale : float
-        The typical norm of a column.
+        sqrt(beta) relative to that norm.
     """
-    zero_loss = problem.op.weight * norm(problem.y) ** 2
-    penalty = GroupLasso(strength * zero_loss / column_scale, (smoothing * column_scale) ** 2)
+    size = _typical_size(problem, base, rng)
+    typical = math.sqrt(size if base.factors.symmetric else 2.0 * size)
+    penalty = GroupLasso(strength * base.loss / typical, (smoothing * typical) ** 2)
     penalised = problem.with_penalty(penalty)
     solver = GaussNewton(damping=0.1, forcing=0.1, max_inner=100, balance=False)
     vanishing = 0.1 * penalty.prune_threshold
     values: list[float] = []
-    state = solver.init(penalised, factors)
+    start = append_leading(problem, base, rng, width - base.factors.width)
+    state = solver.init(penalised, start)
     for _ in range(max_iter):
         monitor(replace(state, phase="penalise"))
         values.append(state.point.value)
@@ -242,7 +279,14 @@ def penalise(
         if not bool(array_namespace(alive).all(alive)):
             kept = state.factors.keep(alive)
             state = replace(solver, damping=state.memory.damping).init(penalised, kept)
-    monitor.column_norms["before pruning"] = to_numpy(state.factors.column_norms())
-    pruned = state.factors.keep(state.factors.column_norms() > penalty.prune_threshold)
-    monitor.column_norms["after pruning"] = to_numpy(pruned.column_norms())
-    return pruned
+    return prune_recorded(state.factors, penalty.prune_threshold, monitor)
+
+
+def prune_recorded(factors: Factors, threshold: float, monitor: Monitor) -> Factors:
+    """The columns above a threshold; norms before and after go to the monitor."""
+    norms = factors.column_norms()
+    kept = factors.keep(norms > threshold)
+    root = math.sqrt(monitor.scale)
+    monitor.column_norms["before pruning"] = root * to_numpy(norms)
+    monitor.column_norms["after pruning"] = root * to_numpy(kept.column_norms())
+    return kept

@@ -19,12 +19,20 @@ from leanrank.certificates import (
     exact_tolerance,
     in_units,
     measurement_scale,
-    relative_error_on,
-    virtual_columns,
 )
 from leanrank.factors import Factors, degrees_of_freedom
 from leanrank.operators import Measurement
-from leanrank.path import Monitor, Stage, StopRun, fit, grow, penalise, typical_size, widest
+from leanrank.path import (
+    Monitor,
+    Stage,
+    StopRun,
+    append_leading,
+    fit,
+    grow,
+    penalise,
+    prune_recorded,
+    widest,
+)
 from leanrank.penalties import GroupLasso, Penalty
 from leanrank.problem import Problem, check_measurements
 from leanrank.results import Result, Status
@@ -259,45 +267,33 @@ class _Run:
         return few or unexplained > 0.5
 
     def _by_penalising(self, grown: list[Stage]) -> list[Stage]:
-        """Penalise, prune, grow on, for a few penalties, until a fit is exact."""
+        """Penalise, prune, grow on, until a fit is exact.
+
+        From nothing, which suits singular values that are close, and from the last stage that
+        growing did well, which suits those that are far apart; strong penalties first.
+        """
         top = min(math.ceil(1.4 * self.width), min(self.problem.op.shape))
-        start = min(top, max(10, 2 * grown[-1].width))
-        size = typical_size(self.problem, self.rng, self.symmetric)
+        bases = [grown[0]] if len(grown) < 4 else [grown[0], grown[-2]]
         found: list[Stage] = []
         for strength in _STRENGTHS:
-            factors = self._penalise(strength, start, size)
-            while factors.width > 0.8 * start and start < top:
-                start = min(2 * start, top)
-                factors = self._penalise(strength, start, size)
-            if factors.width <= self.width:
-                found += self._grow(self.problem, factors)
-                if found[-1].exact:
-                    break
+            for base in bases:
+                factors = self._penalise(base, strength, top)
+                if factors.width <= self.width:
+                    found += self._grow(self.problem, factors)
+                    if found[-1].exact:
+                        return found
         return found
 
-    def _penalise(self, strength: float, width: int, size: float) -> Factors:
-        return penalise(
-            self.problem,
-            self._spectral(width),
-            self.monitor,
-            strength=strength,
-            column_scale=math.sqrt(size if self.symmetric else 2 * size),
-        )
-
-    def _spectral(self, width: int) -> Factors:
-        """Leading virtual columns of the zero matrix, of the size that one measured mode has."""
-        problem = self.problem
-        G = problem.gradient_matrix(-problem.y)
-        columns, strength = virtual_columns(G, self._empty(), self.rng, width)
-        strength = np.maximum(strength, 1e-3 * strength[0])
-        xp = array_namespace(columns.W)
-        columns = columns.with_stacked(
-            columns.W * xp.asarray(np.sqrt(strength), dtype=columns.W.dtype)
-        )
-        problem.passes += 1.0
-        image = problem.op.forward(columns)
-        fitted = float(xp.sum(image * problem.y)) / float(xp.sum(image * image))
-        return columns.scaled(max(fitted, 1e-12))
+    def _penalise(self, base: Stage, strength: float, top: int) -> Factors:
+        """Penalised and pruned factors; the width doubles until pruning finds enough to prune."""
+        width = min(top, max(10, 2 * base.width))
+        while True:
+            factors = penalise(
+                self.problem, base.point, self.rng, self.monitor, width=width, strength=strength
+            )
+            if factors.width <= 0.8 * width or width == top:
+                return factors
+            width = min(2 * width, top)
 
     def _penalised(self, penalty: Penalty) -> Factors:
         """The stationary point of the user's own penalised problem, pruned."""
@@ -307,7 +303,7 @@ class _Run:
             solver = GaussNewton(damping=0.1, forcing=0.1, balance=False)
         state = fit(
             unit,
-            self._spectral(self.width),
+            append_leading(unit, unit.evaluate(self._empty()), self.rng, self.width),
             solver,
             self.monitor,
             "penalise",
@@ -316,11 +312,7 @@ class _Run:
         )
         norms = state.factors.column_norms()
         threshold = getattr(unit.penalty, "prune_threshold", 1e-6 * float(max(norms)))
-        kept = state.factors.keep(norms > threshold)
-        root = math.sqrt(self.scale)
-        self.monitor.column_norms["before pruning"] = root * to_numpy(norms)
-        self.monitor.column_norms["after pruning"] = root * to_numpy(kept.column_norms())
-        return kept
+        return prune_recorded(state.factors, threshold, self.monitor)
 
     def _of_rank(self, rank: int) -> Factors:
         """The best fit of exactly the given rank, grown column by column."""
@@ -387,7 +379,7 @@ class _Run:
             return self._path_errors([(self.problem, held, y_held / self.scale)], widths)
         share, rounds = self._split_plan()
         order = self.rng.permutation(op.size)
-        count = max(1, int(round(share * op.size)))
+        count = max(1, round(share * op.size))
         splits = []
         for i in range(rounds):
             out = np.sort(order[i * count : (i + 1) * count])

@@ -189,10 +189,9 @@ def _ridge_rows(
     right = np.zeros((target.shape[0], k))
     np.add.at(gram, rows, other[cols, :, None] * other[cols, None, :])
     np.add.at(right, rows, other[cols] * y[:, None])
-    scale = float(np.mean(other**2)) or 1.0
-    floor = np.finfo(target.dtype).eps * scale
-    gram = gram[ready] + (ridge + floor) * np.eye(k)
-    target[ready] = np.linalg.solve(gram, right[ready][:, :, None])[:, :, 0]
+    gram = gram[ready] + ridge * np.eye(k)
+    inverse = np.linalg.pinv(gram, rcond=4 * np.finfo(gram.dtype).eps, hermitian=True)
+    target[ready] = (inverse @ right[ready][:, :, None])[:, :, 0]
 
 
 class _EntriesTangent(Tangent):
