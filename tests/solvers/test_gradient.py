@@ -153,15 +153,18 @@ def test_noise_only_where_the_gradient_is_small_and_not_too_often():
 
     everywhere = PerturbedGradientDescent(0.01, radius=0.5, threshold=1e9, every=4, random_state=1)
     state = everywhere.init(problem, Factors(np.ones((6, 2))))
-    noisy = []
+    noisy, directions = [], []
     for _ in range(12):
         new = everywhere.step(problem, state)
         move = (state.factors.W - new.factors.W) / 0.01 - state.point.gradient
         size = np.linalg.norm(move)
         assert size <= 0.5 + 1e-9
         noisy.append(bool(size > 1e-6))
+        directions += [move.ravel() / size] * noisy[-1]
         state = new
     assert noisy == [i % 4 == 0 for i in range(12)]
+    cosines = np.abs(np.triu(np.array(directions) @ np.array(directions).T, k=1))
+    assert cosines.max() < 0.99
 
 
 def test_steps_repeat_exactly_and_seeds_differ():

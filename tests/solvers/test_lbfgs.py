@@ -58,6 +58,22 @@ def test_the_objective_never_rises_and_pairs_are_curved(seed, scale):
         last = state.point.value
 
 
+def test_accepted_steps_meet_the_weak_wolfe_conditions():
+    problem, _ = sensing(penalty=GroupLasso(0.2, 0.01))
+    # A start so small that the first step is far too short.
+    start = Factors(1e-4 * np.random.default_rng(0).standard_normal((8, 5)))
+    states = iterate(LBFGS(), problem, start)
+    old = next(states)
+    for _ in range(25):
+        new = next(states)
+        move = new.factors.W - old.factors.W
+        slope = np.sum(move * old.point.gradient)
+        assert slope < 0
+        assert new.point.value <= old.point.value + 1e-4 * slope
+        assert np.sum(move * new.point.gradient) >= 0.9 * slope
+        old = new
+
+
 def test_the_minimum_is_that_of_scipy():
     problem, _ = sensing(penalty=Ridge(0.3))
     start = Factors(0.5 * np.random.default_rng(2).standard_normal((8, 3)))

@@ -100,3 +100,22 @@ def test_a_first_order_point_is_not_called_converged():
     assert found.status is Status.MAX_ITER
     assert found.curvature == pytest.approx(-4.0)
     assert "curvature" in found.message
+
+
+def test_the_way_out_goes_down_the_gradient():
+    # At this point of negative curvature the gradient is not zero: one side only is downhill
+    # for steps of the first length tried, so that the other would come back along the way.
+    problem = Problem(FullObservation((1, 1)), np.eye(1))
+    for start in (0.05, -0.05):
+        states = []
+        stationary_point(
+            problem,
+            Factors(np.array([[start]])),
+            solver=GradientDescent(0.01),
+            epsilon=1.0,
+            gamma=1e-3,
+            max_iter=1,
+            callbacks=[states.append],
+            random_state=0,
+        )
+        assert states[1].factors.W[0, 0] / start > 1

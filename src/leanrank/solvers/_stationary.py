@@ -70,13 +70,11 @@ def smallest_curvature(
 def _escaped(problem: Problem, point: Point, direction: Array, size: float) -> Factors | None:
     """Factors with a lower objective along a direction of negative curvature."""
     xp = array_namespace(direction)
-    sign = -1.0 if float(xp.sum(direction * point.gradient)) > 0 else 1.0
-    step = size
+    step = -size if float(xp.sum(direction * point.gradient)) > 0 else size
     for _ in range(40):
-        for side in (sign, -sign):
-            trial = point.factors.with_stacked(point.factors.W + side * step * direction)
-            if problem.value(trial) < point.value:
-                return trial
+        trial = point.factors.with_stacked(point.factors.W + step * direction)
+        if problem.value(trial) < point.value:
+            return trial
         step *= 0.5
     return None
 
