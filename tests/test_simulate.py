@@ -106,13 +106,16 @@ def test_completion_samples_are_uniform():
 
 
 def test_repaired_samples_treat_all_positions_alike():
-    counts = np.zeros((12, 12))
-    for seed in range(300):
-        op = matrix_completion(12, 2, oversampling=1, random_state=seed).op
+    counts = np.zeros((30, 30))
+    for seed in range(100):
+        op = matrix_completion(30, 2, oversampling=1, random_state=seed).op
+        assert op.size == np.unique(op.rows * 30 + op.cols).size == 116
+        assert min(np.bincount(op.rows).min(), np.bincount(op.cols).min()) == 2
         counts[op.rows, op.cols] += 1
-    expected = 300 * 44 / 144
-    assert abs(counts.mean(axis=0) / expected - 1).max() < 0.15
-    assert abs(counts.mean(axis=1) / expected - 1).max() < 0.15
+    expected = 100 * 116 / 900
+    assert abs(counts.mean(axis=0) / expected - 1).max() < 0.2
+    assert abs(counts.mean(axis=1) / expected - 1).max() < 0.2
+    assert abs(counts - expected).max() < 6 * np.sqrt(expected)
 
 
 @pytest.mark.parametrize(
