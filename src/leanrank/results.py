@@ -10,7 +10,7 @@ from typing import Any
 from leanrank.certificates import Certificate
 from leanrank.factors import Factors
 
-__all__ = ["History", "RecoveryError", "Record", "Result", "Status"]
+__all__ = ["History", "Record", "RecoveryError", "Result", "Status"]
 
 
 class Status(enum.Enum):
