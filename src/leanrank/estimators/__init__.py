@@ -1,0 +1,5 @@
+"""Scikit-learn estimators."""
+
+from leanrank.estimators._imputer import LowRankImputer, RecoveryWarning
+
+__all__ = ["LowRankImputer", "RecoveryWarning"]

@@ -1,0 +1,417 @@
+r"""LowRankImputer: tables with missing entries in, completed tables out.
+
+The columns of a table are centred and scaled, and :func:`leanrank.recover` finds the rank and the
+row space of the rest from its observed entries. A factor model starts from there, and each row,
+old or new, is completed on its own by the conditional mean of its missing entries given its
+observed ones: with Z the centred and scaled table, B the loadings (the components times the
+standard deviations of the rows along them), :math:`\sigma_j` the noise level of column j and o
+the observed entries of a row z,
+
+.. math:: \hat t = \arg\min_t \sum_{j \in o} \frac{((B t)_j - z_j)^2}{\sigma_j^2} + |t|^2,
+    \qquad \hat z = B \hat t.
+
+Without noise that is the recovered matrix itself, the least-squares fit to the observed entries.
+With noise it is more accurate, much more so where the rank is set too high; and it stays sensible
+for a row that has fewer observed entries than the rank, or none.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from leanrank import _checks
+from leanrank.certificates import exact_tolerance
+from leanrank.estimators._entries import Columns, Entries, observed, varying
+from leanrank.estimators._rows import RowModel
+from leanrank.factors import Factors, degrees_of_freedom
+from leanrank.operators import ObservedEntries
+from leanrank.recover import recover
+from leanrank.results import History, Result, Status
+
+__all__ = ["LowRankImputer", "RecoveryWarning"]
+
+
+class RecoveryWarning(ConvergenceWarning):  # type: ignore[misc]
+    """Completed entries are there, but something speaks against relying on them."""
+
+
+class LowRankImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    r"""Complete a table whose columns are related: low rank plus noise, the rank unknown.
+
+    Rows are samples, columns are features, NaN marks what is missing. The model of a row is
+    ``mean_ + scale_ * (scores @ components_)`` plus noise, with as many components as the
+    observed entries support.
+
+    Parameters
+    ----------
+    rank : int, optional
+        Number of components, if it is known. By default it is found.
+    width : int, optional
+        Largest number of components to consider, before centring takes one away. By default as
+        many as the entries can determine.
+    center : bool
+        Give each column a mean of its own. Where the table itself is of low rank, a picture for
+        instance, ``center=False`` spares the means.
+    scale : bool
+        Bring each column to unit standard deviation (about zero if not centred) before the fit,
+        so that its unit of measurement does not matter. Where all columns are in the same unit
+        and those that vary most are to count most, say ``scale=False``.
+    validation : float, optional
+        Share of the entries to hold out for the choice of the rank; see
+        :func:`leanrank.recover`.
+    keep_observed : bool
+        Return observed entries as they came. Otherwise they, too, are replaced by what the model
+        says, which removes noise.
+    keep_empty_features : bool
+        Complete a column that had no entry in ``fit`` with zeros instead of leaving it out, as in
+        scikit-learn's imputers.
+    max_iter : int
+        Largest number of steps of the last fit.
+    time_limit : float, optional
+        Seconds after which ``fit`` settles for the best factors so far.
+    random_state : int, Generator, RandomState or None
+        The same seed gives the same answer.
+    on_failure : {"warn", "raise", "ignore"}
+        What to do where the certificate does not hold: give a :class:`RecoveryWarning`, raise
+        :class:`~leanrank.RecoveryError`, or leave it to the caller to look at ``status_``. The
+        last two also hold back the warnings about rows and columns without entries.
+
+    Attributes
+    ----------
+    rank_ : int
+        Number of components.
+    components_ : ndarray, shape (rank_, n_features)
+        Orthonormal rows, in scaled units and in decreasing order of ``singular_values_``; zero
+        in columns that are empty or constant.
+    singular_values_ : ndarray, shape (rank_,)
+        Standard deviations of the rows along the components times sqrt(n_samples), in scaled
+        units.
+    mean_, scale_ : ndarray, shape (n_features,)
+        In the units of the columns: zeros without ``center``, ones without ``scale``. The mean is
+        that of completed columns, which is less biased than that of what was observed.
+    statistics_ : ndarray, shape (n_features,)
+        What a row without entries is completed with: ``mean_``, or without ``center`` the means
+        of the observed entries.
+    noise_variance_ : ndarray, shape (n_features,)
+        Variance of the noise in each column, in scaled units.
+    status_ : Status
+        CONVERGED only if the certificate holds.
+    message_ : str
+        Why the fit ended so, and what to do about it.
+    certificate_ : Certificate or None
+        How far to trust the matrix that was recovered: the centred and scaled table without the
+        rows that have no entry and the columns that have none or are constant. None if the fit
+        was stopped or not possible.
+    result_ : Result
+        Of :func:`leanrank.recover` for that matrix.
+    n_iter_ : int
+        Iterations over all phases of the recovery.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+        Only where ``fit`` was given column names.
+
+    Raises
+    ------
+    ValueError, TypeError
+        In ``fit`` and ``transform``: if the table is infinite somewhere, complex, sparse, not a
+        table or without any entry, or if a parameter cannot be right.
+    RecoveryError
+        In ``fit`` with ``on_failure="raise"``.
+
+    See Also
+    --------
+    leanrank.recover : The same for measurements of any kind.
+
+    Notes
+    -----
+    With fewer entries than a matrix of rank one has unknowns, the answer is the column means:
+    rank 0 and the status STALLED. ``float32`` tables come back as such. A complete table comes
+    back as it is (unless ``keep_observed=False``).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> full = rng.standard_normal((60, 2)) @ rng.standard_normal((2, 12)) + 5.0
+    >>> X = np.where(rng.random(full.shape) < 0.3, np.nan, full)
+    >>> imputer = LowRankImputer()
+    >>> bool(np.allclose(imputer.fit_transform(X), full))
+    True
+    >>> imputer.rank_, imputer.status_.name
+    (2, 'CONVERGED')
+    """
+
+    def __init__(
+        self,
+        rank: int | None = None,
+        *,
+        width: int | None = None,
+        center: bool = True,
+        scale: bool = True,
+        validation: float | None = None,
+        keep_observed: bool = True,
+        keep_empty_features: bool = False,
+        max_iter: int = 200,
+        time_limit: float | None = None,
+        random_state: Any = 0,
+        on_failure: str = "warn",
+    ) -> None:
+        self.rank = rank
+        self.width = width
+        self.center = center
+        self.scale = scale
+        self.validation = validation
+        self.keep_observed = keep_observed
+        self.keep_empty_features = keep_empty_features
+        self.max_iter = max_iter
+        self.time_limit = time_limit
+        self.random_state = random_state
+        self.on_failure = on_failure
+
+    def fit(self, X: Any, y: Any = None) -> LowRankImputer:
+        """Find the components of a table.
+
+        Parameters
+        ----------
+        X : array-like, shape (n_samples, n_features)
+            NaN where entries are missing.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        LowRankImputer
+            Itself.
+        """
+        self._check_parameters()
+        entries = observed(self._table(X, reset=True))
+        if entries.values.size == 0:
+            raise ValueError("X has no entries, every value is NaN: there is nothing to learn from")
+        columns = Columns.of(entries, self.center, self.scale)
+        self._seen_columns = columns.counts > 0
+        inner, row_index, col_index = varying(entries, columns)
+        result, model, self.n_iter_ = self._recover(inner)
+        self.result_, self.status_, self.certificate_ = result, result.status, result.certificate
+        self.message_ = result.message + self._left_out(entries, row_index.size, col_index.size)
+        self.rank_ = model.loadings.shape[1]
+        p, dtype = entries.shape[1], entries.values.dtype
+        loadings, shift, noise = np.zeros((p, self.rank_)), np.zeros(p), np.zeros(p)
+        loadings[col_index], shift[col_index] = model.loadings, model.shift
+        noise[col_index] = model.noise
+        self._model = RowModel(loadings, np.zeros(p), noise)
+        lengths = np.linalg.norm(loadings, axis=0)
+        self.components_ = (loadings / lengths).T.astype(dtype)
+        self.singular_values_ = (lengths * math.sqrt(entries.shape[0])).astype(dtype)
+        self.noise_variance_ = noise**2
+        self.mean_ = columns.offset + columns.scale * shift
+        self.scale_ = columns.scale
+        self.statistics_ = self.mean_ if self.center else columns.means
+        if self.on_failure == "raise":
+            result.raise_if_failed()
+        if not result.success:
+            self._warn(f"{self.status_.name}: {self.message_}")
+        empty = np.flatnonzero(~self._seen_columns)
+        if empty.size:
+            what = "filled with zeros" if self.keep_empty_features else "left out"
+            self._warn(f"{empty.size} column(s) have no entry and are {what}: {_shown(empty)}")
+        return self
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Complete rows, each from its own observed entries.
+
+        Parameters
+        ----------
+        X : array-like, shape (n_samples, n_features)
+            Rows of the training table or new ones, NaN where entries are missing.
+
+        Returns
+        -------
+        ndarray, shape (n_samples, n_features_out)
+            A new array, float32 if X is, without NaN. Columns that had no entry in ``fit`` are
+            left out unless ``keep_empty_features`` is set.
+        """
+        check_is_fitted(self)
+        X = self._table(X, reset=False)
+        missing = np.isnan(X)
+        out = X.copy()
+        if self.keep_observed:
+            rows, replaced = np.flatnonzero(missing.any(axis=1)), missing
+        else:
+            rows, replaced = np.arange(X.shape[0]), np.ones_like(missing)
+        if rows.size:
+            Z = np.where(missing[rows], 0.0, (X[rows] - self.mean_) / self.scale_)
+            seen = ~missing[rows] & self._seen_columns
+            completed = self.mean_ + self.scale_ * self._model.complete(Z, seen)
+            counts = seen.sum(axis=1)
+            completed[counts == 0] = self.statistics_
+            out[rows] = np.where(replaced[rows], completed, X[rows])
+            self._report_rows(rows, counts)
+        return out if self.keep_empty_features else out[:, self._seen_columns]
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """Names of the columns that ``transform`` returns.
+
+        Parameters
+        ----------
+        input_features : array-like of str, optional
+            Names of the input columns; by default those seen in ``fit``, or x0, x1, ...
+
+        Returns
+        -------
+        ndarray of str
+        """
+        names = super().get_feature_names_out(input_features)
+        return names if self.keep_empty_features else names[self._seen_columns]
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    def _table(self, X: Any, *, reset: bool) -> np.ndarray:
+        if np.ma.is_masked(X):
+            raise ValueError("X has masked values; pass X.filled(np.nan)")
+        return validate_data(
+            self, X, reset=reset, dtype=[np.float64, np.float32], ensure_all_finite="allow-nan"
+        )
+
+    def _check_parameters(self) -> None:
+        """Check here what recover would not get to see, or not under this name."""
+        for name in ("center", "scale", "keep_observed", "keep_empty_features"):
+            if not isinstance(getattr(self, name), (bool, np.bool_)):
+                raise TypeError(f"{name} must be True or False, got {getattr(self, name)!r}")
+        if self.on_failure not in ("warn", "raise", "ignore"):
+            raise ValueError(
+                f'on_failure must be "warn", "raise" or "ignore", got {self.on_failure!r}'
+            )
+        for name in ("rank", "width"):
+            if getattr(self, name) is not None:
+                _checks.whole_number(getattr(self, name), name, least=1)
+        _checks.whole_number(self.max_iter, "max_iter", least=1)
+        if self.time_limit is not None:
+            _checks.real_number(self.time_limit, "time_limit", above=0)
+        if self.validation is not None:
+            _checks.real_number(self.validation, "validation", above=0, most=0.9)
+        _checks.generator(self.random_state)
+
+    def _recover(self, entries: Entries) -> tuple[Result, RowModel, int]:
+        """Factors of the scaled table, the model of its rows, and the number of iterations."""
+        shape, m = entries.shape, entries.values.size
+        least = degrees_of_freedom(shape, 1)
+        if m < max(least, 1):
+            nothing = Factors.empty((max(shape[0], 1), max(shape[1], 1)), False, entries.values)
+            status, message = (
+                Status.STALLED,
+                (
+                    f"{m} entries are fewer than the {least} unknowns of a matrix of rank one and "
+                    f"shape {shape[0]} x {shape[1]}: missing entries are completed with column "
+                    "means; observe more of them, or leave out rows and columns that have few"
+                ),
+            )
+            if m == 0:
+                status, message = Status.CONVERGED, "every column is constant where it was observed"
+            result = Result(nothing, status, message, None, History())
+            return result, RowModel.of(nothing, entries, center=self.center, exact=True), 0
+        end = math.inf if self.time_limit is None else time.monotonic() + self.time_limit
+        result = self._run(entries, self.rank, end)
+        n_iter = result.n_iter
+        # The means of what was observed need not be those of the table: a table of some rank
+        # about its own means may be of the next rank about these.
+        if self.center and self.rank is not None and _may_be_shifted(result, entries):
+            second = self._run(entries, self.rank + 1, end)
+            n_iter += second.n_iter
+            result = second if _is_exact(second, entries) else result
+        exact = _is_exact(result, entries)
+        model = RowModel.of(result.factors, entries, center=self.center, exact=exact)
+        rank = model.loadings.shape[1]
+        if exact and 0 < rank < result.rank:
+            values = (entries.values - model.shift[entries.cols]).astype(entries.values.dtype)
+            centred = entries._replace(values=values)
+            second = self._run(centred, rank, end)
+            n_iter += second.n_iter
+            if _is_exact(second, centred):
+                result, shift = second, model.shift
+                model = RowModel.of(result.factors, centred, center=True, exact=True)
+                model = replace(model, shift=shift + model.shift)
+        return result, model, n_iter
+
+    def _run(self, entries: Entries, rank: int | None, end: float) -> Result:
+        op = ObservedEntries(entries.rows, entries.cols, entries.shape, dtype=entries.values.dtype)
+        width = None if self.width is None else min(self.width, *entries.shape)
+        return recover(
+            op,
+            entries.values,
+            rank=rank,
+            width=width,
+            validation=self.validation,
+            max_iter=self.max_iter,
+            time_limit=None if end == math.inf else max(end - time.monotonic(), 1e-9),
+            random_state=self.random_state,
+        )
+
+    def _left_out(self, entries: Entries, n_rows: int, n_cols: int) -> str:
+        """A sentence about rows and columns that the fit did not see."""
+        rows, cols = entries.shape[0] - n_rows, entries.shape[1] - n_cols
+        if not rows and not cols:
+            return ""
+        return (
+            f" (without {rows} row(s) that have no entry in a column that varies and {cols} "
+            "column(s) that do not vary or have no entry; the others are counted from 0)"
+        )
+
+    def _report_rows(self, rows: np.ndarray, counts: np.ndarray) -> None:
+        few = rows[(counts > 0) & (counts < self.rank_)]
+        none = rows[counts == 0]
+        sentences = []
+        if few.size:
+            sentences.append(
+                f"{few.size} row(s) have fewer observed entries than the rank, {self.rank_}, and "
+                f"are completed towards typical training rows: {_shown(few)}"
+            )
+        if none.size:
+            sentences.append(
+                f"{none.size} row(s) have no entry and are completed with column means: "
+                f"{_shown(none)}"
+            )
+        if sentences:
+            self._warn("; ".join(sentences))
+
+    def _warn(self, message: str) -> None:
+        if self.on_failure == "warn":
+            warnings.warn(message, RecoveryWarning, stacklevel=3)
+
+
+def _is_exact(result: Result, entries: Entries) -> bool:
+    certificate = result.certificate
+    return certificate is not None and certificate.relative_residual <= exact_tolerance(
+        entries.values
+    )
+
+
+def _may_be_shifted(result: Result, entries: Entries) -> bool:
+    """Whether means of observed entries, taken for those of columns, may explain the residual.
+
+    Allows for twice the standard error that they have where entries are missing at random.
+    """
+    (n, p), m, wider = entries.shape, entries.values.size, result.rank + 1
+    if _is_exact(result, entries) or wider > min(n, p) or degrees_of_freedom((n, p), wider) > m:
+        return False
+    residual = result.factors.entries(entries.rows, entries.cols) - entries.values
+    counts = np.bincount(entries.cols)
+    spread = float(np.mean(entries.values.astype(np.float64) ** 2))
+    error = spread * float(np.mean(1.0 / counts - 1.0 / n))
+    return float(np.mean(residual.astype(np.float64) ** 2)) <= 4.0 * error
+
+
+def _shown(index: np.ndarray) -> str:
+    return ", ".join(str(i) for i in index[:5]) + (", ..." if index.size > 5 else "")

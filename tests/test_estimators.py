@@ -1,0 +1,390 @@
+from __future__ import annotations
+
+import pickle
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from leanrank import RecoveryError, Status
+from leanrank.estimators import LowRankImputer, RecoveryWarning
+from leanrank.estimators._entries import observed
+from leanrank.estimators._rows import RowModel
+
+
+def table(seed=0, n=40, p=12, rank=2, missing=0.3, noise=0.0, offset=3.0, dtype=np.float64):
+    """A table of low rank about column means, and the same with entries missing.
+
+    Every row keeps at least rank + 2 entries, so that nothing is undetermined.
+    """
+    rng = np.random.default_rng(seed)
+    full = rng.standard_normal((n, rank)) @ rng.standard_normal((rank, p))
+    full = (full + offset * rng.standard_normal(p)).astype(dtype)
+    order = np.argsort(rng.random((n, p)), axis=1)
+    hidden = (rng.random((n, p)) < missing) & (order >= rank + 2)
+    X = full + noise * rng.standard_normal((n, p)).astype(dtype)
+    return full, np.where(hidden, np.array(np.nan, dtype), X)
+
+
+def rms(x):
+    return float(np.sqrt(np.mean(np.square(x))))
+
+
+@pytest.mark.filterwarnings("ignore::leanrank.estimators.RecoveryWarning")
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
+@parametrize_with_checks([LowRankImputer(), LowRankImputer(rank=1, center=False, scale=False)])
+def test_scikit_learn_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.parametrize("options", [{}, {"center": False}, {"scale": False}, {"rank": 2}])
+def test_exact_tables_are_completed_exactly(options):
+    full, X = table(offset=0.0 if options.get("center") is False else 3.0)
+    imputer = LowRankImputer(**options)
+    completed = imputer.fit_transform(X)
+    assert rms(completed - full) <= 1e-10 * rms(full)
+    assert imputer.rank_ == 2
+    assert imputer.status_ is Status.CONVERGED
+    assert imputer.certificate_.holds
+    assert imputer.result_.rank == 2
+    assert imputer.n_iter_ >= len(imputer.result_.history)
+    seen = ~np.isnan(X)
+    np.testing.assert_array_equal(completed[seen], X[seen])
+
+
+@pytest.mark.parametrize("share", [0.3, 0.6])
+def test_one_incomplete_column(share):
+    """Its mean must not become a direction of its own that no missing entry determines."""
+    full, X = table(missing=0.0)
+    X[np.random.default_rng(0).random(40) < share, 3] = np.nan
+    imputer = LowRankImputer()
+    assert rms(imputer.fit_transform(X) - full) < 1e-9
+    assert (imputer.rank_, imputer.result_.rank, imputer.status_) == (2, 2, Status.CONVERGED)
+
+
+@settings(max_examples=10, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 10**6), rank=st.integers(1, 3), exponent=st.integers(-3, 3))
+def test_units_and_origins_of_columns_do_not_matter(seed, rank, exponent):
+    full, X = table(seed, rank=rank, missing=0.2, offset=0.0)
+    rng = np.random.default_rng(seed)
+    units = 10.0 ** (exponent * rng.random(X.shape[1]))
+    origins = units * rng.standard_normal(X.shape[1])
+    completed = LowRankImputer().fit_transform(X * units + origins)
+    np.testing.assert_allclose((completed - origins) / units, full, atol=1e-7)
+
+
+@pytest.mark.parametrize("options", [{}, {"keep_observed": False}])
+def test_the_same_entries_scaled_give_the_same_answer_with_noise(options):
+    _, X = table(noise=0.1, n=60)
+    units = np.logspace(-4, 4, X.shape[1])
+    one, other = (LowRankImputer(rank=2, **options).fit_transform(Z) for Z in (X, X * units))
+    np.testing.assert_allclose(other / units, one, rtol=1e-4, atol=1e-4)
+
+
+def test_new_rows_of_an_exact_table():
+    full, X = table(n=60)
+    imputer = LowRankImputer().fit(X[:40])
+    assert rms(imputer.transform(X[40:]) - full[40:]) <= 1e-9
+    np.testing.assert_array_equal(imputer.transform(X[:40]), imputer.fit_transform(X[:40]))
+
+
+@pytest.mark.parametrize("scale", [True, False])
+@pytest.mark.parametrize("center", [True, False])
+def test_rows_are_conditional_means_in_the_fitted_model(center, scale):
+    """Against the textbook formula with dense covariances."""
+    _, X = table(noise=0.3, n=80, offset=1.0)
+    imputer = LowRankImputer(rank=2, center=center, scale=scale, on_failure="ignore").fit(X)
+    B = imputer.components_.T * imputer.singular_values_ / np.sqrt(len(X))
+    covariance = B @ B.T + np.diag(imputer.noise_variance_)
+    row = X[np.flatnonzero(np.isnan(X).any(axis=1))[0]]
+    m, o = np.isnan(row), ~np.isnan(row)
+    z = (row - imputer.mean_) / imputer.scale_
+    expected = covariance[np.ix_(m, o)] @ np.linalg.solve(covariance[np.ix_(o, o)], z[o])
+    expected = imputer.mean_[m] + imputer.scale_[m] * expected
+    np.testing.assert_allclose(imputer.transform(row[None])[0, m], expected, rtol=1e-8)
+
+
+def test_likelihood_rises_and_is_stationary():
+    _, X = table(noise=0.5, n=60, p=8, offset=0.5)
+    entries = observed(X)
+
+    def log_likelihood(model):
+        covariance = model.loadings @ model.loadings.T + np.diag(model.noise**2)
+        total = 0.0
+        for row in X:
+            o = ~np.isnan(row)
+            C, d = covariance[np.ix_(o, o)], row[o] - model.shift[o]
+            total -= 0.5 * (np.linalg.slogdet(C)[1] + d @ np.linalg.solve(C, d))
+        return total
+
+    rng = np.random.default_rng(0)
+    model = RowModel(rng.standard_normal((8, 2)), np.zeros(8), np.ones(8))
+    values = [log_likelihood(model)]
+    for _ in range(4):
+        model = model.most_likely(entries, center=True, max_sweeps=3)
+        values.append(log_likelihood(model))
+    assert np.all(np.diff(values) > 0)
+    best = model.most_likely(entries, center=True)
+    for step in (-0.02, 0.02):
+        worse = RowModel(best.loadings, best.shift, best.noise * (1 + step))
+        assert log_likelihood(worse) < log_likelihood(best)
+        worse = RowModel(best.loadings * (1 + 4 * step), best.shift, best.noise)
+        assert log_likelihood(worse) < log_likelihood(best)
+
+
+def test_noise_is_found_and_a_rank_too_high_does_little_harm():
+    full, X = table(n=150, p=20, rank=2, noise=0.1)
+    hidden = np.isnan(X)
+    imputer = LowRankImputer()
+    error = rms((imputer.fit_transform(X) - full)[hidden])
+    assert (imputer.rank_, imputer.status_) == (2, Status.CONVERGED)
+    assert error < 0.07
+    noise = np.sqrt(imputer.noise_variance_) * imputer.scale_
+    np.testing.assert_allclose(np.median(noise), 0.1, rtol=0.2)
+    assert noise.max() < 0.25
+    wide = LowRankImputer(rank=4, on_failure="ignore").fit_transform(X)
+    assert rms((wide - full)[hidden]) < 3 * error
+
+
+def test_keep_observed_false_removes_noise():
+    full, X = table(n=150, p=20, rank=2, noise=0.1)
+    seen = ~np.isnan(X)
+    smooth = LowRankImputer(keep_observed=False).fit_transform(X)
+    assert rms((smooth - full)[seen]) < 0.6 * rms((X - full)[seen])
+
+
+def test_complete_table_comes_back_and_still_teaches():
+    full, X = table()
+    imputer = LowRankImputer().fit(full)
+    completed = imputer.transform(full)
+    np.testing.assert_array_equal(completed, full)
+    assert completed is not full
+    assert rms(imputer.transform(X) - full) < 1e-9
+
+
+def test_components_and_mean_describe_the_completed_table():
+    full, X = table()
+    imputer = LowRankImputer().fit(X)
+    C = imputer.components_
+    assert C.shape == (2, 12)
+    np.testing.assert_allclose(C @ C.T, np.eye(2), atol=1e-10)
+    assert np.all(np.diff(imputer.singular_values_) < 0)
+    Z = (full - imputer.mean_) / imputer.scale_
+    np.testing.assert_allclose(Z, Z @ C.T @ C, atol=1e-8)
+    # The mean is that of completed columns, not that of what was observed.
+    assert rms(imputer.mean_ - full.mean(axis=0)) < 0.2 * rms(
+        np.nanmean(X, axis=0) - full.mean(axis=0)
+    )
+
+
+def test_empty_rows_are_completed_with_means_and_reported():
+    full, X = table()
+    X[[3, 7]] = np.nan
+    imputer = LowRankImputer()
+    with pytest.warns(RecoveryWarning, match=r"2 row\(s\) have no entry .*: 3, 7"):
+        completed = imputer.fit_transform(X)
+    np.testing.assert_allclose(completed[3], imputer.mean_)
+    np.testing.assert_array_equal(imputer.statistics_, imputer.mean_)
+    others = np.delete(np.arange(len(X)), [3, 7])
+    assert rms((completed - full)[others]) < 1e-9
+    assert "2 row(s) that have no entry" in imputer.message_
+    uncentred = LowRankImputer(center=False, on_failure="ignore").fit(X)
+    np.testing.assert_allclose(uncentred.transform(X)[3], np.nanmean(X, axis=0))
+
+
+def test_rows_with_fewer_entries_than_the_rank_lean_on_the_others():
+    full, X = table(n=60, rank=3)
+    imputer = LowRankImputer().fit(X)
+    row = np.full((1, 12), np.nan)
+    row[0, :2] = full[0, :2]
+    with pytest.warns(RecoveryWarning, match="fewer observed entries than the rank, 3"):
+        completed = imputer.transform(row)
+    assert np.abs(completed - full.mean(axis=0)).max() < 4 * full.std(axis=0).max()
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_empty_columns(keep):
+    full, X = table()
+    X[:, 5] = np.nan
+    imputer = LowRankImputer(keep_empty_features=keep)
+    with pytest.warns(RecoveryWarning, match=r"1 column\(s\) have no entry .*: 5"):
+        completed = imputer.fit_transform(X)
+    names = list(imputer.get_feature_names_out())
+    assert completed.shape == (40, 12 if keep else 11)
+    assert len(names) == completed.shape[1]
+    assert ("x5" in names) == keep
+    if keep:
+        np.testing.assert_array_equal(completed[:, 5], 0.0)
+        completed = np.delete(completed, 5, axis=1)
+    assert rms(completed - np.delete(full, 5, axis=1)) < 1e-9
+
+
+def test_constant_columns():
+    full, X = table()
+    full[:, 4] = 0.1
+    X[:, 4] = np.where(np.isnan(X[:, 4]), np.nan, 0.1)
+    imputer = LowRankImputer()
+    np.testing.assert_allclose(imputer.fit_transform(X), full, atol=1e-9)
+    assert np.all(imputer.components_[:, 4] == 0.0)
+
+
+def test_too_few_entries_give_means_and_say_so():
+    X = np.full((6, 4), np.nan)
+    X[[0, 1, 2, 3, 4, 5, 0, 3], [0, 0, 1, 1, 2, 2, 3, 3]] = [1, 3, 2, 4, 5, 6, 3, 5]
+    imputer = LowRankImputer()
+    with pytest.warns(RecoveryWarning, match="8 entries are fewer than the 9 unknowns"):
+        completed = imputer.fit_transform(X)
+    np.testing.assert_allclose(completed[0], [1, 3, 5.5, 3])
+    assert (imputer.rank_, imputer.n_iter_) == (0, 0)
+    assert imputer.status_ is Status.STALLED
+
+
+def test_pure_noise_is_not_called_structure():
+    X = np.random.default_rng(0).standard_normal((60, 10))
+    X[np.random.default_rng(1).random(X.shape) < 0.3] = np.nan
+    imputer = LowRankImputer()
+    with pytest.warns(RecoveryWarning):
+        completed = imputer.fit_transform(X)
+    assert imputer.status_ is not Status.CONVERGED
+    assert np.abs(completed).max() < 5
+
+
+@pytest.mark.parametrize("factor", [1e-150, 1e150])
+def test_extreme_units(factor):
+    full, X = table()
+    completed = LowRankImputer().fit_transform(X * factor)
+    np.testing.assert_allclose(completed / factor, full, atol=1e-8)
+
+
+def test_failure_is_raised_warned_of_or_left_to_the_caller():
+    X = np.random.default_rng(0).standard_normal((60, 10))
+    with pytest.raises(RecoveryError, match="STALLED"):
+        LowRankImputer(on_failure="raise").fit(X)
+    with pytest.warns(ConvergenceWarning, match="STALLED"):
+        LowRankImputer().fit(X)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        quiet = LowRankImputer(on_failure="ignore").fit(X)
+    assert quiet.status_ is Status.STALLED
+    assert not quiet.certificate_.holds
+
+
+def test_time_limit():
+    _, X = table(noise=0.1, n=100)
+    imputer = LowRankImputer(time_limit=1e-9, on_failure="ignore").fit(X)
+    assert imputer.status_ is Status.STOPPED
+    assert imputer.certificate_ is None
+    assert np.isfinite(imputer.transform(X)).all()
+
+
+def test_float32_stays():
+    full, X = table(dtype=np.float32)
+    imputer = LowRankImputer()
+    completed = imputer.fit_transform(X)
+    assert completed.dtype == np.float32
+    assert imputer.components_.dtype == np.float32
+    assert imputer.rank_ == 2
+    np.testing.assert_allclose(completed, full, atol=1e-3)
+
+
+def test_integers_and_objects():
+    full = np.outer(np.arange(1, 9), [1, 2, 3, 4, 5])
+    np.testing.assert_array_equal(LowRankImputer().fit_transform(full), full)
+    with_none = full.astype(object)
+    with_none[2, 3] = None
+    np.testing.assert_allclose(LowRankImputer().fit_transform(with_none), full, atol=1e-8)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_inputs_are_neither_changed_nor_shared(order):
+    _, X = table()
+    X = np.asarray(X, order=order)
+    before = X.copy()
+    X.flags.writeable = False
+    completed = LowRankImputer().fit_transform(X)
+    np.testing.assert_array_equal(X, before)
+    assert not np.shares_memory(completed, X)
+
+
+def test_the_same_seed_gives_the_same_answer():
+    _, X = table(noise=0.2)
+    one, two = (LowRankImputer(random_state=3, on_failure="ignore").fit(X) for _ in range(2))
+    np.testing.assert_array_equal(one.components_, two.components_)
+    np.testing.assert_array_equal(one.transform(X), two.transform(X))
+    again = pickle.loads(pickle.dumps(one))
+    np.testing.assert_array_equal(again.transform(X), two.transform(X))
+
+
+def test_parameters_survive_clone_and_repr():
+    imputer = LowRankImputer(3, center=False, on_failure="ignore")
+    assert clone(imputer).get_params() == imputer.get_params()
+    assert repr(imputer) == "LowRankImputer(center=False, on_failure='ignore', rank=3)"
+    assert imputer.set_params(rank=2).rank == 2
+
+
+def test_pandas_in_pandas_out():
+    full, X = table()
+    names = [f"sensor {j}" for j in range(12)]
+    frame = pd.DataFrame(X, columns=names, index=[f"day {i}" for i in range(40)])
+    frame["sensor 3"] = np.nan
+    imputer = LowRankImputer(on_failure="ignore").set_output(transform="pandas")
+    completed = imputer.fit_transform(frame)
+    assert list(completed.columns) == names[:3] + names[4:]
+    assert list(completed.index) == list(frame.index)
+    np.testing.assert_array_equal(imputer.feature_names_in_, names)
+    np.testing.assert_allclose(completed, np.delete(full, 3, axis=1), atol=1e-9)
+    with pytest.raises(ValueError, match="feature names"):
+        imputer.transform(frame.rename(columns={"sensor 0": "other"}))
+    nullable = frame.convert_dtypes()
+    np.testing.assert_allclose(imputer.transform(nullable), completed, atol=1e-9)
+
+
+def test_in_a_pipeline():
+    full, X = table(n=80)
+    target = full @ np.arange(12.0)
+    model = make_pipeline(LowRankImputer(), StandardScaler(), LinearRegression())
+    assert model.fit(X[:60], target[:60]).score(X[60:], target[60:]) > 1 - 1e-8
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "match"),
+    [
+        ({"rank": 0}, ValueError, "rank must be at least 1"),
+        ({"rank": 1.5}, TypeError, "rank must be an integer"),
+        ({"rank": 50}, ValueError, "rank must be .*at most 12"),
+        ({"width": -1}, ValueError, "width must be at least 1"),
+        ({"center": 1}, TypeError, "center must be True or False"),
+        ({"scale": "yes"}, TypeError, "scale must be True or False"),
+        ({"validation": 2.0}, ValueError, "validation must be"),
+        ({"max_iter": 0}, ValueError, "max_iter must be"),
+        ({"time_limit": -1.0}, ValueError, "time_limit must be"),
+        ({"random_state": "x"}, TypeError, "random_state must be"),
+        ({"on_failure": "explode"}, ValueError, "on_failure must be"),
+    ],
+)
+def test_bad_parameters(options, error, match):
+    with pytest.raises(error, match=match):
+        LowRankImputer(**options).fit(table()[1])
+
+
+def test_bad_tables():
+    full, X = table()
+    with pytest.raises(ValueError, match="no entries"):
+        LowRankImputer().fit(np.full((3, 2), np.nan))
+    with pytest.raises(ValueError, match="infinity"):
+        LowRankImputer().fit(np.where(np.isnan(X), np.inf, X))
+    with pytest.raises(ValueError, match="masked"):
+        LowRankImputer().fit(np.ma.masked_greater(full, 1.0))
+    with pytest.raises(NotFittedError):
+        LowRankImputer().transform(X)
+    with pytest.raises(ValueError, match="features"):
+        LowRankImputer().fit(X).transform(X[:, :3])
