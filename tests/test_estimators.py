@@ -15,8 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from leanrank import RecoveryError, Status
-from leanrank.estimators import LowRankImputer, RecoveryWarning
+from leanrank import LowRankImputer, RecoveryError, RecoveryWarning, Status
 from leanrank.estimators._entries import observed
 from leanrank.estimators._rows import RowModel
 

@@ -2,6 +2,7 @@
 
 from leanrank import operators, simulate
 from leanrank.certificates import Certificate, check_certificate
+from leanrank.estimators import LowRankImputer, RecoveryWarning
 from leanrank.factors import Factors
 from leanrank.penalties import GroupLasso, NoPenalty, Ridge
 from leanrank.recover import recover
@@ -11,8 +12,10 @@ __all__ = [
     "Certificate",
     "Factors",
     "GroupLasso",
+    "LowRankImputer",
     "NoPenalty",
     "RecoveryError",
+    "RecoveryWarning",
     "Result",
     "Ridge",
     "Status",
