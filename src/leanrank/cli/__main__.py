@@ -1,0 +1,5 @@
+"""``python -m leanrank.cli``."""
+
+from leanrank.cli import main
+
+main()

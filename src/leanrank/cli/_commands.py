@@ -1,0 +1,222 @@
+"""The commands and their options."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import leanrank
+from leanrank import io, plotting
+from leanrank.cli._demo import load_photograph, run_demo
+from leanrank.cli._run import Settings, Terminal, completed_unchanged
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="leanrank",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Recover low-rank matrices of unknown rank, with a certificate.",
+    epilog="Exit codes: 0 certified; 1 not certified, or stopped (results are written); 2 bad "
+    "input.",
+)
+
+
+class Layout(StrEnum):
+    """How a .csv is laid out."""
+
+    auto = "auto"
+    wide = "wide"
+    long = "long"
+
+
+Source = Annotated[Path, typer.Argument(metavar="FILE", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="Print a summary in JSON to standard output.")]
+Plot = Annotated[
+    Path | None, typer.Option(help="Write a picture (.png, .pdf, .svg).", metavar="FILE")
+]
+SummaryFile = Annotated[
+    Path | None, typer.Option("--summary", help="Write the JSON summary.", metavar="FILE")
+]
+Rank = Annotated[int | None, typer.Option(min=1, help="The rank, if you know it.")]
+Width = Annotated[int | None, typer.Option(min=1, help="Largest number of columns to consider.")]
+Validation = Annotated[
+    float | None, typer.Option(help="Share of the measurements held out to choose the rank.")
+]
+TimeLimit = Annotated[
+    float | None, typer.Option(help="Seconds after which to stop with the best so far.")
+]
+Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same answer.")]
+Symmetric = Annotated[bool, typer.Option("--symmetric", help="Recover X = U U^T.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"leanrank {leanrank.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _app(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def recover(
+    file: Source,
+    out: Annotated[
+        Path | None, typer.Option(help="Write factors and certificate (.npz).", metavar="FILE")
+    ] = None,
+    plot: Plot = None,
+    summary: SummaryFile = None,
+    json: Json = False,
+    rank: Rank = None,
+    width: Width = None,
+    validation: Validation = None,
+    time_limit: TimeLimit = None,
+    seed: Seed = 0,
+    symmetric: Symmetric = False,
+    quiet: Quiet = False,
+) -> None:
+    """Recover a matrix from the linear measurements in an .npz file.
+
+    It holds y and one of: A; packed and d; rows, cols and shape; x and perhaps z; and, if you
+    like, symmetric.
+    """
+    terminal = Terminal(json=json, quiet=quiet)
+    with terminal.errors():
+        terminal.check_outputs(file, {out: ".npz", plot: "", summary: ""})
+        problem = io.read_problem(file, symmetric=symmetric)
+        settings = Settings(rank, width, validation, time_limit, seed, problem.symmetric)
+        result, seconds = terminal.recover(problem.op, problem.y, settings)
+        values = settings.summary(result, file, seconds, measurements=problem.op.size)
+        if out is not None and not terminal.is_empty(result):
+            io.save_result(out, result, **values)
+            terminal.wrote("factors", out)
+        if plot is not None:
+            terminal.save_figure(plotting.overview(result), plot)
+        terminal.finish(result, values, summary, {"time": (f"{seconds:.1f} s", "")})
+
+
+@app.command()
+def complete(
+    file: Source,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the completed matrix (.csv, .npy, .npz, .mtx). Without it, and where "
+            "standard output is no terminal, it goes there as .csv.",
+            metavar="FILE",
+        ),
+    ] = None,
+    factors: Annotated[
+        Path | None, typer.Option(help="Write factors and certificate (.npz).", metavar="FILE")
+    ] = None,
+    plot: Plot = None,
+    summary: SummaryFile = None,
+    json: Json = False,
+    layout: Annotated[
+        Layout, typer.Option(help="Of a .csv: a table, or row, column, value on each line.")
+    ] = Layout.auto,
+    header: Annotated[
+        bool | None,
+        typer.Option("--header/--no-header", help="Whether a .csv has one.", show_default="auto"),
+    ] = None,
+    fit_all: Annotated[
+        bool, typer.Option("--fit-all", help="Replace the observed entries, too, by the fit.")
+    ] = False,
+    rank: Rank = None,
+    width: Width = None,
+    validation: Validation = None,
+    time_limit: TimeLimit = None,
+    seed: Seed = 0,
+    symmetric: Symmetric = False,
+    quiet: Quiet = False,
+) -> None:
+    """Fill in the missing entries of a matrix (.csv, .npy, .npz, .mtx)."""
+    terminal = Terminal(json=json, quiet=quiet, pipes_data=out is None)
+    with terminal.errors():
+        terminal.check_outputs(file, {out: "", factors: ".npz", plot: "", summary: ""})
+        matrix = io.read_matrix(file, layout=layout.value, header=header)
+        n1, n2 = matrix.shape
+        if out is not None:
+            io.check_matrix_format(out, matrix.shape)
+        share = matrix.values.size / (n1 * n2)
+        terminal.say(f"{file}: {n1} x {n2}, {share:.1%} observed ({matrix.table})", matrix.notes)
+        settings = Settings(rank, width, validation, time_limit, seed, symmetric)
+        if matrix.missing == 0 and not fit_all:
+            terminal.write_matrix(matrix.completed(None), out, matrix.table)
+            completed_unchanged(terminal, file, summary)
+            return
+        result, seconds = terminal.recover(matrix.operator(), matrix.values, settings)
+        values = settings.summary(
+            result, file, seconds, measurements=matrix.values.size, missing=matrix.missing
+        )
+        if not terminal.is_empty(result):
+            wanted = out is not None or plot is not None or terminal.data_to_stdout
+            X = matrix.completed(result.factors, keep_observed=not fit_all) if wanted else None
+            if X is not None:
+                terminal.write_matrix(X, out, matrix.table)
+            if factors is not None:
+                io.save_result(factors, result, **values)
+                terminal.wrote("factors", factors)
+            if plot is not None and X is not None:
+                terminal.save_figure(plotting.completion(matrix.completed(None), X), plot)
+        terminal.finish(result, values, summary, {"time": (f"{seconds:.1f} s", "")})
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Where the picture goes.", metavar="FILE")] = Path(
+        "leanrank-demo.png"
+    ),
+    missing: Annotated[
+        float, typer.Option(min=0.05, max=0.9, help="Share of the pixels to hide.")
+    ] = 0.6,
+    shrink: Annotated[
+        int, typer.Option(min=1, max=8, help="Keep every so many pixels only: faster.")
+    ] = 1,
+    json: Json = False,
+    time_limit: TimeLimit = None,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Complete a photograph with most of its pixels missing, and draw what happened."""
+    terminal = Terminal(json=json, quiet=quiet)
+    with terminal.errors():
+        terminal.check_outputs(None, {out: ""})
+        image = load_photograph(shrink)
+        h, w, _ = image.shape
+        terminal.say(
+            f"A photograph of {w} x {h} pixels, {missing:.0%} of them missing in all three "
+            "colours. Each patch of 8 x 8 pixels becomes a row of a matrix; patches resemble one "
+            "another, so that it is of low rank, if only approximately."
+        )
+        with terminal.progress() as progress:
+            shown = run_demo(
+                image, missing=missing, seed=seed, callbacks=[progress], time_limit=time_limit
+            )
+        settings = Settings(None, None, None, time_limit, seed, False)
+        values = settings.summary(
+            shown.result, None, shown.seconds, psnr=shown.psnr, missing=missing, picture=str(out)
+        )
+        terminal.save_figure(shown.figure(), out)
+        rows = {
+            "PSNR": (f"{shown.psnr:.1f} dB", "on the missing pixels"),
+            "time": (f"{shown.seconds:.1f} s", ""),
+        }
+        terminal.finish(shown.result, values, None, rows)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

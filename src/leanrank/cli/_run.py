@@ -1,0 +1,189 @@
+"""What the commands share: settings, words on a terminal, files, exit codes."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import typer
+from matplotlib.figure import Figure, SubFigure
+from rich.console import Console
+
+from leanrank import io
+from leanrank._files import replacing
+from leanrank.callbacks import Progress
+from leanrank.cli import _report
+from leanrank.operators import Measurement
+from leanrank.recover import recover
+from leanrank.results import Result, Status
+
+__all__ = ["Settings", "Terminal", "completed_unchanged"]
+
+_PICTURES = (".png", ".pdf", ".svg")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the user set; the names are those of :func:`leanrank.recover`."""
+
+    rank: int | None
+    width: int | None
+    validation: float | None
+    time_limit: float | None
+    seed: int
+    symmetric: bool
+
+    def summary(
+        self, result: Result, source: Path | None, seconds: float, **more: Any
+    ) -> dict[str, Any]:
+        """The JSON summary of a run with these settings."""
+        parameters = {name: value for name, value in asdict(self).items() if name != "seed"}
+        origin = {} if source is None else {"input": str(source)}
+        return io.summary(
+            result, seed=self.seed, parameters=parameters, seconds=seconds, **origin, **more
+        )
+
+
+class Terminal:
+    """Says what is to be said, where it does not get in the way of data.
+
+    Parameters
+    ----------
+    json : bool
+        Standard output takes a JSON summary.
+    quiet : bool
+        Only errors are said.
+    pipes_data : bool
+        Standard output takes a matrix, unless it is a terminal or takes JSON.
+    """
+
+    def __init__(self, *, json: bool, quiet: bool, pipes_data: bool = False) -> None:
+        self.json = json
+        self.data_to_stdout = pipes_data and not json and not sys.stdout.isatty()
+        self.errors_to = Console(stderr=True, soft_wrap=True)
+        self.words = Console(stderr=json or self.data_to_stdout, quiet=quiet, highlight=False)
+        self._quiet = quiet
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Turn errors that the user can mend into a sentence and an exit code."""
+        try:
+            yield
+            sys.stdout.flush()
+        except io.FileError as error:
+            self._fail(error)
+        except KeyboardInterrupt:
+            _report.say(self.errors_to, "leanrank: interrupted, nothing more is written")
+            raise typer.Exit(130) from None
+
+    def _fail(self, error: Exception) -> None:
+        _report.say(self.errors_to, f"leanrank: {error}")
+        raise typer.Exit(2) from None
+
+    def say(self, text: str, notes: Sequence[str] = ()) -> None:
+        """Lines of prose."""
+        for line in (text, *notes):
+            _report.say(self.words, line)
+
+    def wrote(self, what: str, path: Path) -> None:
+        """Say where something went."""
+        self.say(f"Wrote {what} to {path}")
+
+    def check_outputs(self, source: Path | None, outputs: Mapping[Path | None, str]) -> None:
+        """Refuse before the computation what could not be written after it.
+
+        ``outputs`` maps each file to the ending it must have, if any; None is no file.
+        """
+        if source is not None and not source.is_file():
+            raise io.FileError(f"{source}: there is no such file")
+        for path, suffix in outputs.items():
+            if path is None:
+                continue
+            io.check_writable(path, inputs=() if source is None else (source,))
+            if suffix and path.suffix.lower() != suffix:
+                raise io.FileError(f"{path}: expected a name that ends in {suffix}")
+
+    def progress(self) -> Progress:
+        """The line of progress, silent in a pipe and where nothing is to be said."""
+        silent = Console(stderr=True, force_terminal=False) if self._quiet else None
+        return Progress(console=silent)
+
+    def recover(self, op: Measurement, y: np.ndarray, settings: Settings) -> tuple[Result, float]:
+        """Run :func:`leanrank.recover`, with progress; the result and the seconds it took."""
+        start = time.monotonic()
+        try:
+            with self.progress() as progress:
+                result = recover(
+                    op,
+                    y,
+                    symmetric=settings.symmetric,
+                    rank=settings.rank,
+                    width=settings.width,
+                    validation=settings.validation,
+                    time_limit=settings.time_limit,
+                    callbacks=[progress],
+                    random_state=settings.seed,
+                )
+        except (ValueError, TypeError) as error:
+            self._fail(error)
+        return result, time.monotonic() - start
+
+    def is_empty(self, result: Result) -> bool:
+        """Whether a run was stopped before it had anything to write, which is then said."""
+        empty = result.status is Status.STOPPED and result.rank == 0
+        if empty:
+            self.say("Stopped before any factors were fitted: no matrix is written")
+        return empty
+
+    def write_matrix(self, X: np.ndarray, out: Path | None, table: io.Table) -> None:
+        """Write a completed matrix to its file, or to standard output where that is its place."""
+        if out is not None:
+            io.write_matrix(out, X, table=table)
+            self.wrote("the completed matrix", out)
+        elif self.data_to_stdout:
+            io.write_table(sys.stdout, X, table)
+
+    def save_figure(self, figure: Figure | SubFigure, path: Path) -> None:
+        """Write a picture, whole or not at all."""
+        suffix = path.suffix.lower()
+        if suffix not in _PICTURES:
+            raise io.FileError(
+                f"{path}: unknown kind of picture, expected a name that ends in "
+                + ", ".join(_PICTURES)
+            )
+        with replacing(path) as file:
+            figure.figure.savefig(file, format=suffix.removeprefix("."), dpi=150)
+        self.wrote("a picture", path)
+
+    def finish(
+        self,
+        result: Result,
+        values: dict[str, Any],
+        summary: Path | None,
+        rows: _report.Rows,
+    ) -> None:
+        """Say what came out, in words or in JSON, and leave with the exit code."""
+        if summary is not None:
+            io.save_summary(summary, values)
+            self.wrote("the summary", summary)
+        if self.json:
+            io.dump_summary(sys.stdout, values)
+        _report.show_result(self.words, result, rows)
+        raise typer.Exit(0 if result.success else 1)
+
+
+def completed_unchanged(terminal: Terminal, source: Path, summary: Path | None) -> None:
+    """Say that there was nothing to do."""
+    message = "nothing is missing: the matrix is passed on as it is"
+    values = {"status": "complete", "success": True, "message": message, "input": str(source)}
+    if summary is not None:
+        io.save_summary(summary, values)
+    if terminal.json:
+        io.dump_summary(sys.stdout, values)
+    terminal.say(f"{source}: {message}")

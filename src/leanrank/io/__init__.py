@@ -1,0 +1,40 @@
+"""Files in and out: problems, matrices with missing entries, results. Nothing is ever pickled."""
+
+from leanrank._files import FileError, check_writable
+from leanrank.io._matrices import (
+    IncompleteMatrix,
+    check_matrix_format,
+    read_matrix,
+    write_matrix,
+)
+from leanrank.io._problems import ProblemFile, read_problem
+from leanrank.io._results import (
+    dump_summary,
+    load_factors,
+    load_result,
+    save_factors,
+    save_result,
+    save_summary,
+    summary,
+)
+from leanrank.io._tables import Table, write_table
+
+__all__ = [
+    "FileError",
+    "IncompleteMatrix",
+    "ProblemFile",
+    "Table",
+    "check_matrix_format",
+    "check_writable",
+    "dump_summary",
+    "load_factors",
+    "load_result",
+    "read_matrix",
+    "read_problem",
+    "save_factors",
+    "save_result",
+    "save_summary",
+    "summary",
+    "write_matrix",
+    "write_table",
+]

@@ -1,0 +1,287 @@
+"""Matrices with missing entries: what is read, what is written, in which format."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from scipy import io as scipy_io
+from scipy import sparse
+
+from leanrank._files import FileError, PathLike, read_arrays, replacing, write_arrays
+from leanrank.factors import Factors
+from leanrank.io import _tables
+from leanrank.io._problems import check_extent
+from leanrank.operators import ObservedEntries
+
+__all__ = ["IncompleteMatrix", "check_matrix_format", "read_matrix", "write_matrix"]
+
+_SUFFIXES = (".csv", ".npy", ".npz", ".mtx")
+_MOST_ENTRIES = 1 << 31
+"""Completed matrices are dense: beyond this, only their factors are of use."""
+
+
+@dataclass(frozen=True, eq=False)
+class IncompleteMatrix:
+    """The observed entries of a matrix, and how the file that they come from looks.
+
+    Attributes
+    ----------
+    shape : tuple of int
+    rows, cols : ndarray of int, shape (m,)
+        Positions, each once, row after row.
+    values : ndarray, shape (m,)
+    table : Table
+        Labels, header, separator and layout of a text file.
+    notes : tuple of str
+        What one should know about how the file was read.
+    """
+
+    shape: tuple[int, int]
+    rows: np.ndarray
+    cols: np.ndarray
+    values: np.ndarray
+    table: _tables.Table = field(default_factory=_tables.Table)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def missing(self) -> int:
+        """Number of entries that are not observed."""
+        return self.shape[0] * self.shape[1] - self.values.size
+
+    def operator(self) -> ObservedEntries:
+        """The measurement operator that sees the observed entries."""
+        return ObservedEntries(self.rows, self.cols, self.shape, dtype=self.values.dtype)
+
+    def completed(self, factors: Factors | None, *, keep_observed: bool = True) -> np.ndarray:
+        """All entries, shape (n1, n2): those of ``factors``, and the observed ones as given.
+
+        Parameters
+        ----------
+        factors : Factors or None
+            None where nothing is missing.
+        keep_observed : bool
+            False puts the values of ``factors`` in the place of observed entries, too.
+        """
+        if factors is None:
+            X = np.full(self.shape, np.nan, dtype=self.values.dtype)
+        else:
+            X = np.array(factors.to_dense())
+        if keep_observed or factors is None:
+            X[self.rows, self.cols] = self.values
+        return X
+
+
+def read_matrix(
+    path: PathLike,
+    *,
+    layout: Literal["auto", "wide", "long"] = "auto",
+    header: bool | None = None,
+) -> IncompleteMatrix:
+    r"""Read a matrix with missing entries.
+
+    ==========  ===================================================================================
+    ``.csv``    *wide*: a table with empty cells (or NA, NaN, null, None), with or without a header
+                and row labels; *long*: row, column, value on each line, rows and columns named
+                by labels or integers. Separated by commas, semicolons or tabs.
+    ``.npy``    Two-dimensional, NaN where missing.
+    ``.npz``    One such array; or rows, cols (counted from 0), y and shape.
+    ``.mtx``    Matrix Market: the entries of a coordinate file are the observed ones; in an array
+                file NaN is missing.
+    ==========  ===================================================================================
+
+    An entry that is given several times counts with the mean of its values, and a note says so.
+
+    Parameters
+    ----------
+    path : path
+    layout : {"auto", "wide", "long"}
+        Of a ``.csv``. By default long where there are three columns and either their names say so
+        or no cell is empty (as a wide table, nothing would be missing).
+    header : bool, optional
+        Whether the first line of a ``.csv`` is a header. By default found out: it is one if it has
+        text where the lines below have numbers.
+
+    Raises
+    ------
+    FileError
+        If the file is missing, damaged, of another format, has text or infinite numbers where
+        numbers are expected, lines of different lengths, no observed entry at all, or fewer than
+        any matrix of rank one needs. The text names file, line and column.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "table.csv"
+    >>> size = path.write_text("site,mon,tue\nA,1,2\nB,3,\n")
+    >>> matrix = read_matrix(path)
+    >>> matrix.shape, matrix.missing, matrix.table.row_labels
+    ((2, 2), 1, ('A', 'B'))
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix == ".csv":
+        table, shape, rows, cols, values = _tables.read_table(path, layout, header)
+        matrix = IncompleteMatrix(shape, rows, cols, values, table)
+    elif suffix in (".npy", ".npz"):
+        matrix = _from_arrays(read_arrays(path), path)
+    elif suffix == ".mtx":
+        matrix = _from_matrix_market(path)
+    else:
+        raise FileError(
+            f"{path}: unknown format '{suffix}', expected a name that ends in "
+            + ", ".join(_SUFFIXES)
+        )
+    matrix = _merged(matrix)
+    if matrix.values.size == 0:
+        raise FileError(f"{path}: every entry is missing, nothing can be recovered")
+    bad = np.flatnonzero(~np.isfinite(matrix.values))
+    if bad.size:
+        i, j, value = (a[bad[0]] for a in (matrix.rows, matrix.cols, matrix.values))
+        raise FileError(
+            f"{path}: the entry in row {i}, column {j} (counted from 0) is {value}, expected a "
+            "finite number"
+        )
+    check_extent(path, *matrix.shape, matrix.values.size)
+    return matrix
+
+
+def _merged(matrix: IncompleteMatrix) -> IncompleteMatrix:
+    """Entries row after row, repeated ones replaced by their mean."""
+    flat = matrix.rows.astype(np.int64) * matrix.shape[1] + matrix.cols
+    unique, inverse, counts = np.unique(flat, return_inverse=True, return_counts=True)
+    rows, cols = np.divmod(unique, matrix.shape[1])
+    sums = np.bincount(inverse, weights=matrix.values, minlength=unique.size)
+    values = (sums / counts).astype(matrix.values.dtype)
+    notes = matrix.notes
+    repeated = int((counts > 1).sum())
+    if repeated:
+        notes += (f"{repeated} entries are given more than once; the mean of their values counts",)
+    return replace(matrix, rows=rows, cols=cols, values=values, notes=notes)
+
+
+def _from_dense(X: np.ndarray, where: str) -> IncompleteMatrix:
+    if X.ndim != 2:
+        raise FileError(f"{where}: expected a matrix with two dimensions, got shape {X.shape}")
+    if X.dtype.kind not in "biuf":
+        raise FileError(f"{where}: expected real numbers, got {X.dtype}")
+    if 0 in X.shape:
+        raise FileError(f"{where}: is empty, of shape {X.shape}")
+    X = X.astype(np.float32 if X.dtype == np.float32 else np.float64)
+    rows, cols = np.nonzero(~np.isnan(X))
+    return IncompleteMatrix((X.shape[0], X.shape[1]), rows, cols, X[rows, cols])
+
+
+def _from_arrays(arrays: dict[str, np.ndarray], path: PathLike) -> IncompleteMatrix:
+    if len(arrays) == 1:
+        return _from_dense(next(iter(arrays.values())), f"{path}")
+    if set(arrays) != {"rows", "cols", "y", "shape"}:
+        raise FileError(
+            f"{path}: expected one array with NaN where entries are missing, or arrays rows, cols, "
+            f"y, shape; found {', '.join(sorted(arrays)) or 'none'}"
+        )
+    rows, cols, y, shape = (arrays[name] for name in ("rows", "cols", "y", "shape"))
+    whole = all(a.dtype.kind in "iu" for a in (rows, cols, shape)) and y.dtype.kind in "biuf"
+    fits = rows.ndim == cols.ndim == y.ndim == 1 and rows.size == cols.size == y.size
+    if not (whole and fits and shape.shape == (2,)):
+        raise FileError(
+            f"{path}: expected integers rows, cols of shape (m,), numbers y of shape (m,) and two "
+            f"integers shape; got rows {_kind(rows)}, cols {_kind(cols)}, y {_kind(y)}, "
+            f"shape {_kind(shape)}"
+        )
+    n1, n2 = (int(n) for n in shape)
+    for name, index, n in (("rows", rows, n1), ("cols", cols, n2)):
+        outside = np.flatnonzero((index < 0) | (index >= n))
+        if outside.size:
+            raise FileError(
+                f"{path}: array '{name}' must lie in [0, {n}), got {index[outside[0]]} at position "
+                f"{outside[0]}"
+            )
+    y = y.astype(np.float32 if y.dtype == np.float32 else np.float64)
+    return IncompleteMatrix((n1, n2), rows.astype(np.int64), cols.astype(np.int64), y)
+
+
+def _kind(array: np.ndarray) -> str:
+    return f"{array.dtype} of shape {array.shape}"
+
+
+def _from_matrix_market(path: PathLike) -> IncompleteMatrix:
+    try:
+        n1, n2, count, form, numbers, _ = scipy_io.mminfo(str(path))
+    except (OSError, ValueError, OverflowError, MemoryError) as error:
+        raise FileError(f"{path}: not a readable Matrix Market file ({error})") from None
+    if numbers not in ("real", "integer", "unsigned-integer", "double"):
+        raise FileError(f"{path}: expected real or integer values, got '{numbers}'")
+    # The shortest entry, "0\n" or "1 1 0\n", in a file of half of a symmetric matrix.
+    least = count * (6 if form == "coordinate" else 1)
+    size = Path(path).stat().st_size
+    if least > size or min(n1, n2) < 1:
+        raise FileError(
+            f"{path}: its header claims {count} entries of a {n1} x {n2} matrix, but the file has "
+            f"only {size} bytes"
+        )
+    try:
+        content = scipy_io.mmread(str(path))
+    except (OSError, ValueError, OverflowError, MemoryError) as error:
+        raise FileError(f"{path}: not a readable Matrix Market file ({error})") from None
+    if not sparse.issparse(content):
+        return _from_dense(np.asarray(content), f"{path}")
+    coo = sparse.coo_array(content)
+    rows, cols = (index.astype(np.int64) for index in coo.coords)
+    present = ~np.isnan(coo.data.astype(np.float64))
+    values = coo.data.astype(np.float64)[present]
+    return IncompleteMatrix((int(n1), int(n2)), rows[present], cols[present], values)
+
+
+def check_matrix_format(path: PathLike, shape: Sequence[int]) -> None:
+    """Find out before a long computation whether a completed matrix can be written there.
+
+    Raises
+    ------
+    FileError
+        If the name has an unknown ending, or the matrix is too large to be written densely.
+    """
+    suffix = Path(path).suffix.lower()
+    if suffix not in _SUFFIXES:
+        raise FileError(
+            f"{path}: unknown format '{suffix}', expected a name that ends in "
+            + ", ".join(_SUFFIXES)
+        )
+    if shape[0] * shape[1] > _MOST_ENTRIES:
+        raise FileError(
+            f"{path}: a completed {shape[0]} x {shape[1]} matrix has more entries than are of use "
+            "in a file; write its factors instead"
+        )
+
+
+def write_matrix(path: PathLike, X: np.ndarray, *, table: _tables.Table | None = None) -> None:
+    """Write a complete matrix, whole or not at all, in the format that the name ends in.
+
+    Parameters
+    ----------
+    path : path
+        ``.csv``, ``.npy``, ``.npz`` (one array X) or ``.mtx``.
+    X : ndarray, shape (n1, n2)
+    table : Table, optional
+        Labels, header and layout of a ``.csv``.
+
+    Raises
+    ------
+    FileError
+        If the format is unknown or the file cannot be written.
+    """
+    check_matrix_format(path, X.shape)
+    suffix = Path(path).suffix.lower()
+    if suffix == ".npz":
+        write_arrays(path, {"X": X})
+    elif suffix == ".csv":
+        with replacing(path, "w") as file:
+            _tables.write_table(file, X, table)
+    elif suffix == ".npy":
+        with replacing(path) as file:
+            np.save(file, X, allow_pickle=False)
+    else:
+        with replacing(path) as file:
+            scipy_io.mmwrite(file, X)

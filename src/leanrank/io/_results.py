@@ -1,0 +1,212 @@
+"""Results on disk: factors, a summary for machines, and all of it for another day."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+from typing import IO, Any
+
+import numpy as np
+
+from leanrank._arrays import to_numpy
+from leanrank._files import FileError, PathLike, read_arrays, replacing, write_arrays
+from leanrank.callbacks import factor_arrays
+from leanrank.certificates import Certificate
+from leanrank.factors import Factors
+from leanrank.results import History, Record, Result, Status
+
+__all__ = [
+    "dump_summary",
+    "load_factors",
+    "load_result",
+    "save_factors",
+    "save_result",
+    "save_summary",
+    "summary",
+]
+
+_NORMS = "column_norms: "
+_HISTORY = "history: "
+
+
+def summary(result: Result, **more: Any) -> dict[str, Any]:
+    """A result in plain values that JSON knows, without factors and history.
+
+    Numbers that are infinite or NaN become None.
+
+    Parameters
+    ----------
+    result : Result
+    **more
+        Further entries, such as seed and parameters.
+
+    Examples
+    --------
+    >>> import leanrank as lr
+    >>> inst = lr.simulate.matrix_completion((30, 20), 2, oversampling=3, random_state=0)
+    >>> summary(lr.recover(inst.op, inst.y), seed=0)["rank"]
+    2
+    """
+    from leanrank import __version__
+
+    plain = {
+        "leanrank": __version__,
+        "status": result.status.value,
+        "success": result.success,
+        "message": result.message,
+        "rank": result.rank,
+        "shape": result.factors.shape,
+        "symmetric": result.factors.symmetric,
+        "singular_values": to_numpy(result.factors.singular_values()),
+        "passes": result.history.passes,
+        "iterations": result.n_iter,
+        "certificate": None
+        if result.certificate is None
+        else dataclasses.asdict(result.certificate),
+    }
+    return {key: _plain(value) for key, value in (plain | more).items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value if isinstance(value, bool | int | float | str | None) else str(value)
+
+
+def save_summary(path: PathLike, values: Mapping[str, Any]) -> None:
+    """Write what :func:`summary` returns as JSON, whole or not at all."""
+    with replacing(path, "w") as file:
+        dump_summary(file, values)
+
+
+def dump_summary(file: IO[str], values: Mapping[str, Any]) -> None:
+    """Write what :func:`summary` returns as JSON to an open file."""
+    json.dump(values, file, indent=2, allow_nan=False)
+    file.write("\n")
+
+
+def save_factors(path: PathLike, factors: Factors) -> None:
+    """Write factors to an ``.npz`` with arrays U and V (U alone if symmetric).
+
+    Raises
+    ------
+    FileError
+        If the file cannot be written.
+    """
+    write_arrays(path, factor_arrays(factors))
+
+
+def load_factors(path: PathLike) -> Factors:
+    """Factors from a file of :func:`save_factors`, :func:`save_result` or a Checkpoint.
+
+    Raises
+    ------
+    FileError
+        If the file cannot be read or does not hold finite factors.
+    """
+    return _factors(read_arrays(path), path)
+
+
+def save_result(path: PathLike, result: Result, **more: Any) -> None:
+    """Write a result to an ``.npz`` without pickle: factors, singular values, history, summary.
+
+    Parameters
+    ----------
+    path : path
+    result : Result
+    **more
+        Further entries of the summary, such as seed and parameters.
+
+    Raises
+    ------
+    FileError
+        If the file cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib, leanrank as lr
+    >>> inst = lr.simulate.matrix_completion((30, 20), 2, oversampling=3, random_state=0)
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "result.npz"
+    >>> save_result(path, lr.recover(inst.op, inst.y))
+    >>> load_result(path)
+    Result(rank=2, status=CONVERGED, Factors(U V^T, shape=(30, 20), width=2))
+    """
+    certificate = result.certificate
+    about = {"status": result.status.value, "message": result.message}
+    arrays: dict[str, Any] = factor_arrays(result.factors)
+    arrays["singular_values"] = to_numpy(result.factors.singular_values())
+    arrays["result"] = np.array(json.dumps(about))
+    # Here infinite numbers are kept, which JSON for others has no word for.
+    arrays["certificate"] = np.array(
+        json.dumps(None if certificate is None else dataclasses.asdict(certificate), default=float)
+    )
+    arrays["summary"] = np.array(json.dumps(summary(result, **more)))
+    for field in dataclasses.fields(Record):
+        arrays[_HISTORY + field.name] = np.array(
+            result.history.column(field.name), dtype=_DTYPES[str(field.type)]
+        )
+    for moment, norms in result.column_norms.items():
+        arrays[_NORMS + moment] = to_numpy(norms)
+    write_arrays(path, arrays)
+
+
+_DTYPES: dict[str, Any] = {"str": np.str_, "int": np.int64, "float": np.float64}
+
+
+def load_result(path: PathLike) -> Result:
+    """A result from a file of :func:`save_result`.
+
+    Raises
+    ------
+    FileError
+        If the file cannot be read or holds something else.
+    """
+    arrays = read_arrays(path)
+    factors = _factors(arrays, path)
+    try:
+        about = json.loads(str(arrays["result"]))
+        values = json.loads(str(arrays["certificate"]))
+        names = [field.name for field in dataclasses.fields(Record)]
+        columns = [arrays[_HISTORY + name].tolist() for name in names]
+        records = [Record(*line) for line in zip(*columns, strict=True)]
+        certificate = None
+        if values is not None:
+            values |= {name: tuple(values[name]) for name in ("reasons", "notes")}
+            certificate = Certificate(**values)
+        return Result(
+            factors,
+            Status(about["status"]),
+            str(about["message"]),
+            certificate,
+            History(records),
+            {
+                name.removeprefix(_NORMS): norms
+                for name, norms in arrays.items()
+                if name.startswith(_NORMS)
+            },
+        )
+    except (KeyError, ValueError, TypeError) as error:
+        raise FileError(
+            f"{path}: holds factors, but not a whole result of save_result ({error})"
+        ) from None
+
+
+def _factors(arrays: dict[str, np.ndarray], path: PathLike) -> Factors:
+    if "U" not in arrays:
+        found = ", ".join(sorted(arrays)) or "none"
+        raise FileError(f"{path}: has no array U, so no factors; found {found}")
+    try:
+        factors = Factors(arrays["U"], arrays.get("V"))
+    except (ValueError, TypeError) as error:
+        raise FileError(f"{path}: {error}") from None
+    if not np.isfinite(factors.W).all():
+        raise FileError(f"{path}: the factors hold NaN or infinite values")
+    return factors

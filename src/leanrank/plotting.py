@@ -1,0 +1,287 @@
+"""Pictures of a run: every function returns a matplotlib Figure and keeps no global state.
+
+Colours are from the palette of Okabe and Ito, which colour-blind readers can tell apart; matrices
+are drawn in cividis. Nothing is shown or saved: ``figure.savefig(...)`` does that.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+
+from leanrank._arrays import to_numpy
+from leanrank.factors import Factors
+from leanrank.results import Result
+
+__all__ = ["column_norms", "completion", "convergence", "overview", "singular_values"]
+
+_INK = "#333333"
+_PALE = "#c4c8cc"
+_BLUE = "#0072B2"
+_PHASES = {
+    "grow": _BLUE,
+    "penalise": "#D55E00",
+    "prune": "#CC79A7",
+    "validate": _PALE,
+    "refit": "#009E73",
+}
+_OTHER = "#56B4E9"
+
+
+def convergence(result: Result, *, figure: Figure | SubFigure | None = None) -> Figure | SubFigure:
+    """Loss over passes through the measurements, one colour for each phase.
+
+    Parameters
+    ----------
+    result : Result
+        With at least one record in its history.
+    figure : Figure or SubFigure, optional
+        Where to draw; a new figure by default.
+
+    Raises
+    ------
+    ValueError
+        If the history is empty.
+
+    Examples
+    --------
+    >>> import leanrank as lr
+    >>> inst = lr.simulate.matrix_completion((30, 20), 2, oversampling=3, random_state=0)
+    >>> figure = convergence(lr.recover(inst.op, inst.y))
+    >>> figure.axes[0].get_xlabel()
+    'passes over the measurements'
+    """
+    if not len(result.history):
+        raise ValueError("result has an empty history: there is nothing to draw")
+    figure, ax = _canvas(figure, "Loss", "passes over the measurements", "mean squared residual")
+    named: set[str] = set()
+    for phase, group in groupby(result.history, key=lambda record: record.phase):
+        records = list(group)
+        passes = [record.passes for record in records]
+        losses = [record.loss if record.loss > 0 else math.nan for record in records]
+        ax.plot(
+            passes,
+            losses,
+            color=_PHASES.get(phase, _OTHER),
+            linewidth=1.6,
+            marker="o",
+            markersize=2.6,
+            zorder=1 if phase == "validate" else 2,
+            label=None if phase in named else phase,
+        )
+        named.add(phase)
+    ax.set_yscale("log")
+    ax.tick_params(which="minor", labelsize=7, color=_PALE, labelcolor=_INK)
+    ax.set_xlim(left=0)
+    if len(named) > 1:
+        ax.legend(frameon=False, fontsize=8, labelcolor=_INK, handlelength=1.4)
+    return figure
+
+
+def singular_values(
+    source: Result | Factors | np.ndarray, *, figure: Figure | SubFigure | None = None
+) -> Figure | SubFigure:
+    """Singular values in decreasing order; on a log scale where they spread over a decade.
+
+    Parameters
+    ----------
+    source : Result, Factors or array, shape (r,)
+    figure : Figure or SubFigure, optional
+        Where to draw; a new figure by default.
+
+    Raises
+    ------
+    ValueError
+        If the values of an array are not a finite vector.
+
+    Examples
+    --------
+    >>> singular_values(np.array([3.0, 2.0])).axes[0].get_title(loc="left")
+    'Singular values'
+    """
+    values = source
+    if isinstance(values, Result):
+        values = values.factors
+    if isinstance(values, Factors):
+        values = to_numpy(values.singular_values())
+    values = _vector(values, "source")
+    figure, ax = _canvas(figure, "Singular values", "index", "")
+    x = np.arange(1, values.size + 1)
+    ax.vlines(x, 0, values, color=_PALE, linewidth=1.2, zorder=1)
+    ax.plot(x, values, "o", color=_BLUE, markersize=5.5, zorder=2)
+    positive = values[values > 0]
+    if positive.size and positive.max() > 10 * positive.min():
+        ax.set_yscale("log")
+        ax.set_ylim(positive.min() / 1.6, positive.max() * 1.6)
+    else:
+        ax.set_ylim(bottom=0)
+    _count_along_x(ax, values.size)
+    return figure
+
+
+def column_norms(
+    source: Result | Mapping[str, Any], *, figure: Figure | SubFigure | None = None
+) -> Figure | SubFigure:
+    """Column norms of the factors before and after pruning, each in decreasing order.
+
+    Parameters
+    ----------
+    source : Result or mapping
+        Norms by moment, as in ``Result.column_norms``; the first is drawn pale and wide, the last
+        dark and narrow before it.
+    figure : Figure or SubFigure, optional
+        Where to draw; a new figure by default.
+
+    Raises
+    ------
+    ValueError
+        If there are no norms to draw, or they are not finite vectors.
+
+    Examples
+    --------
+    >>> norms = {"before pruning": [2.0, 1.0, 0.1], "after pruning": [2.0, 1.0]}
+    >>> figure = column_norms(norms)
+    >>> [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    ['before pruning (3)', 'after pruning (2)']
+    """
+    moments = source.column_norms if isinstance(source, Result) else source
+    if not moments:
+        raise ValueError("source has no column norms: there is nothing to draw")
+    figure, ax = _canvas(figure, "Column norms of the factors", "column", "")
+    norms = {name: np.sort(_vector(v, name))[::-1] for name, v in moments.items()}
+    styles = [(_PALE, 0.82), (_BLUE, 0.44)]
+    chosen = list(norms.items())[:: max(1, len(norms) - 1)]
+    for (name, values), (colour, width) in zip(chosen, styles, strict=False):
+        x = np.arange(1, values.size + 1)
+        ax.bar(x, values, width=width, color=colour, label=f"{name} ({values.size})")
+    ax.legend(frameon=False, fontsize=8, labelcolor=_INK, handlelength=1.0, handleheight=1.0)
+    _count_along_x(ax, max(values.size for values in norms.values()))
+    return figure
+
+
+def completion(
+    seen: np.ndarray,
+    completed: np.ndarray,
+    original: np.ndarray | None = None,
+    *,
+    figure: Figure | SubFigure | None = None,
+) -> Figure | SubFigure:
+    """A matrix or picture as it was seen and as it came back, side by side, on one scale.
+
+    Parameters
+    ----------
+    seen : array, shape (n1, n2) or (n1, n2, 3)
+        NaN where nothing was observed. Three channels are colours from 0 to 1.
+    completed : array of the same shape
+    original : array of the same shape, optional
+        The truth, drawn first.
+    figure : Figure or SubFigure, optional
+        Where to draw; a new figure by default.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ or are not those of a matrix or a picture.
+
+    Examples
+    --------
+    >>> figure = completion(np.array([[1.0, np.nan]]), np.array([[1.0, 2.0]]))
+    >>> [ax.get_title(loc="left") for ax in figure.axes]
+    ['Seen: 50 %', 'Completed']
+    """
+    seen = np.asarray(seen, dtype=float)
+    colour = seen.ndim == 3 and seen.shape[2] == 3
+    if not colour and seen.ndim != 2:
+        raise ValueError(f"seen must be of shape (n1, n2) or (n1, n2, 3), got {seen.shape}")
+    panels = {} if original is None else {"Original": original}
+    panels |= {_seen_title(seen): seen, "Completed": completed}
+    for name, image in panels.items():
+        if np.shape(image) != seen.shape:
+            raise ValueError(f"{name} is of shape {np.shape(image)}, but seen is {seen.shape}")
+    aspect = seen.shape[0] / seen.shape[1]
+    if figure is None:
+        height = min(max(4.2 * aspect, 1.2), 8.0) + 0.5
+        figure = Figure(figsize=(4.2 * len(panels), height), layout="constrained")
+    known = seen[np.isfinite(seen)]
+    low, high = (known.min(), known.max()) if known.size else (0.0, 1.0)
+    palette = colormaps["cividis"].with_extremes(bad="#f2f2f2")
+    for ax, (name, image) in zip(
+        np.ravel(figure.subplots(1, len(panels))), panels.items(), strict=True
+    ):
+        values = np.asarray(image, dtype=float)
+        if colour:
+            ax.imshow(np.nan_to_num(values).clip(0, 1), interpolation="none")
+        else:
+            shape = "equal" if 0.2 < aspect < 5 else "auto"
+            ax.imshow(values, cmap=palette, vmin=low, vmax=high, interpolation="none", aspect=shape)
+        ax.set_title(name, loc="left", fontsize=10, color=_INK)
+        ax.set_axis_off()
+    return figure
+
+
+def overview(result: Result) -> Figure:
+    """Convergence, singular values and column norms of one result, side by side.
+
+    Parameters
+    ----------
+    result : Result
+        Panels for which it has no data are left out.
+
+    Examples
+    --------
+    >>> import leanrank as lr
+    >>> inst = lr.simulate.matrix_completion((30, 20), 2, oversampling=3, random_state=0)
+    >>> len(overview(lr.recover(inst.op, inst.y)).axes)
+    3
+    """
+    draw: list[Any] = [singular_values]
+    if len(result.history):
+        draw.insert(0, convergence)
+    if result.column_norms:
+        draw.append(column_norms)
+    figure = Figure(figsize=(4.2 * len(draw), 3.4), layout="constrained")
+    for part, function in zip(figure.subfigures(1, len(draw), squeeze=False)[0], draw, strict=True):
+        function(result, figure=part)
+    return figure
+
+
+def _canvas(
+    figure: Figure | SubFigure | None, title: str, x: str, y: str
+) -> tuple[Figure | SubFigure, Axes]:
+    """A figure and one tidy pair of axes in it."""
+    if figure is None:
+        figure = Figure(figsize=(4.6, 3.4), layout="constrained")
+    ax = figure.subplots()
+    ax.set_title(title, loc="left", fontsize=10, color=_INK)
+    ax.set_xlabel(x, fontsize=9, color=_INK)
+    ax.set_ylabel(y, fontsize=9, color=_INK)
+    ax.tick_params(labelsize=8, color=_PALE, labelcolor=_INK)
+    for side, spine in ax.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color(_PALE)
+    return figure, ax
+
+
+def _count_along_x(ax: Axes, n: int) -> None:
+    """Whole numbers from 1 to n along the axis."""
+    ax.set_xlim(0.3, max(n, 1) + 0.7)
+    step = next(s for s in (1, 2, 5, 10, 20, 50, 100, 200, 500, n) if n <= 12 * s)
+    ax.set_xticks([1, *range(step, n + 1, step)] if step > 1 else range(1, n + 1))
+
+
+def _vector(values: Any, name: str) -> np.ndarray:
+    vector = np.asarray(to_numpy(values), dtype=float)
+    if vector.ndim != 1 or not np.isfinite(vector).all():
+        raise ValueError(f"{name} must be a finite vector, got an array of shape {vector.shape}")
+    return vector
+
+
+def _seen_title(seen: np.ndarray) -> str:
+    return f"Seen: {np.isfinite(seen).mean():.0%}".replace("%", " %")
