@@ -132,7 +132,7 @@ def make_trial(seed: int) -> Trial:
     op = _operator(rng, operator, difficulty, (n1, n2), _size(rng, operator, difficulty, dof))
     scale = {"tiny": 1e-150, "huge": 1e150}.get(difficulty, 1.0)
     clean = op.forward(truth)
-    y = (clean + _noise(rng, difficulty, clean)) * scale
+    y = (clean + _noise(rng, difficulty, clean, op)) * scale
     return Trial(seed, operator, difficulty, op, y, truth, symmetric, scale)
 
 
@@ -213,7 +213,9 @@ def _pattern(
     return np.divmod(chosen, n2)
 
 
-def _noise(rng: np.random.Generator, difficulty: str, clean: np.ndarray) -> np.ndarray:
+def _noise(
+    rng: np.random.Generator, difficulty: str, clean: np.ndarray, op: lr.operators.Measurement
+) -> np.ndarray:
     level = float(np.sqrt(np.mean(clean**2)))
     draw = rng.standard_normal(clean.shape)
     if difficulty == "noise-only":
@@ -224,9 +226,30 @@ def _noise(rng: np.random.Generator, difficulty: str, clean: np.ndarray) -> np.n
         return draw * level * 10.0 ** rng.uniform(0.5, 2.0)
     if difficulty == "outliers":
         hit = rng.random(clean.shape) < rng.uniform(0.01, 0.1)
-        hit.flat[rng.integers(clean.size)] = True
+        hit |= _matching(rng, op)
         return draw * hit * level * 10.0 ** rng.uniform(0.0, 2.0)
     return np.zeros_like(clean)
+
+
+def _matching(rng: np.random.Generator, op: lr.operators.Measurement) -> np.ndarray:
+    """One measurement; if they are entries, one in every row or column that can have one.
+
+    A few wrong entries of a matrix that is seen as a whole are a matrix of low rank, too, and
+    nobody could tell which of the two is meant.
+    """
+    hit = np.zeros(op.size, dtype=bool)
+    if isinstance(op, lr.operators.ObservedEntries):
+        rows, cols = op.rows, op.cols
+    elif isinstance(op, lr.operators.FullObservation):
+        rows, cols = np.divmod(np.arange(op.size), op.shape[1])
+    else:
+        hit[rng.integers(op.size)] = True
+        return hit
+    free_rows, free_cols = np.ones(op.shape[0], dtype=bool), np.ones(op.shape[1], dtype=bool)
+    for p in rng.permutation(op.size):
+        if free_rows[rows[p]] and free_cols[cols[p]]:
+            hit[p], free_rows[rows[p]], free_cols[cols[p]] = True, False, False
+    return hit
 
 
 def relative_error(factors: lr.Factors, trial: Trial) -> float:

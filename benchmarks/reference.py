@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import linalg, optimize, sparse
-from scipy.sparse.linalg import LinearOperator, lsmr, svds
+from scipy.sparse.linalg import LinearOperator, lsqr, svds
 
 import leanrank as lr
 
@@ -246,8 +246,12 @@ class Completion(LeastSquares):
 
     def along(self, W: np.ndarray, D: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         self.passes += 1
-        U, V = (np.take(F, at, 0) for F, at in zip(self.split(W), (self.rows, self.cols)))
-        P, Q = (np.take(F, at, 0) for F, at in zip(self.split(D), (self.rows, self.cols)))
+        U, V = (
+            np.take(F, at, 0) for F, at in zip(self.split(W), (self.rows, self.cols), strict=True)
+        )
+        P, Q = (
+            np.take(F, at, 0) for F, at in zip(self.split(D), (self.rows, self.cols), strict=True)
+        )
         first = np.einsum("ij,ij->i", P, V) + np.einsum("ij,ij->i", U, Q)
         return first, np.einsum("ij,ij->i", P, Q)
 
@@ -379,47 +383,53 @@ def gradient_descent(
 
 
 def scaled_gradient_descent(problem: Completion, rank: int, clock: Clock) -> Answer:
-    """ScaledGD: preconditioned gradient descent with the constant step one half."""
+    """ScaledGD: preconditioned gradient descent, with the exact step (a constant one diverges)."""
     W = problem.start(rank)
-    step, goal = 0.25 * problem.y.size / problem.fraction, _floor(problem.y)
-    best, idle = np.inf, 0
-    for _ in range(10**6):
+    residual = problem.residual(W)
+    goal, loss, idle = _floor(problem.y), float(residual @ residual), 0
+    while not (loss < goal or clock.expired or idle == 200):
+        direction = -problem.precondition(W, problem.gradient(W, residual))
+        W = W + _quartic_step(residual, *problem.along(W, direction)) * direction
         residual = problem.residual(W)
-        loss = float(residual @ residual)
-        idle = 0 if loss < best * (1.0 - 1e-4) else idle + 1
-        best = min(best, loss)
-        if loss < goal or clock.expired or idle == 200 or not loss < 1e4 * best:
-            break
-        W = W - step * problem.precondition(W, problem.gradient(W, residual))
+        before, loss = loss, float(residual @ residual)
+        idle = idle + 1 if loss > before * (1.0 - 1e-5) else 0
     return Answer(problem.factors(W), problem.passes, clock.note())
 
 
 def alternating_least_squares(problem: Completion, rank: int, clock: Clock) -> Answer:
-    """Exact least squares for all rows, then for all columns, in turn."""
-    U, V = problem.split(problem.start(rank))
+    """Least squares for all rows, then for all columns, in turn."""
+    U, V = problem.split(problem.factors(problem.start(rank)).balance().W)
     seen = problem.spread(np.ones_like(problem.y))
     values = problem.spread(problem.y)
-    goal, best, idle = _floor(problem.y), np.inf, 0
+    goal, loss, idle, size = _floor(problem.y), np.inf, 0, float(problem.y @ problem.y)
+    relative = 1.0
     for _ in range(10**6):
-        U = _solve_rows(seen, values, linalg.qr(V, mode="economic")[0])
-        U = linalg.qr(U, mode="economic")[0]
-        V = _solve_rows(seen.T, values.T, U)
+        Q = linalg.qr(V, mode="economic")[0]
+        Q = linalg.qr(_solve_rows(seen, values, Q, relative), mode="economic")[0]
+        V = _solve_rows(seen.T, values.T, Q, relative)
+        U = Q
         residual = problem.entries(U, V) - problem.y
         problem.passes += 3
-        loss = float(residual @ residual)
-        idle = 0 if loss < best * (1.0 - 1e-4) else idle + 1
-        best = min(best, loss)
-        if loss < goal or clock.expired or idle == 20:
+        before, loss = loss, float(residual @ residual)
+        relative = min(1.0, np.sqrt(loss / size))
+        idle = idle + 1 if loss > before * (1.0 - 1e-5) else 0
+        if loss < goal or clock.expired or idle == 50:
             break
     return Answer(lr.Factors(U, V), problem.passes, clock.note())
 
 
-def _solve_rows(seen: sparse.sparray, values: sparse.sparray, V: np.ndarray) -> np.ndarray:
-    """Least-squares rows u_i from the observed entries of each row, given V."""
+def _solve_rows(
+    seen: sparse.sparray, values: sparse.sparray, V: np.ndarray, relative: float
+) -> np.ndarray:
+    """Rows u_i from the observed entries of each row, given orthonormal V.
+
+    A ridge in proportion to the relative residual keeps rows with few entries from running away.
+    """
     rank = V.shape[1]
     outer = (V[:, :, None] * V[:, None, :]).reshape(len(V), -1)
     gram = (seen @ outer).reshape(-1, rank, rank)
-    gram[:, range(rank), range(rank)] += 1e-14 / rank
+    mean = float(np.mean(np.diagonal(gram, axis1=1, axis2=2)))
+    gram[:, range(rank), range(rank)] += (0.01 * relative + 1e-14) * mean
     return np.linalg.solve(gram, (values @ V)[:, :, None])[:, :, 0]
 
 
@@ -451,43 +461,49 @@ def successive_over_relaxation(problem: Completion, rank: int, clock: Clock) -> 
     return Answer(lr.Factors(U, V), problem.passes, clock.note())
 
 
-def gauss_newton_lsmr(problem: Completion, rank: int, clock: Clock) -> Answer:
-    """Levenberg-Marquardt on the tangent space, matrix-free, with LSMR as inner solver."""
+def gauss_newton_lsqr(problem: Completion, rank: int, clock: Clock) -> Answer:
+    """Gauss-Newton for the new factors of least norm, matrix-free, balanced after every step.
+
+    The "setting" variant of GNMR (Zilber and Nadler, 2022). Least norm is what keeps it from the
+    spiky fits that damped steps run into when entries are few; LSQR has to be fairly accurate.
+    """
     W = problem.factors(problem.start(rank)).balance().W
-    residual = problem.residual(W)
-    loss, goal, size = float(residual @ residual), _floor(problem.y), float(problem.y @ problem.y)
-    damping, shape = 1.0, W.shape
-    for _ in range(2000):
-        scales = np.sqrt(np.sum(problem.split(W)[0] ** 2, axis=0))
-        basis = W / scales
-
-        def forward(z: np.ndarray, basis: np.ndarray = basis) -> np.ndarray:
-            problem.passes += 1
-            (U, V), (P, Q) = problem.split(basis), problem.split(z.reshape(shape))
-            return problem.entries(np.hstack([P, U]), np.hstack([V, Q]))
-
-        def adjoint(t: np.ndarray, basis: np.ndarray = basis) -> np.ndarray:
-            return problem.pull_back(basis, t).ravel()
-
-        operator = LinearOperator((residual.size, W.size), forward, adjoint, dtype=float)
-        tolerance = min(1e-2, 0.1 * np.sqrt(loss / size))
-        relative = min(1.0, np.sqrt(loss / size))
-        damp = np.sqrt(damping * problem.fraction) * relative
-        step = lsmr(operator, -residual, damp, tolerance, tolerance, maxiter=500)[0]
-        trial = W + step.reshape(shape) / scales
-        new = problem.residual(trial)
-        if clock.expired or damping > 1e8:
-            break
-        if not new @ new < loss:
-            damping = max(8.0 * damping, 1e-8)
-            continue
-        before, loss = loss, float(new @ new)
-        damping = max(damping / 4.0, 1e-8) if loss < 0.7 * before else damping
-        W = problem.factors(trial).balance().W
+    goal, size = _floor(problem.y), float(problem.y @ problem.y)
+    best, best_loss, last = W, np.inf, 1.0
+    for _ in range(300):
+        operator, target = _linearised(problem, W)
+        tolerance = max(1e-15, 1e-3 * last)
+        z = lsqr(operator, target, atol=tolerance, btol=tolerance, iter_lim=1000)[0]
+        W = problem.factors(z.reshape(W.shape)).balance().W
         residual = problem.residual(W)
-        if loss < goal or loss > before * (1.0 - 1e-8):
+        loss = float(residual @ residual)
+        last = min(1.0, np.sqrt(loss / size))
+        if loss < best_loss:
+            best, best_loss = W, loss
+        if loss < goal or clock.expired:
             break
-    return Answer(problem.factors(W), problem.passes, clock.note())
+    return Answer(problem.factors(best), problem.passes, clock.note())
+
+
+def _linearised(problem: Completion, W: np.ndarray) -> tuple[LinearOperator, np.ndarray]:
+    """J at W, and what J of the exact factors would be to first order: y + A(U V^T)."""
+    U, V = problem.split(W)
+    left, right = np.take(U, problem.rows, 0), np.take(V, problem.cols, 0)
+    buffer = np.empty_like(left)
+
+    def forward(z: np.ndarray) -> np.ndarray:
+        problem.passes += 1
+        P, Q = problem.split(z.reshape(W.shape))
+        np.take(P, problem.rows, 0, out=buffer, mode="clip")
+        out = np.einsum("ij,ij->i", buffer, right)
+        np.take(Q, problem.cols, 0, out=buffer, mode="clip")
+        return out + np.einsum("ij,ij->i", left, buffer)
+
+    def adjoint(t: np.ndarray) -> np.ndarray:
+        return problem.pull_back(W, t).ravel()
+
+    operator = LinearOperator((problem.y.size, W.size), forward, adjoint, dtype=W.dtype)
+    return operator, problem.y + np.einsum("ij,ij->i", left, right)
 
 
 def soft_impute(problem: Completion, width: int, clock: Clock) -> Answer:

@@ -101,7 +101,7 @@ def run_row(row: Row, options: argparse.Namespace, console: Console) -> list[Rec
     for method in row.methods:
         if options.only and options.only not in method.name:
             continue
-        if method is LEANRANK and not row.measure_memory:
+        if method.name == LEANRANK.name and not row.measure_memory:
             method.solve(row.warm_up(), 0, options.cap)
         for seed in range(seed_count(row, method, options)):
             with console.status(f"{row.name}: {method.name}, seed {seed}"):
@@ -113,7 +113,7 @@ def run_row(row: Row, options: argparse.Namespace, console: Console) -> list[Rec
 def seed_count(row: Row, method: Method, options: argparse.Namespace) -> int:
     """Choose how many seeds a method runs on."""
     mine = options.seeds or (1 if options.quick else row.seeds)
-    if method is LEANRANK or method.name == row.oracle:
+    if method.name == LEANRANK.name or method.name == row.oracle:
         return mine
     if options.reference_seeds is not None:
         return min(mine, options.reference_seeds)
@@ -141,7 +141,7 @@ def tabulate(row: Row, records: list[Record]) -> Table:
     for method in row.methods:
         mine = [record for record in records if record.method == method.name]
         if mine:
-            style = "bold" if method is LEANRANK else None
+            style = "bold" if method.name == LEANRANK.name else None
             table.add_row(*_cells(row, mine, records), style=style)
     return table
 
@@ -221,7 +221,7 @@ def main() -> None:
     rows = chosen_rows(options.rows)
     if options.one is not None:
         method = next(m for m in rows[0].methods if m.name == options.method)
-        if method is LEANRANK:
+        if method.name == LEANRANK.name:
             method.solve(rows[0].warm_up(), 0, options.cap)
         record = run_one(rows[0], method, options.one, options.cap)
         print(json.dumps(asdict(record) | {"peak": peak_memory()}))
