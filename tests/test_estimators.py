@@ -236,6 +236,15 @@ def test_constant_columns():
     assert np.all(imputer.components_[:, 4] == 0.0)
 
 
+def test_a_column_that_varies_by_rounding_alone_is_constant():
+    full, X = table()
+    full[:, 4] = np.where(np.arange(40) % 3, 1e6, np.nextafter(1e6, 2e6))
+    X[:, 4] = np.where(np.isnan(X[:, 4]), np.nan, full[:, 4])
+    imputer = LowRankImputer()
+    np.testing.assert_allclose(imputer.fit_transform(X), full, rtol=1e-9, atol=1e-9)
+    assert (imputer.rank_, imputer.scale_[4]) == (2, 1.0)
+
+
 def test_too_few_entries_give_means_and_say_so():
     X = np.full((6, 4), np.nan)
     X[[0, 1, 2, 3, 4, 5, 0, 3], [0, 0, 1, 1, 2, 2, 3, 3]] = [1, 3, 2, 4, 5, 6, 3, 5]
