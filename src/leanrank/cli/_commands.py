@@ -11,7 +11,7 @@ import typer
 import leanrank
 from leanrank import io, plotting
 from leanrank.cli._demo import load_photograph, run_demo
-from leanrank.cli._run import Settings, Terminal, completed_unchanged
+from leanrank.cli._run import ARRAYS, PICTURES, Settings, Terminal, completed_unchanged
 
 __all__ = ["app", "main"]
 
@@ -94,7 +94,7 @@ def recover(
     """
     terminal = Terminal(json=json, quiet=quiet)
     with terminal.errors():
-        terminal.check_outputs(file, {out: ".npz", plot: "", summary: ""})
+        terminal.check_outputs(file, (out, ARRAYS), (plot, PICTURES), (summary, ()))
         problem = io.read_problem(file, symmetric=symmetric)
         settings = Settings(rank, width, validation, time_limit, seed, problem.symmetric)
         result, seconds = terminal.recover(problem.op, problem.y, settings)
@@ -145,7 +145,9 @@ def complete(
     """Fill in the missing entries of a matrix (.csv, .npy, .npz, .mtx)."""
     terminal = Terminal(json=json, quiet=quiet, pipes_data=out is None)
     with terminal.errors():
-        terminal.check_outputs(file, {out: "", factors: ".npz", plot: "", summary: ""})
+        terminal.check_outputs(file, (out, ()), (factors, ARRAYS), (plot, PICTURES), (summary, ()))
+        if out is not None:
+            io.check_matrix_format(out)
         matrix = io.read_matrix(file, layout=layout.value, header=header)
         n1, n2 = matrix.shape
         if out is not None:
@@ -193,7 +195,7 @@ def demo(
     """Complete a photograph with most of its pixels missing, and draw what happened."""
     terminal = Terminal(json=json, quiet=quiet)
     with terminal.errors():
-        terminal.check_outputs(None, {out: ""})
+        terminal.check_outputs(None, (out, PICTURES))
         image = load_photograph(shrink)
         h, w, _ = image.shape
         terminal.say(

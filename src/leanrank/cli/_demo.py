@@ -23,9 +23,6 @@ __all__ = ["Demo", "load_photograph", "run_demo"]
 PATCH = 8
 """Side of the square patches that become rows of the matrix, in pixels."""
 
-WIDTH = 16
-"""Columns to try at most; a patch of which a fifth is hidden determines no more."""
-
 
 @dataclass(frozen=True)
 class Demo:
@@ -153,7 +150,6 @@ def run_demo(
     result = recover(
         _observe(train),
         unit[train],
-        width=WIDTH,
         validation=(_observe(held_out), unit[held_out]),
         callbacks=(*callbacks, widest),
         time_limit=time_limit,

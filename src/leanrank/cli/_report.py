@@ -18,8 +18,8 @@ _COLOURS = {Status.CONVERGED: "green", Status.STOPPED: "yellow"}
 
 
 def say(console: Console, text: str) -> None:
-    """A line of prose, taken literally."""
-    console.print(Text(text))
+    """A line of prose, taken literally, and folded on a terminal only."""
+    console.print(Text(text), soft_wrap=not console.is_terminal)
 
 
 def show_result(console: Console, result: Result, rows: Rows) -> None:

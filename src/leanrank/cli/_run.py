@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,9 +23,10 @@ from leanrank.operators import Measurement
 from leanrank.recover import recover
 from leanrank.results import Result, Status
 
-__all__ = ["Settings", "Terminal", "completed_unchanged"]
+__all__ = ["ARRAYS", "PICTURES", "Settings", "Terminal", "completed_unchanged"]
 
-_PICTURES = (".png", ".pdf", ".svg")
+ARRAYS = (".npz",)
+PICTURES = (".png", ".pdf", ".svg")
 
 
 @dataclass(frozen=True)
@@ -95,19 +96,27 @@ class Terminal:
         """Say where something went."""
         self.say(f"Wrote {what} to {path}")
 
-    def check_outputs(self, source: Path | None, outputs: Mapping[Path | None, str]) -> None:
+    def check_outputs(
+        self, source: Path | None, *outputs: tuple[Path | None, tuple[str, ...]]
+    ) -> None:
         """Refuse before the computation what could not be written after it.
 
-        ``outputs`` maps each file to the ending it must have, if any; None is no file.
+        ``outputs`` are files, each with the endings that its name may have (none: any); None is
+        no file.
         """
         if source is not None and not source.is_file():
             raise io.FileError(f"{source}: there is no such file")
-        for path, suffix in outputs.items():
+        taken: set[Path] = set()
+        for path, suffixes in outputs:
             if path is None:
                 continue
             io.check_writable(path, inputs=() if source is None else (source,))
-            if suffix and path.suffix.lower() != suffix:
-                raise io.FileError(f"{path}: expected a name that ends in {suffix}")
+            if suffixes and path.suffix.lower() not in suffixes:
+                wanted = ", ".join(suffixes)
+                raise io.FileError(f"{path}: expected a name that ends in {wanted}")
+            if path.resolve() in taken:
+                raise io.FileError(f"{path}: is to take two outputs; choose another name for one")
+            taken.add(path.resolve())
 
     def progress(self) -> Progress:
         """The line of progress, silent in a pipe and where nothing is to be said."""
@@ -151,14 +160,8 @@ class Terminal:
 
     def save_figure(self, figure: Figure | SubFigure, path: Path) -> None:
         """Write a picture, whole or not at all."""
-        suffix = path.suffix.lower()
-        if suffix not in _PICTURES:
-            raise io.FileError(
-                f"{path}: unknown kind of picture, expected a name that ends in "
-                + ", ".join(_PICTURES)
-            )
         with replacing(path) as file:
-            figure.figure.savefig(file, format=suffix.removeprefix("."), dpi=150)
+            figure.figure.savefig(file, format=path.suffix.lower().removeprefix("."), dpi=150)
         self.wrote("a picture", path)
 
     def finish(

@@ -235,7 +235,7 @@ def _from_matrix_market(path: PathLike) -> IncompleteMatrix:
     return IncompleteMatrix((int(n1), int(n2)), rows[present], cols[present], values)
 
 
-def check_matrix_format(path: PathLike, shape: Sequence[int]) -> None:
+def check_matrix_format(path: PathLike, shape: Sequence[int] = (1, 1)) -> None:
     """Find out before a long computation whether a completed matrix can be written there.
 
     Raises

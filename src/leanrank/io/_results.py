@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 from collections.abc import Mapping
+from importlib.metadata import version
 from typing import IO, Any
 
 import numpy as np
@@ -49,10 +50,8 @@ def summary(result: Result, **more: Any) -> dict[str, Any]:
     >>> summary(lr.recover(inst.op, inst.y), seed=0)["rank"]
     2
     """
-    from leanrank import __version__
-
     plain = {
-        "leanrank": __version__,
+        "leanrank": version("leanrank"),
         "status": result.status.value,
         "success": result.success,
         "message": result.message,

@@ -98,6 +98,9 @@ def _lines(path: PathLike) -> tuple[list[_Line], str]:
         ) from None
     except OSError as error:
         raise FileError(f"{path}: cannot be read ({error.strerror})") from None
+    for line in lines:
+        if any("\0" in cell for cell in line.cells):
+            raise FileError(f"{path}, line {line.number}: has a NUL byte, so it is not text")
     if not lines:
         raise FileError(f"{path}: is empty, expected a table")
     return lines, delimiter
