@@ -297,7 +297,7 @@ def gauss_newton(problem: _Symmetric, rank: int, clock: Clock) -> Answer:
             break
         before, loss = loss, float(new @ new)
         W, residual = trial, new
-        damping = max(damping / 20.0, 1e-14)
+        damping = max(damping / 20.0, 1e-12)
         if loss < goal or loss > before * (1.0 - 1e-10):
             break
     return Answer(problem.factors(W), problem.passes, clock.note())
@@ -363,7 +363,7 @@ def riemannian_cg(problem: LeastSquares, rank: int, clock: Clock) -> Answer:
 def gradient_descent(
     problem: LeastSquares, width: int, clock: Clock, seed: int, size: float = 1e-3
 ) -> Answer:
-    """Plain gradient descent from a small random start, with the largest step that is safe."""
+    """Plain gradient descent from a small random start; the step is halved where it is too long."""
     reference = problem.start(1)
     top = float(np.max(np.sum(reference**2, axis=0)))
     curvature = 4.0 * top
@@ -373,12 +373,17 @@ def gradient_descent(
     W = rng.standard_normal((reference.shape[0], width))
     W *= size * np.sqrt(top / width) / np.sqrt(reference.shape[0])
     step, goal = 0.5 / curvature, _floor(problem.y)
-    for _ in range(10**7):
-        residual = problem.residual(W)
-        loss = float(residual @ residual)
-        if loss < goal or clock.expired or not np.isfinite(loss):
-            break
-        W -= step * problem.gradient(W, residual)
+    residual = problem.residual(W)
+    loss = float(residual @ residual)
+    while loss > goal and step > 1e-12 / curvature and not clock.expired:
+        gradient = problem.gradient(W, residual)
+        trial = problem.residual(W - step * gradient)
+        new = float(trial @ trial)
+        if new > loss:
+            step /= 2.0
+            continue
+        W -= step * gradient
+        residual, loss = trial, new
     return Answer(problem.factors(W), problem.passes, clock.note())
 
 
