@@ -57,9 +57,10 @@ class Deadline:
 class Checkpoint:
     """Saves the factors of least loss so far, every few seconds and whole or not at all.
 
-    The file is an ``.npz`` with arrays U and V (U alone if symmetric), which
-    :func:`leanrank.io.load_factors` reads. States of the phase "validate" are passed over: they
-    are fitted to a part of the measurements.
+    The file is an ``.npz`` with arrays U and V (U alone if symmetric) in the units of y, which
+    :func:`leanrank.io.load_factors` reads. States of the phase "validate" are passed over, since
+    they are fitted to a part of the measurements; and those of "refit", where the rank is found,
+    count more than any before, which may have fitted noise with more columns.
 
     Parameters
     ----------
@@ -90,12 +91,17 @@ class Checkpoint:
         self.every = _checks.real_number(every, "every", least=0)
         self._best: Factors | None = None
         self._best_loss = math.inf
+        self._refitting = False
         self._saved: Factors | None = None
         self._next = -math.inf
 
     def __call__(self, state: State) -> None:
-        if state.phase != "validate" and state.point.loss < self._best_loss:
-            self._best, self._best_loss = state.factors, state.point.loss
+        refit = state.phase == "refit"
+        if refit and not self._refitting:
+            self._refitting, self._best_loss = True, math.inf
+        counts = refit if self._refitting else state.phase != "validate"
+        if counts and state.point.loss < self._best_loss:
+            self._best, self._best_loss = state.factors.scaled(state.scale), state.point.loss
         if time.monotonic() >= self._next:
             self.save()
 

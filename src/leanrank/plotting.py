@@ -26,13 +26,14 @@ _INK = "#333333"
 _PALE = "#c4c8cc"
 _BLUE = "#0072B2"
 _PHASES = {
+    "explore": "#56B4E9",
     "grow": _BLUE,
     "penalise": "#D55E00",
     "prune": "#CC79A7",
     "validate": _PALE,
     "refit": "#009E73",
 }
-_OTHER = "#56B4E9"
+_OTHER = "#E69F00"
 
 
 def convergence(result: Result, *, figure: Figure | SubFigure | None = None) -> Figure | SubFigure:

@@ -5,18 +5,17 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.figure import Figure
 from sklearn.datasets import load_sample_image
 
 from leanrank import plotting
-from leanrank._arrays import to_numpy
 from leanrank.operators import ObservedEntries
 from leanrank.recover import recover
 from leanrank.results import Result
-from leanrank.solvers import Callback, State
+from leanrank.solvers import Callback
 
 __all__ = ["Demo", "load_photograph", "run_demo"]
 
@@ -34,8 +33,6 @@ class Demo:
         Colours from 0 to 1; NaN in ``seen`` where a pixel is missing.
     result : Result
         Of the matrix of patches, in standard deviations from the mean colour value.
-    column_norms : dict
-        Of the widest factors that were tried, and of those that were kept.
     psnr : float
         Peak signal-to-noise ratio on the missing pixels, in dB.
     seconds : float
@@ -45,7 +42,6 @@ class Demo:
     seen: np.ndarray
     completed: np.ndarray
     result: Result
-    column_norms: dict[str, np.ndarray]
     psnr: float
     seconds: float
 
@@ -67,7 +63,7 @@ class Demo:
         plotting.completion(self.seen, self.completed, self.original, figure=photographs)
         left, right = below.subfigures(1, 2, squeeze=False)[0]
         plotting.singular_values(self.result, figure=left)
-        plotting.column_norms(self.column_norms, figure=right)
+        plotting.column_norms(self.result, figure=right)
         return figure
 
 
@@ -98,19 +94,6 @@ def from_patches(matrix: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 def _observe(mask: np.ndarray) -> ObservedEntries:
     rows, cols = np.nonzero(mask)
     return ObservedEntries(rows, cols, (mask.shape[0], mask.shape[1]))
-
-
-@dataclass
-class _Widest:
-    """A callback that remembers the column norms of the widest factors fitted to all pixels."""
-
-    width: int = 0
-    norms: np.ndarray = field(default_factory=lambda: np.zeros(0))
-
-    def __call__(self, state: State) -> None:
-        if state.phase != "validate" and state.factors.width >= self.width:
-            self.width = state.factors.width
-            self.norms = to_numpy(state.factors.column_norms())
 
 
 def run_demo(
@@ -146,25 +129,22 @@ def run_demo(
     )
     mean, spread = matrix[train].mean(), matrix[train].std()
     unit = (matrix - mean) / spread
-    widest = _Widest()
     result = recover(
         _observe(train),
         unit[train],
         validation=(_observe(held_out), unit[held_out]),
-        callbacks=(*callbacks, widest),
+        callbacks=callbacks,
         time_limit=time_limit,
         random_state=seed,
     )
     came_back = from_patches(mean + spread * result.factors.to_dense(), image.shape).clip(0, 1)
     error = came_back[hidden] - image[hidden]
     completed = np.where(hidden[:, :, None], came_back, image)
-    kept = to_numpy(result.factors.column_norms())
     return Demo(
         original=image,
         seen=np.where(hidden[:, :, None], np.nan, image),
         completed=completed,
         result=result,
-        column_norms={"widest fit": widest.norms, "kept": kept},
         psnr=-10 * math.log10(max(float(np.mean(error**2)), 1e-30)),
         seconds=time.monotonic() - start,
     )
