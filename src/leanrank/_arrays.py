@@ -44,7 +44,8 @@ class MatrixLike(Protocol):
 def norm(x: Array) -> float:
     """Frobenius (Euclidean) norm of an array of any shape, as a Python float."""
     xp = array_namespace(x)
-    return float(xp.linalg.vector_norm(xp.reshape(x, (-1,))))
+    with np.errstate(over="ignore"):
+        return float(xp.linalg.vector_norm(xp.reshape(x, (-1,))))
 
 
 def like(values: np.ndarray, reference: Array) -> Array:

@@ -343,7 +343,7 @@ def _judge(c: Certificate, problem: Problem, exact: bool) -> tuple[list[str], li
             "other matrices of this rank fit the measurements as well (the loss is flat along a "
             "direction that changes X): take more measurements, or set a smaller width"
         )
-    if not c.relative_gradient <= 1e-4:
+    if not c.relative_gradient <= (1e-4 if exact else 1e-3):
         reasons.append(
             f"the factors are not stationary (relative gradient {c.relative_gradient:.1e}): raise "
             "max_iter"

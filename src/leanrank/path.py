@@ -24,21 +24,35 @@ from leanrank.problem import Point, Problem
 from leanrank.results import History
 from leanrank.solvers import Callback, GaussNewton, Solver, State, iterate, record
 
-__all__ = ["Monitor", "Stage", "StopRun", "fit", "grow", "penalise", "widest"]
+__all__ = [
+    "Monitor",
+    "Stage",
+    "StopRun",
+    "append_leading",
+    "fit",
+    "fit_core_first",
+    "grow",
+    "penalise",
+    "prune_recorded",
+    "widest",
+]
 
 
-class StopRun(Exception):
+class StopRun(Exception):  # noqa: N818 - a request, not an error
     """A callback asked to stop; the monitor holds the best factors."""
 
 
 @dataclass
 class Monitor:
-    """Keeps the history, asks the callbacks, and remembers the best factors seen.
+    """Keeps the history, asks the callbacks, and remembers the best factors so far.
 
-    Parameters
+    Attributes
     ----------
     scale : float
-        What y was divided by: records and callbacks are told losses in the units of y.
+        What y was divided by.
+    best : Factors or None
+        What to return if the run is stopped: the latest of a phase that fits, or what the
+        pipeline has found to be better.
     """
 
     callbacks: tuple[Callback, ...] = ()
@@ -46,26 +60,33 @@ class Monitor:
     history: History = field(default_factory=History)
     best: Factors | None = None
     column_norms: dict[str, Any] = field(default_factory=dict)
-    _best_loss: float = math.inf
-    _count: int = 0
 
     def __call__(self, state: State) -> None:
         """Record a state; raises :class:`StopRun` if a callback says so."""
-        state = replace(state, iteration=self._count)
-        self._count += 1
+        state = replace(state, iteration=len(self.history), scale=self.scale)
         self.history.records.append(record(state))
-        if state.point.loss < self._best_loss and state.phase != "validate":
-            self.best, self._best_loss = state.factors, state.point.loss
+        if self.best is None:
+            self.best = state.factors
         if any([callback(state) for callback in self.callbacks]):
             raise StopRun
 
 
 @dataclass(frozen=True)
 class Stage:
-    """Factors that were fitted at one width."""
+    """Factors that were fitted at one width, and how well they predict.
+
+    Attributes
+    ----------
+    point : Point
+    exact : bool
+        Whether the measurements are fitted to rounding.
+    errors : ndarray or None
+        Squared residuals on measurements that were held out.
+    """
 
     point: Point
     exact: bool
+    errors: np.ndarray | None = None
 
     @property
     def factors(self) -> Factors:
@@ -74,6 +95,11 @@ class Stage:
     @property
     def width(self) -> int:
         return self.point.factors.width
+
+    @property
+    def held_out(self) -> float:
+        """Mean squared error on the held-out measurements; infinite if there are none."""
+        return math.inf if self.errors is None else float(self.errors.mean())
 
 
 def widest(op: Measurement, symmetric: bool, fill: float = 0.9) -> int:
@@ -197,11 +223,18 @@ def _paid(before: Point, after: Point, m: int) -> bool:
     return before.loss - after.loss > min(2.6 * share, 0.6) * before.loss
 
 
-def append_leading(problem: Problem, point: Point, rng: np.random.Generator, k: int) -> Factors:
-    """The factors with k leading virtual columns, scaled to where the loss along them is least."""
+def append_leading(
+    problem: Problem, point: Point, rng: np.random.Generator, k: int, *, least: float = 0.0
+) -> Factors:
+    """The factors with up to k leading virtual columns, scaled to where the loss is least.
+
+    Only columns of negative curvature above ``least`` are taken.
+    """
+    if k <= 0:
+        return point.factors
     G = problem.gradient_matrix(point.residual)
     columns, strength = virtual_columns(G, point.factors, rng, k)
-    mask = strength > 1e-3 * max(strength[0], 0.0)
+    mask = strength > max(1e-3 * strength[0], least)
     if not mask.any():
         return point.factors
     weights = np.sqrt(strength[mask] / strength[0])

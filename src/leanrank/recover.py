@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,13 +12,15 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from leanrank import _checks
-from leanrank._arrays import Array, array_namespace, norm, to_numpy
+from leanrank._arrays import Array, to_numpy
 from leanrank.certificates import (
     Certificate,
     certify,
     exact_tolerance,
     in_units,
     measurement_scale,
+    noise_level,
+    virtual_columns,
 )
 from leanrank.factors import Factors, degrees_of_freedom
 from leanrank.operators import Measurement
@@ -28,15 +30,17 @@ from leanrank.path import (
     StopRun,
     append_leading,
     fit,
+    fit_core_first,
     grow,
     penalise,
     prune_recorded,
     widest,
 )
-from leanrank.penalties import GroupLasso, Penalty
-from leanrank.problem import Problem, check_measurements
+from leanrank.penalties import GroupLasso, Penalty, Ridge
+from leanrank.problem import Point, Problem, check_measurements
 from leanrank.results import Result, Status
 from leanrank.solvers import Callback, GaussNewton, Solver
+from leanrank.validation import Split, choose_width, clearly_better, split, watch
 
 __all__ = ["recover"]
 
@@ -88,9 +92,8 @@ def recover(
     solver : Solver, optional
         Fits factors of given width; damped Gauss-Newton by default.
     validation : float or pair (Measurement, array), optional
-        Share of the measurements that each round holds out to choose the rank, or measurements
-        of one's own for that. By default 0.1 in one round where measurements abound, 0.2 in five
-        rounds where they do not.
+        Share of the measurements that is held out while the rank is searched, 0.05 by default, or
+        measurements of one's own for that. The last refit is to all measurements.
     max_iter : int
         Largest number of steps of the last refit.
     time_limit : float, optional
@@ -217,7 +220,7 @@ class _Run:
     def result(self) -> Result:
         """Run the pipeline, whatever happens to it."""
         if self.scale == 0:
-            return self._finish(self._empty(), None, "every measurement is zero: so is the matrix")
+            return self._finish(self._empty(), "every measurement is zero, and so is the matrix")
         try:
             return self._pipeline()
         except (StopRun, KeyboardInterrupt) as reason:
@@ -237,34 +240,70 @@ class _Run:
             return self._refit(self._penalised(self.penalty))
         if self.rank is not None:
             return self._refit(self._of_rank(self.rank))
-        stages = list(self._grow(self.problem, self._empty()))
-        if not stages[-1].exact and self._is_scarce(stages[-1]):
-            stages += self._by_penalising(stages)
-        if stages[-1].exact:
-            return self._refit(self._least_rank(stages[-1].factors))
-        chosen, error = self._choose(stages)
-        return self._refit(chosen, error)
+        data = self._split()
+        stages = self._explore(data)
+        best = min(stages, key=lambda s: s.held_out)
+        self.monitor.best = best.factors
+        exact = self._exact(stages[-1].factors) if stages[-1].exact else None
+        error = data.median_error(stages[-1]) if exact else None
+        if exact is None and self._is_scarce(best, data):
+            exact = self._all_measurements(best.width)
+        if exact is not None:
+            return self._refit(self._least_rank(exact), error)
+        return self._by_held_out(data, stages)
 
     def _empty(self) -> Factors:
         return Factors.empty(self.problem.op.shape, self.symmetric, self.problem.op.reference)
 
-    def _grow(self, problem: Problem, factors: Factors, phase: str = "grow") -> Iterable[Stage]:
+    def _split(self) -> Split:
+        if isinstance(self.validation, tuple):
+            held, y_held = self.validation
+            return Split(self.problem, held, y_held / self.scale)
+        share = 0.05 if self.validation is None else self.validation
+        return split(self.problem, share, self.rng)[0]
+
+    def _grow(
+        self,
+        problem: Problem,
+        factors: Factors,
+        width: int,
+        *,
+        phase: str = "grow",
+        greedy: bool = False,
+    ) -> Iterator[Stage]:
         return grow(
             problem,
             factors,
             self.solver,
             self.monitor,
             self.rng,
-            max_width=self.width,
+            max_width=min(width, self.width),
             phase=phase,
+            greedy=greedy,
         )
 
-    def _is_scarce(self, stage: Stage) -> bool:
+    def _explore(self, data: Split) -> list[Stage]:
+        """Grow on the training share for as long as that pays on the rest."""
+        top = max(1, widest(data.train.op, self.symmetric))
+        return watch(self._grow(data.train, self._empty(), top, phase="explore"), data)
+
+    def _exact(self, factors: Factors) -> Factors | None:
+        """Factors that fit all measurements exactly, from ones that fit the training share."""
+        point = fit_core_first(self.problem, factors, self.solver, self.monitor, "refit")
+        return point.factors if math.sqrt(point.loss) <= exact_tolerance(point.residual) else None
+
+    def _is_scarce(self, best: Stage, data: Split) -> bool:
         """Whether measurements are so few that growing may have been misled."""
         op = self.problem.op
-        unexplained = math.sqrt(stage.point.loss)
-        few = op.size < 1.5 * degrees_of_freedom(op.shape, 2 * stage.width, self.symmetric)
-        return few or unexplained > 0.5
+        few = op.size < 1.5 * degrees_of_freedom(op.shape, 2 * best.width, self.symmetric)
+        return few or best.held_out > 0.25 * data.y_square
+
+    def _all_measurements(self, width: int) -> Factors | None:
+        """An exact fit to all measurements, none held out: by growing, or by penalising."""
+        stages = list(self._grow(self.problem, self._empty(), 2 * width + 10))
+        if not stages[-1].exact:
+            stages = self._by_penalising(stages)
+        return stages[-1].factors if stages and stages[-1].exact else None
 
     def _by_penalising(self, grown: list[Stage]) -> list[Stage]:
         """Penalise, prune, grow on, until a fit is exact.
@@ -279,7 +318,7 @@ class _Run:
             for base in bases:
                 factors = self._penalise(base, strength, top)
                 if factors.width <= self.width:
-                    found += self._grow(self.problem, factors)
+                    found += self._grow(self.problem, factors, self.width)
                     if found[-1].exact:
                         return found
         return found
@@ -316,19 +355,8 @@ class _Run:
 
     def _of_rank(self, rank: int) -> Factors:
         """The best fit of exactly the given rank, grown column by column."""
-        self.width = rank
-        factors = self._empty()
-        for stage in grow(
-            self.problem,
-            factors,
-            self.solver,
-            self.monitor,
-            self.rng,
-            max_width=rank,
-            greedy=True,
-        ):
-            factors = stage.factors
-        return factors
+        stages = self._grow(self.problem, self._empty(), rank, greedy=True)
+        return list(stages)[-1].factors
 
     def _least_rank(self, factors: Factors) -> Factors:
         """Drop the weakest singular direction for as long as the fit stays exact."""
@@ -344,99 +372,129 @@ class _Run:
             factors = state.factors
         return factors
 
-    def _choose(self, stages: list[Stage]) -> tuple[Factors, float | None]:
-        """The factors of the width that predicts held-out measurements best.
+    def _by_held_out(self, data: Split, stages: list[Stage]) -> Result:
+        """Take the width that predicts held-out measurements best, and refit to all of them.
 
-        The smallest width within one standard error of the best, differences taken measurement
-        by measurement.
+        With few held-out measurements the path is followed again, others held out in turn. Where
+        the matrix is of low rank only approximately, or measurements are few, a ridge on wide
+        factors may predict better than any width without: then it is taken.
         """
-        by_width: dict[int, Factors] = {}
-        for stage in sorted(stages, key=lambda s: s.point.loss, reverse=True):
-            by_width[stage.width] = stage.factors
-        errors = self._held_out_errors(sorted(by_width))
-        if not errors:
-            return by_width[max(by_width)], None
-        totals = {k: float(e.mean()) for k, e in errors.items()}
-        best = min(totals, key=lambda k: (totals[k], k))
-        chosen = best
-        for k in sorted(totals):
-            difference = errors[k] - errors[best]
-            spread = float(difference.std()) / math.sqrt(difference.size)
-            if k < best and float(difference.mean()) <= spread:
-                chosen = k
+        paths = [(data, stages)]
+        if not isinstance(self.validation, tuple) and data.held.size < 1000:
+            paths = self._again(stages[-1].width + 1)
+        common = set.intersection(*({s.width for s in path} for _, path in paths))
+        errors = {k: _joined([_of_width(path, k) for _, path in paths]) for k in sorted(common)}
+        width = choose_width(errors)
+        y_square = float(np.mean([part.y_square for part, _ in paths]))
+        self._note_pruning(stages[-1].factors)
+        ridge = self._better_ridge(paths, width, errors[width])
+        if ridge is not None:
+            strength, ridge_errors, start = ridge
+            return self._refit(start, _relative(ridge_errors, y_square), strength)
+        known = [stage for stage in stages if stage.width == width]
+        factors = known[0].factors if known else self._of_rank(width)
+        return self._refit(factors, _relative(errors[width], y_square))
+
+    def _again(self, width: int) -> list[tuple[Split, list[Stage]]]:
+        """Paths to a width, each with other measurements held out."""
+        rounds = 5 if self.problem.op.size < 2000 else 2
+        paths = []
+        for part in split(self.problem, 0.5 / rounds, self.rng, rounds):
+            top = min(width, widest(part.train.op, self.symmetric))
+            path = self._grow(part.train, self._empty(), top, phase="validate", greedy=True)
+            paths.append((part, [part.assess(stage) for stage in path]))
+        return paths
+
+    def _better_ridge(
+        self, paths: list[tuple[Split, list[Stage]]], width: int, errors: np.ndarray
+    ) -> tuple[Ridge, np.ndarray, Factors] | None:
+        """A ridge that predicts clearly better than the best width, its errors, and factors.
+
+        Twice the ridge is the curvature of a virtual column at zero, so the one that balances the
+        strongest virtual column of the best width is the natural scale. Not tried where the
+        residual is noise and measurements abound.
+        """
+        data, path = paths[0]
+        stage = _of_width(path, width)
+        G = data.train.gradient_matrix(stage.point.residual)
+        strength = float(virtual_columns(G, stage.factors, self.rng)[1][0])
+        dof = max(stage.factors.degrees_of_freedom(), 1)
+        noisy = strength < 1.1 * noise_level(data.train, stage.point, self.rng, draws=3)
+        if strength <= 0 or (noisy and data.train.op.size >= 3 * dof):
+            return None
+        starts = [_of_width(path, width).factors for _, path in paths]
+        best: tuple[Ridge, np.ndarray, Factors] | None = None
+        lowest = math.inf
+        top = 2 * path[-1].width + 2
+        for ratio in (4.0, 2.0, 1.0, 0.5, 0.25):
+            ridge = Ridge(0.5 * strength * ratio)
+            tried = []
+            for i, (part, _) in enumerate(paths):
+                point = self._shrink(part.train.with_penalty(ridge), starts[i], top, "validate")
+                starts[i] = point.factors
+                tried.append(part.assess(Stage(point, exact=False)))
+            joined = _joined(tried)
+            if joined.mean() >= lowest:
                 break
-        size = errors[0].mean() if 0 in errors else totals[chosen]
-        error = math.sqrt(totals[chosen] / float(size)) if size > 0 else 0.0
-        if chosen not in by_width:
-            return self._of_rank(chosen), error
-        return by_width[chosen], error
+            best, lowest = (ridge, joined, starts[0]), float(joined.mean())
+        return best if best is not None and clearly_better(best[1], errors) else None
 
-    def _held_out_errors(self, widths: list[int]) -> dict[int, np.ndarray]:
-        """Squared residuals on held-out measurements, for each width that a grown path visits."""
-        op, y = self.problem.op, self.problem.y
-        if isinstance(self.validation, tuple):
-            held, y_held = self.validation
-            return self._path_errors([(self.problem, held, y_held / self.scale)], widths)
-        share, rounds = self._split_plan()
-        order = self.rng.permutation(op.size)
-        count = max(1, round(share * op.size))
-        splits = []
-        for i in range(rounds):
-            out = np.sort(order[i * count : (i + 1) * count])
-            inside = np.setdiff1d(np.arange(op.size), out, assume_unique=True)
-            if out.size == 0 or inside.size <= degrees_of_freedom(op.shape, 1, self.symmetric):
-                return {}
-            train = Problem(op.subset(inside), y[inside])
-            train.meter = self.problem.meter
-            splits.append((train, op.subset(out), y[out]))
-        return self._path_errors(splits, widths)
-
-    def _split_plan(self) -> tuple[float, int]:
-        if isinstance(self.validation, float):
-            return self.validation, 1
-        return (0.1, 1) if self.problem.op.size >= 2000 else (0.2, 5)
-
-    def _path_errors(
-        self, splits: list[tuple[Problem, Measurement, Array]], widths: list[int]
-    ) -> dict[int, np.ndarray]:
-        errors: dict[int, list[np.ndarray]] = {}
-        for train, held, y_held in splits:
-            top = min(max(widths) + 1, widest(train.op, self.symmetric), self.width)
-            for stage in grow(
-                train,
-                self._empty(),
-                self.solver,
-                self.monitor,
+    def _shrink(self, problem: Problem, factors: Factors, top: int, phase: str) -> Point:
+        """The minimiser under a ridge, of all widths up to a top: columns come and go."""
+        while True:
+            point = fit(
+                problem, factors, self.solver, self.monitor, phase, progress=0.9995, max_iter=20
+            ).point
+            s = to_numpy(point.factors.singular_values())
+            alive = point.factors.balance().keep(np.arange(s.size) < (s > 1e-3 * s[0]).sum())
+            room = min(top, *problem.op.shape) - alive.width
+            point = problem.evaluate(alive)
+            asked = append_leading(
+                problem,
+                point,
                 self.rng,
-                max_width=top,
-                phase="validate",
-                greedy=True,
-            ):
-                residual = to_numpy(held.forward(stage.factors) - y_held)
-                errors.setdefault(stage.width, []).append(residual**2)
-        rounds = len(splits)
-        return {k: np.concatenate(e) for k, e in errors.items() if len(e) == rounds}
+                min(1 + alive.width // 4, room),
+                least=1.02 * problem.penalty.curvature_at_zero,
+            )
+            if asked.width == alive.width or asked.width <= factors.width:
+                return point
+            factors = asked
 
-    def _refit(self, factors: Factors, held_out_error: float | None = None) -> Result:
-        """Fit without a penalty to rounding or stationarity, certify, and say what came out."""
+    def _refit(
+        self,
+        factors: Factors,
+        held_out_error: float | None = None,
+        penalty: Ridge | None = None,
+    ) -> Result:
+        """Fit to rounding or stationarity, certify, and say what came out."""
+        problem = self.problem
+        if penalty is not None:
+            problem = problem.with_penalty(penalty)
+            factors = self._shrink(problem, factors, factors.width, "penalise").factors
         if factors.width:
             state = fit(
-                self.problem,
+                problem,
                 factors,
                 self.solver,
                 self.monitor,
                 "refit",
-                progress=1.0,
+                progress=1 - 1e-6,
                 max_iter=self.max_iter,
             )
             factors = state.factors.balance()
-        norms = math.sqrt(self.scale) * to_numpy(factors.column_norms())
+        self._note_pruning(factors)
+        certificate = certify(problem, factors, self.rng, held_out_error=held_out_error)
+        return self._finish(factors, certificate=in_units(certificate, self.scale))
+
+    def _note_pruning(self, factors: Factors) -> None:
+        """Column norms of balanced factors as those after pruning, and before if none yet."""
+        norms = math.sqrt(self.scale) * to_numpy(factors.balance().column_norms())
         self.monitor.column_norms.setdefault("before pruning", norms)
         self.monitor.column_norms["after pruning"] = norms
-        certificate = certify(self.problem, factors, self.rng, held_out_error=held_out_error)
-        return self._finish(factors, in_units(certificate, self.scale), "")
 
-    def _finish(self, factors: Factors, certificate: Certificate | None, message: str) -> Result:
+    def _finish(
+        self, factors: Factors, message: str = "", certificate: Certificate | None = None
+    ) -> Result:
         if certificate is None:
             certificate = certify(self.problem, factors, self.rng)
         exact = certificate.relative_residual <= exact_tolerance(self.problem.y)
@@ -461,14 +519,24 @@ class _Run:
         )
 
 
+def _of_width(path: list[Stage], width: int) -> Stage:
+    return next(stage for stage in path if stage.width == width)
+
+
+def _joined(stages: list[Stage]) -> np.ndarray:
+    """Squared held-out errors of the stages of several rounds, one after another."""
+    return np.concatenate([stage.errors for stage in stages if stage.errors is not None])
+
+
+def _relative(errors: np.ndarray, y_square: float) -> float:
+    """Root of the mean squared error, relative to that of predicting zero."""
+    return math.sqrt(float(errors.mean()) / y_square) if y_square > 0 else 0.0
+
+
 def _in_unit_scale(penalty: Penalty, scale: float) -> Penalty:
     """The penalty on W / sqrt(scale) that matches one on W when the loss is divided by scale^2."""
-    from dataclasses import replace
-
     if isinstance(penalty, GroupLasso):
-        return replace(
-            penalty, strength=penalty.strength / scale**1.5, smoothing=penalty.smoothing / scale
-        )
-    if hasattr(penalty, "strength"):
-        return replace(penalty, strength=penalty.strength / scale)
+        return GroupLasso(penalty.strength / scale**1.5, penalty.smoothing / scale)
+    if isinstance(penalty, Ridge):
+        return Ridge(penalty.strength / scale)
     raise TypeError(f"penalty must be GroupLasso or Ridge, got {penalty!r}")

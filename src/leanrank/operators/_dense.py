@@ -18,6 +18,7 @@ from leanrank._arrays import (
 from leanrank.factors import Factors
 from leanrank.operators import _kernels
 from leanrank.operators._base import ExplicitTangent, Measurement, Tangent
+from leanrank.operators._selected import Selected
 
 __all__ = ["DenseSensing"]
 
@@ -103,10 +104,13 @@ class DenseSensing(Measurement):
         bits = int(array_namespace(self._data).finfo(self._data.dtype).bits)
         return self.size * int(self._data.shape[1]) * bits // 8
 
-    def subset(self, index: np.ndarray) -> DenseSensing:
+    def subset(self, index: np.ndarray) -> Measurement:
+        index = self._indices(index)
+        if 2 * index.size > self.size and np.unique(index).size == index.size:
+            return Selected(self, index)
         xp = array_namespace(self._data)
         new = DenseSensing.__new__(DenseSensing)
-        take = integers(self._indices(index), self._data)
+        take = integers(index, self._data)
         new._set(xp.take(self._data, take, axis=0), self.shape, self.symmetric)
         return new
 

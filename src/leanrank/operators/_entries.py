@@ -258,8 +258,15 @@ class _EntriesTangent(Tangent):
     def preconditioner(self, damping: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
         k = self.factors.width
         shifted = self.blocks().copy()
-        floor = np.finfo(shifted.dtype).tiny
-        shifted[:, range(k), range(k)] += np.maximum(damping, floor)
+        diagonal = np.diagonal(shifted, axis1=1, axis2=2)
+        # A row seen in few entries has a singular block, an unseen one a zero block.
+        floor = (
+            100
+            * np.finfo(shifted.dtype).eps
+            * np.maximum(diagonal.max(axis=1), 1e-6 * diagonal.mean())
+        )
+        floor = np.maximum(floor, np.finfo(shifted.dtype).tiny)
+        shifted[:, range(k), range(k)] += np.maximum(damping, floor[:, None])
         inverse = np.linalg.inv(shifted)
 
         def apply(R: np.ndarray) -> np.ndarray:

@@ -32,6 +32,9 @@ class State:
         Not empty: why the solver cannot go on from here.
     phase : str
         Name of the phase of the pipeline, for progress displays.
+    scale : float
+        What the pipeline divided y by: ``factors.scaled(scale)`` are in the units of y, and a loss
+        is relative to that of the zero matrix. 1 for a solver that runs by itself.
     """
 
     point: Point
@@ -40,6 +43,7 @@ class State:
     memory: Any = None
     stalled: str = ""
     phase: str = "solve"
+    scale: float = 1.0
 
     @property
     def factors(self) -> Factors:
