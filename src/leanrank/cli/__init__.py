@@ -1,4 +1,5 @@
-"""The command line: ``leanrank recover``, ``leanrank complete``, ``leanrank demo``.
+"""The command line: ``leanrank recover``, ``leanrank complete``, ``leanrank demo``,
+``leanrank reproduce``.
 
 Data goes to standard output, and everything else with it, unless the data needs it for itself:
 then words go to standard error. Exit codes: 0 where the certificate holds, 1 where it does not

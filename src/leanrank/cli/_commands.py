@@ -11,6 +11,7 @@ import typer
 import leanrank
 from leanrank import io, plotting
 from leanrank.cli._demo import load_photograph, run_demo
+from leanrank.cli._reproduce import reproduce
 from leanrank.cli._run import ARRAYS, PICTURES, Settings, Terminal, completed_unchanged
 
 __all__ = ["app", "main"]
@@ -217,6 +218,9 @@ def demo(
             "time": (f"{shown.seconds:.1f} s", ""),
         }
         terminal.finish(shown.result, values, None, rows)
+
+
+app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(reproduce)
 
 
 def main() -> None:

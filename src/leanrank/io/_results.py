@@ -22,6 +22,7 @@ __all__ = [
     "dump_summary",
     "load_factors",
     "load_result",
+    "plain_values",
     "save_factors",
     "save_result",
     "save_summary",
@@ -65,16 +66,17 @@ def summary(result: Result, **more: Any) -> dict[str, Any]:
         if result.certificate is None
         else dataclasses.asdict(result.certificate),
     }
-    return {key: _plain(value) for key, value in (plain | more).items()}
+    return {key: plain_values(value) for key, value in (plain | more).items()}
 
 
-def _plain(value: Any) -> Any:
+def plain_values(value: Any) -> Any:
+    """Arrays, tuples and NumPy numbers as what JSON knows; numbers that are not finite as None."""
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain_values(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain_values(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value if isinstance(value, bool | int | float | str | None) else str(value)

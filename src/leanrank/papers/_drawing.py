@@ -1,0 +1,74 @@
+"""What the figures of all experiments share: paper-like panels and colours.
+
+Colours are from the palette of Okabe and Ito, which colour-blind readers can tell apart; maps are
+drawn in cividis.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+__all__ = ["BLUE", "COLOURS", "INK", "PALE", "RED", "heading", "legend", "panels", "shades"]
+
+INK = "#333333"
+PALE = "#c4c8cc"
+BLUE = "#0072B2"
+RED = "#D55E00"
+COLOURS = (BLUE, RED, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", INK)
+
+
+def panels(
+    count: int,
+    title: str,
+    *,
+    rows: int = 1,
+    width: float = 4.3,
+    height: float = 3.5,
+    **subplots: Any,
+) -> tuple[Figure, list[Axes]]:
+    """A figure with a title and so many tidy pairs of axes, row after row.
+
+    ``width`` and ``height`` are those of one panel, in inches; further arguments go to
+    ``Figure.subplots``.
+    """
+    columns = -(-count // rows)
+    figure = Figure(figsize=(width * columns, height * rows + 0.45), layout="constrained")
+    room = int(width * columns * 13)
+    figure.suptitle(
+        "\n".join(textwrap.wrap(title, room)), x=0.01, ha="left", fontsize=11, color=INK
+    )
+    axes = list(np.ravel(figure.subplots(rows, columns, squeeze=False, **subplots)))
+    for ax in axes[count:]:
+        ax.set_axis_off()
+    for ax in axes[:count]:
+        ax.tick_params(which="both", labelsize=8, color=PALE, labelcolor=INK)
+        ax.xaxis.label.set(fontsize=9, color=INK)
+        ax.yaxis.label.set(fontsize=9, color=INK)
+        for side, spine in ax.spines.items():
+            spine.set_visible(side in ("left", "bottom"))
+            spine.set_color(PALE)
+    return figure, axes[:count]
+
+
+def heading(ax: Axes, text: str) -> None:
+    """What a panel shows, above it on the left."""
+    ax.set_title(text, loc="left", fontsize=9.5, color=INK)
+
+
+def legend(ax: Axes, **options: Any) -> None:
+    """A legend without a frame."""
+    if ax.get_legend_handles_labels()[0]:
+        look = {"frameon": False, "fontsize": 8, "labelcolor": INK, "handlelength": 1.6}
+        ax.legend(**(look | options))
+
+
+def shades(count: int) -> list[Any]:
+    """So many colours in order, from dark to light."""
+    from matplotlib import colormaps
+
+    return [colormaps["cividis"](x) for x in np.linspace(0.0, 0.88, max(count, 1))]

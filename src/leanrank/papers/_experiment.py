@@ -1,0 +1,281 @@
+"""What an experiment is: parameters, independent trials, a verdict and a figure."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from leanrank import _checks
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Experiment", "Parameter", "Reproduction", "Results", "Status", "Trial", "Verdict"]
+
+Value = bool | int | float | str | tuple[int, ...] | tuple[float, ...] | tuple[str, ...]
+"""What a parameter can be; its default says which of them."""
+
+Parameters = Mapping[str, Any]
+"""Values of all parameters of an experiment, by name."""
+
+Trial = Mapping[str, Any]
+"""Everything that one trial depends on, besides its random numbers, as plain values."""
+
+_RESERVED = {"name", "quick", "seed", "out", "progress", "jobs", "json", "list", "all", "help"}
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter of an experiment.
+
+    Parameters
+    ----------
+    full : bool, int, float, str or tuple of ints, floats or strings
+        Default: the paper's setting. Its type is the type of the parameter.
+    quick : the same, optional
+        Default with ``quick``; ``full`` if left out.
+    about : str
+        What it is, in a few words.
+    least, above : float, optional
+        Bounds of a number, or of each number of a tuple; ``above`` itself is excluded.
+    choices : tuple of str
+        What a string, or each string of a tuple, can be; anything if empty.
+    """
+
+    full: Value
+    quick: Value | None = None
+    about: str = ""
+    least: float | None = None
+    above: float | None = None
+    choices: tuple[str, ...] = ()
+
+    def default(self, quick: bool) -> Value:
+        """The value that stands where none is given."""
+        return self.quick if quick and self.quick is not None else self.full
+
+    def check(self, value: Any, name: str) -> Value:
+        """``value`` as the parameter's type.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If it is of another kind or out of bounds.
+        """
+        if not isinstance(self.full, tuple):
+            return self._one(value, name, self.full)
+        if isinstance(value, np.ndarray):
+            value = value.tolist()
+        items = value if isinstance(value, list | tuple) else [value]
+        if not items:
+            raise ValueError(f"{name} must have at least one value, got none")
+        checked: Any = [self._one(x, f"{name}[{i}]", self.full[0]) for i, x in enumerate(items)]
+        return tuple(checked)
+
+    def parse(self, text: str, name: str) -> Value:
+        """The value that a text such as ``0.1``, ``yes`` or ``10,20,50`` stands for."""
+        if not isinstance(self.full, tuple):
+            return self.check(_read(text, self.full), name)
+        return self.check([_read(part.strip(), self.full[0]) for part in text.split(",")], name)
+
+    def _one(self, value: Any, name: str, model: Any) -> Any:
+        if isinstance(value, np.generic):
+            value = value.item()
+        if isinstance(model, bool | str):
+            if not isinstance(value, type(model)):
+                kind = "true or false" if isinstance(model, bool) else "a string"
+                raise TypeError(f"{name} must be {kind}, got {value!r}")
+            if self.choices and value not in self.choices:
+                raise ValueError(f"{name} must be one of {', '.join(self.choices)}, got {value!r}")
+            return value
+        low = -np.inf if self.least is None else self.least
+        above = -np.inf if self.above is None else self.above
+        number = _checks.real_number(value, name, least=low, above=above)
+        return (
+            _checks.whole_number(value, name, least=int(number)) if type(model) is int else number
+        )
+
+
+def _read(text: str, model: Any) -> Any:
+    """A text as a value of the type of ``model``, or as it is if it is none."""
+    if isinstance(model, bool):
+        words = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+        return words.get(text.lower(), text)
+    if isinstance(model, str):
+        return text
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+class Status(enum.StrEnum):
+    """What became of a claim."""
+
+    HOLDS = "HOLDS"
+    FAILS = "FAILS"
+    HOLDS_WITH = "HOLDS WITH"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The answer of an experiment.
+
+    Attributes
+    ----------
+    status : Status
+    measured : str
+        What was measured, in a sentence.
+    condition : str
+        For HOLDS WITH: the condition under which the claim holds. For FAILS: what is right.
+    numbers : dict
+        The numbers behind it; arrays are welcome.
+    """
+
+    status: Status
+    measured: str
+    condition: str = ""
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.status is Status.HOLDS_WITH and not self.condition:
+            raise ValueError("condition is empty: HOLDS WITH needs to say with what")
+
+    def __str__(self) -> str:
+        return f"{self.status}: {self.condition}" if self.condition else str(self.status)
+
+
+class Results(Sequence[Mapping[str, Any]]):
+    """Outcomes of the trials, in order; each has what its trial had and what came out.
+
+    Examples
+    --------
+    >>> results = Results([{"n": 1, "error": 0.5}, {"n": 2, "error": 0.1}, {"n": 2, "error": 0.3}])
+    >>> results.where(n=2).column("error").mean().round(3)
+    0.2
+    >>> results.values("n")
+    [1, 2]
+    """
+
+    def __init__(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        self._rows = tuple(rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: Any) -> Any:
+        return Results(self._rows[index]) if isinstance(index, slice) else self._rows[index]
+
+    def __iter__(self) -> Iterator[Mapping[str, Any]]:
+        return iter(self._rows)
+
+    def where(self, **values: Any) -> Results:
+        """Those that have all the given values."""
+        return Results(
+            [row for row in self._rows if all(row.get(k) == v for k, v in values.items())]
+        )
+
+    def column(self, name: str) -> np.ndarray:
+        """One number (or array of one shape) of every trial, stacked."""
+        return np.array([row[name] for row in self._rows])
+
+    def values(self, name: str) -> list[Any]:
+        """The different values of a field, in the order of their first appearance."""
+        return list(dict.fromkeys(row[name] for row in self._rows))
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A claim of a paper, and how to find out about it.
+
+    Parameters
+    ----------
+    name : str
+        Such as ``pruning-fig1``.
+    title : str
+        What it is, in a line.
+    reference : str
+        Authors, year, figure or theorem.
+    claim : str
+        What the paper says, in a sentence.
+    parameters : mapping of str to Parameter
+    trials : callable
+        From the parameters to the trials, each a mapping of plain values with everything that
+        it depends on. A trial draws the random numbers of its position in the list, or of its
+        entry ``stream``, a whole number: trials with one stream draw the same numbers.
+    run_trial : callable
+        ``run_trial(trial, rng)`` gives numbers, strings and arrays by name. A function of a
+        module, so that other processes find it.
+    judge : callable
+        ``judge(parameters, results)`` gives the Verdict.
+    draw : callable
+        ``draw(parameters, results)`` gives the matplotlib Figure.
+    """
+
+    name: str
+    title: str
+    reference: str
+    claim: str
+    parameters: Mapping[str, Parameter]
+    trials: Callable[[Parameters], Sequence[Trial]]
+    run_trial: Callable[[Trial, np.random.Generator], Mapping[str, Any]]
+    judge: Callable[[Parameters, Results], Verdict]
+    draw: Callable[[Parameters, Results], Figure]
+
+    def __post_init__(self) -> None:
+        taken = sorted(_RESERVED & set(self.parameters))
+        if taken:
+            raise ValueError(f"parameters of {self.name} must not be named {', '.join(taken)}")
+
+    def settings(self, given: Mapping[str, Any], quick: bool = False) -> dict[str, Any]:
+        """Values of all parameters: those given, checked, and defaults for the rest.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a name or a value is not valid; the text says which exist.
+        """
+        for name in given:
+            self.parameter(name)
+        return {
+            name: parameter.check(given.get(name, parameter.default(quick)), name)
+            for name, parameter in self.parameters.items()
+        }
+
+    def parameter(self, name: str) -> Parameter:
+        """The parameter of a name."""
+        if name not in self.parameters:
+            raise ValueError(
+                f"{self.name} has no parameter {name!r}; it has: {', '.join(self.parameters)}"
+            )
+        return self.parameters[name]
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """What came of running an experiment.
+
+    Attributes
+    ----------
+    experiment : Experiment
+    parameters : dict
+        The values that were used.
+    quick : bool
+    seed : int
+    results : Results
+    verdict : Verdict
+    figure : matplotlib.figure.Figure
+    """
+
+    experiment: Experiment
+    parameters: Mapping[str, Any]
+    quick: bool
+    seed: int
+    results: Results
+    verdict: Verdict
+    figure: Figure

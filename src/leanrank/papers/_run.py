@@ -1,0 +1,200 @@
+"""Running an experiment: trials in one or many processes, kept on disk as they finish."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+import leanrank
+from leanrank import _checks
+from leanrank._files import FileError, PathLike, read_arrays, replacing, write_arrays
+from leanrank.io import plain_values, save_summary
+from leanrank.papers._experiment import Experiment, Reproduction, Results, Trial
+
+__all__ = ["Progress", "reproduce", "summary"]
+
+Progress = Callable[[int, int], "bool | None"]
+"""Called with the numbers of finished and of all trials; returning True stops the run."""
+
+Outcome = dict[str, Any]
+
+
+def reproduce(
+    experiment: Experiment,
+    given: Mapping[str, Any],
+    *,
+    quick: bool,
+    seed: int,
+    out: PathLike | None,
+    progress: Progress | None,
+    jobs: int,
+) -> Reproduction:
+    """Run all trials that are not on disk yet, judge and draw: see :func:`leanrank.papers.run`."""
+    parameters = experiment.settings(given, quick)
+    seed = _checks.whole_number(seed, "seed")
+    jobs = _checks.whole_number(jobs, "jobs", least=1)
+    trials = experiment.trials(parameters)
+    if not trials:
+        raise ValueError(f"{experiment.name} has no trials under these parameters")
+    folder = None if out is None else _folder(out)
+    cache = _Cache(experiment, seed, folder)
+    outcomes = _outcomes(experiment, trials, seed, cache, progress, jobs)
+    results = Results([{**trial, **found} for trial, found in zip(trials, outcomes, strict=True)])
+    verdict = experiment.judge(parameters, results)
+    figure = experiment.draw(parameters, results)
+    done = Reproduction(experiment, parameters, quick, seed, results, verdict, figure)
+    if folder is not None:
+        with replacing(folder / f"{experiment.name}.png") as file:
+            figure.savefig(file, format="png", dpi=200)
+        save_summary(folder / "summary.json", summary(done))
+    return done
+
+
+def summary(done: Reproduction) -> dict[str, Any]:
+    """A reproduction in plain values that JSON knows; the same run gives the same summary."""
+    experiment, verdict = done.experiment, done.verdict
+    streams = [row.get("stream", i) for i, row in enumerate(done.results)]
+    values = {
+        "leanrank": leanrank.__version__,
+        "name": experiment.name,
+        "title": experiment.title,
+        "reference": experiment.reference,
+        "claim": experiment.claim,
+        "verdict": str(verdict.status),
+        "condition": verdict.condition,
+        "measured": verdict.measured,
+        "numbers": verdict.numbers,
+        "parameters": done.parameters,
+        "quick": done.quick,
+        "seed": done.seed,
+        "trials": len(done.results),
+        "streams": sorted(set(streams)),
+    }
+    return {key: plain_values(value) for key, value in values.items()}
+
+
+def _folder(out: PathLike) -> Path:
+    folder = Path(out)
+    try:
+        (folder / "trials").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FileError(f"{out}: cannot be made a folder ({error.strerror})") from None
+    return folder
+
+
+class _Cache:
+    """Finished trials on disk, each under a name made of all that its outcome depends on."""
+
+    def __init__(self, experiment: Experiment, seed: int, folder: Path | None) -> None:
+        self._folder = folder
+        code = b""
+        with suppress(OSError, TypeError):
+            code = Path(inspect.getfile(experiment.run_trial)).read_bytes()
+        source = hashlib.sha256(code).hexdigest()
+        self._common = [leanrank.__version__, experiment.name, source, seed]
+
+    def _path(self, trial: Trial, stream: int) -> Path:
+        assert self._folder is not None
+        text = json.dumps([*self._common, stream, plain_values(trial)], sort_keys=True)
+        name = hashlib.sha256(text.encode()).hexdigest()[:24]
+        return self._folder / "trials" / f"{name}.npz"
+
+    def load(self, trial: Trial, stream: int) -> Outcome | None:
+        """The outcome of a trial, or None if it is not there or not to be read."""
+        if self._folder is None or not (path := self._path(trial, stream)).is_file():
+            return None
+        try:
+            arrays = read_arrays(path)
+        except FileError:
+            return None
+        return {name: x.item() if x.ndim == 0 else x for name, x in arrays.items()}
+
+    def save(self, trial: Trial, stream: int, outcome: Outcome) -> None:
+        """Keep the outcome of a trial."""
+        if self._folder is not None:
+            write_arrays(self._path(trial, stream), outcome)
+
+
+def _outcomes(
+    experiment: Experiment,
+    trials: Sequence[Trial],
+    seed: int,
+    cache: _Cache,
+    progress: Progress | None,
+    jobs: int,
+) -> list[Outcome]:
+    """The outcome of every trial, from disk where it is there."""
+    streams = [_checks.whole_number(t.get("stream", i), "stream") for i, t in enumerate(trials)]
+    outcomes = [cache.load(trial, streams[i]) for i, trial in enumerate(trials)]
+    waiting = [i for i, outcome in enumerate(outcomes) if outcome is None]
+    done = len(trials) - len(waiting)
+    _report(progress, done, len(trials))
+    tasks = [(experiment.run_trial, trials[i], seed, streams[i]) for i in waiting]
+    for position, outcome in _finished(tasks, min(jobs, len(tasks))):
+        i = waiting[position]
+        outcomes[i] = outcome
+        cache.save(trials[i], streams[i], outcome)
+        done += 1
+        _report(progress, done, len(trials))
+    return [outcome for outcome in outcomes if outcome is not None]
+
+
+def _report(progress: Progress | None, done: int, total: int) -> None:
+    if progress is not None and progress(done, total) and done < total:
+        raise KeyboardInterrupt(f"stopped after {done} of {total} trials")
+
+
+def _finished(tasks: Sequence[tuple[Any, ...]], jobs: int) -> Iterator[tuple[int, Outcome]]:
+    """Outcomes as they come, each with the position of its task."""
+    if jobs <= 1:
+        for position, task in enumerate(tasks):
+            yield position, _run_trial(*task)
+        return
+    # Forked processes would inherit the locks of BLAS threads.
+    context = multiprocessing.get_context("spawn")
+    before = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_quiet_worker)
+    try:
+        futures = {pool.submit(_run_trial, *task): i for i, task in enumerate(tasks)}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for worker in set(multiprocessing.active_children()) - before:
+            worker.terminate()
+        raise
+    pool.shutdown()
+
+
+def _quiet_worker() -> None:
+    """Ctrl-C ends a worker at once; what to say about it is up to the main process."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def _run_trial(
+    function: Callable[[Trial, np.random.Generator], Mapping[str, Any]],
+    trial: Trial,
+    seed: int,
+    stream: int,
+) -> Outcome:
+    """One trial with one BLAS thread and random numbers of its own."""
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(stream,)))
+    with threadpool_limits(1):
+        outcome = function(trial, rng)
+    # As they come back from disk.
+    arrays = {name: np.asarray(value) for name, value in outcome.items()}
+    for name, x in arrays.items():
+        if x.dtype.kind not in "biufcU":
+            raise TypeError(f"outcome {name!r} must be numbers or strings, got {x.dtype} values")
+    return {name: x.item() if x.ndim == 0 else x for name, x in arrays.items()}
