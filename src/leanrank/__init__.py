@@ -2,7 +2,7 @@
 
 from leanrank import operators, simulate
 from leanrank.certificates import Certificate, check_certificate
-from leanrank.estimators import LowRankImputer, RecoveryWarning
+from leanrank.estimators import LowRankImputer, QuadraticNetworkRegressor, RecoveryWarning
 from leanrank.factors import Factors
 from leanrank.penalties import GroupLasso, NoPenalty, Ridge
 from leanrank.recover import recover
@@ -14,6 +14,7 @@ __all__ = [
     "GroupLasso",
     "LowRankImputer",
     "NoPenalty",
+    "QuadraticNetworkRegressor",
     "RecoveryError",
     "RecoveryWarning",
     "Result",

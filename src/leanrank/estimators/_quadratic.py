@@ -1,0 +1,356 @@
+r"""QuadraticNetworkRegressor: one hidden layer of squared units, as many as the data support.
+
+The outputs of such a network are linear in :math:`X = \sum_j u_j u_j^\top`:
+
+.. math:: y_i = \sum_j (x_i^\top u_j)^2 + b = \langle x_i x_i^\top, X\rangle + b,
+
+so that :func:`leanrank.recover` finds X, and with it the number of neurons. The intercept b is
+eliminated by :class:`~leanrank.operators.Centred`, which is exact: the fit is that of least
+squares over neurons and intercept together.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
+from threadpoolctl import threadpool_limits
+
+from leanrank import _checks
+from leanrank.certificates import exact_tolerance, measurement_scale, noise_level, virtual_columns
+from leanrank.estimators._corrected import default_penalty, prune_corrected
+from leanrank.estimators._imputer import RecoveryWarning
+from leanrank.factors import Factors, degrees_of_freedom
+from leanrank.operators import Centred, Measurement, RankOneSensing
+from leanrank.penalties import GroupLasso, Ridge
+from leanrank.problem import Problem
+from leanrank.recover import recover
+from leanrank.results import History, Result, Status
+from leanrank.solvers import Callback
+
+__all__ = ["QuadraticNetworkRegressor"]
+
+
+class QuadraticNetworkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
+    r"""Regression by a sum of squared projections, the number of neurons found from the data.
+
+    The model is :math:`\hat y = \sum_j (x^\top u_j)^2 + b`: a network with one hidden layer,
+    quadratic activations and output weights of one. Features are not centred, since the model
+    has no linear term: append a constant feature where it should have one.
+
+    Parameters
+    ----------
+    n_neurons : int, optional
+        Number of neurons, if it is known. By default it is found.
+    width : int, optional
+        Largest number of neurons to consider. By default as many as the samples can determine,
+        or with ``penalty`` or ``correction`` as many as there are features.
+    fit_intercept : bool
+        Whether there is a constant b, of either sign.
+    penalty : GroupLasso or Ridge, optional
+        Solve the problem with this penalty at full ``width``, prune and refit without it, instead
+        of choosing by held-out samples. It acts on the neurons, in the units of
+        :math:`\sqrt y / x`; features are then left in their units.
+    correction : bool
+        Subtract :math:`(\sum_j |u_j|^2 - \bar y)^2` from the penalised loss (eq. 348 of
+        Rajaraman et al., 2023). For standard normal features that is what the trace of X adds to
+        it. Needs a :class:`~leanrank.GroupLasso`, or takes one that fits standard normal
+        features. Kept for comparison: it needs more samples than the loss itself, on few it is
+        unbounded from below, and ``fit_intercept=True`` removes the trace without that fault.
+    validation : float, optional
+        Share of the samples to hold out for the choice of the number of neurons; see
+        :func:`leanrank.recover`.
+    max_iter : int
+        Largest number of steps of the last fit.
+    time_limit : float, optional
+        Seconds after which ``fit`` settles for the best network so far.
+    random_state : int, Generator, RandomState or None
+        The same seed gives the same answer.
+    on_failure : {"warn", "raise", "ignore"}
+        What to do where the status is not CONVERGED: give a
+        :class:`~leanrank.estimators.RecoveryWarning`, raise :class:`~leanrank.RecoveryError`, or
+        leave it to the caller to look at ``status_``.
+
+    Attributes
+    ----------
+    neurons_ : ndarray, shape (rank_, n_features)
+        Orthogonal, the longest first. The data determine neurons up to an orthogonal mixing
+        among them, which changes no output; these are the principal axes of X.
+    rank_ : int
+        Number of neurons.
+    intercept_ : float
+        b; zero without ``fit_intercept``.
+    status_ : Status
+        CONVERGED only if the certificate holds and the residual asks for no output weight of
+        minus one.
+    message_ : str
+        Why the fit ended so, and what to do about it.
+    certificate_ : Certificate or None
+        How far to trust X, for features of unit mean square and without those that are zero.
+        None if the fit was stopped or not possible.
+    result_ : Result
+        Of the recovery of that X.
+    n_iter_ : int
+        Iterations over all phases of the recovery.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of str
+        Only where ``fit`` was given column names.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If X or y are not finite, not real, or do not fit together, or if a parameter cannot be
+        right.
+    RecoveryError
+        In ``fit`` with ``on_failure="raise"``.
+
+    See Also
+    --------
+    leanrank.recover : The same for measurements of any kind.
+    leanrank.solvers.RescaledGradientDescent : The descent method of Li, Ma and Zhang (2018).
+
+    Notes
+    -----
+    X is positive semi-definite: outputs less b are never negative. Where y falls along a
+    direction of the features no network of this form fits it, and the status is STALLED; if all
+    of it falls, fit ``-y``. With fewer samples than one neuron has unknowns the prediction is the
+    mean of y (zero without intercept), with ``rank_`` 0 and the status STALLED. A fit costs
+    m d k for m samples, d features and k neurons, times the number of passes;
+    no d x d matrix per sample is formed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> X, neurons = rng.standard_normal((200, 10)), rng.standard_normal((2, 10))
+    >>> y = np.sum((X @ neurons.T) ** 2, axis=1) - 7.0
+    >>> network = QuadraticNetworkRegressor().fit(X, y)
+    >>> network.rank_, round(network.intercept_, 6), network.status_.name
+    (2, -7.0, 'CONVERGED')
+    """
+
+    def __init__(
+        self,
+        n_neurons: int | None = None,
+        *,
+        width: int | None = None,
+        fit_intercept: bool = True,
+        penalty: GroupLasso | Ridge | None = None,
+        correction: bool = False,
+        validation: float | None = None,
+        max_iter: int = 200,
+        time_limit: float | None = None,
+        random_state: Any = 0,
+        on_failure: str = "warn",
+    ) -> None:
+        self.n_neurons = n_neurons
+        self.width = width
+        self.fit_intercept = fit_intercept
+        self.penalty = penalty
+        self.correction = correction
+        self.validation = validation
+        self.max_iter = max_iter
+        self.time_limit = time_limit
+        self.random_state = random_state
+        self.on_failure = on_failure
+
+    def fit(self, X: Any, y: Any) -> QuadraticNetworkRegressor:
+        """Find the neurons.
+
+        Parameters
+        ----------
+        X : array-like, shape (n_samples, n_features)
+        y : array-like, shape (n_samples,)
+
+        Returns
+        -------
+        QuadraticNetworkRegressor
+            Itself.
+        """
+        X, y = validate_data(self, X, y, dtype=[np.float64, np.float32], y_numeric=True)
+        self._check_parameters(X.shape[1])
+        y = y.astype(np.float64)
+        scale = _scales(X, unit=self.penalty is not None or self.correction)
+        seen = scale > 0
+        x = (X[:, seen] / scale[seen]).astype(X.dtype)
+        # In units of its largest value y neither overflows nor underflows.
+        unit = float(np.max(np.abs(y))) or 1.0
+        offset = unit * float(np.mean(y / unit)) if self.fit_intercept else 0.0
+        result = self._recover(x, (y - offset).astype(X.dtype))
+        neurons = np.zeros((X.shape[1], result.rank), dtype=X.dtype)
+        neurons[seen] = result.factors.U / scale[seen, None]
+        self.neurons_ = _principal(neurons).T
+        self.rank_ = result.rank
+        outputs = _outputs(X, self.neurons_)
+        self.intercept_ = offset - float(np.mean(outputs)) if self.fit_intercept else 0.0
+        self.result_, self.status_, self.message_ = result, result.status, result.message
+        self.certificate_, self.n_iter_ = result.certificate, result.n_iter
+        if self.on_failure == "raise":
+            result.raise_if_failed()
+        if self.on_failure == "warn" and not result.success:
+            warnings.warn(f"{result.status.name}: {result.message}", RecoveryWarning, stacklevel=2)
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Outputs of the network.
+
+        Parameters
+        ----------
+        X : array-like, shape (n_samples, n_features)
+
+        Returns
+        -------
+        ndarray, shape (n_samples,)
+            float32 if X is, else float64.
+        """
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False, dtype=[np.float64, np.float32])
+        return (_outputs(X, self.neurons_) + self.intercept_).astype(X.dtype)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        # A sum of squares cannot follow the linear functions that scikit-learn tests with.
+        tags.regressor_tags.poor_score = True
+        return tags
+
+    def _check_parameters(self, d: int) -> None:
+        """Check here what recover would not get to see, or not under this name."""
+        for name in ("fit_intercept", "correction"):
+            if not isinstance(getattr(self, name), (bool, np.bool_)):
+                raise TypeError(f"{name} must be True or False, got {getattr(self, name)!r}")
+        if self.on_failure not in ("warn", "raise", "ignore"):
+            raise ValueError(
+                f'on_failure must be "warn", "raise" or "ignore", got {self.on_failure!r}'
+            )
+        if self.n_neurons is not None:
+            _checks.whole_number(self.n_neurons, "n_neurons", least=1, most=d)
+        if self.width is not None:
+            _checks.whole_number(self.width, "width", least=1)
+        _checks.whole_number(self.max_iter, "max_iter", least=1)
+        if self.time_limit is not None:
+            _checks.real_number(self.time_limit, "time_limit", above=0)
+        if self.validation is not None:
+            _checks.real_number(self.validation, "validation", above=0, most=0.9)
+        if self.penalty is not None and not isinstance(self.penalty, (GroupLasso, Ridge)):
+            raise TypeError(f"penalty must be GroupLasso or Ridge, got {self.penalty!r}")
+        if self.n_neurons is not None and (self.penalty is not None or self.correction):
+            raise ValueError("give n_neurons, or a penalty or correction that finds it, not both")
+        if self.correction and self.fit_intercept:
+            raise ValueError(
+                "correction=True needs fit_intercept=False: an intercept already takes the trace "
+                "of X out of the loss"
+            )
+        if self.correction and isinstance(self.penalty, Ridge):
+            raise ValueError(f"correction=True needs a GroupLasso penalty, got {self.penalty!r}")
+        _checks.generator(self.random_state)
+
+    def _recover(self, x: np.ndarray, y: np.ndarray) -> Result:
+        """The matrix X of scaled features, and how it came about."""
+        m, d = x.shape
+        nothing = Factors.empty((max(d, 1), max(d, 1)), True, x)
+        nothing = nothing.with_stacked(nothing.W[:d])
+        if not np.any(y) or d == 0:
+            if not np.any(y):
+                what = "y is constant" if self.fit_intercept else "y is zero"
+                return Result(nothing, Status.CONVERGED, what, None, History())
+            message = "every feature is zero: nothing but an intercept can be fitted"
+            return Result(nothing, Status.STALLED, message, None, History())
+        least = degrees_of_freedom((d, d), 1, symmetric=True) + int(self.fit_intercept)
+        if m < least:
+            message = (
+                f"{m} samples are fewer than the {least} unknowns of a network with one neuron on "
+                f"{d} features: predictions are constant; take more samples or fewer features"
+            )
+            return Result(nothing, Status.STALLED, message, None, History())
+        op = RankOneSensing(x)
+        seen: Measurement = Centred(op) if self.fit_intercept else op
+        # Factors are small: more threads than one cost more in waking up than they compute.
+        with threadpool_limits(limits=1, user_api="blas"):
+            result = self._corrected(op, y) if self.correction else self._run(seen, y)
+            if result.success and self._falls(seen, y, result.factors):
+                return Result(
+                    result.factors,
+                    Status.STALLED,
+                    "the residual falls along a direction of the features by more than noise "
+                    "would: y is not a sum of squares; if it is minus one, fit -y",
+                    result.certificate,
+                    result.history,
+                    result.column_norms,
+                )
+        return result
+
+    def _run(self, op: Measurement, y: np.ndarray) -> Result:
+        d = op.shape[0]
+        width = d if self.width is None and self.penalty is not None else self.width
+        return recover(
+            op,
+            y,
+            symmetric=True,
+            rank=None if self.n_neurons is None else min(self.n_neurons, d),
+            width=None if width is None else min(width, d),
+            penalty=self.penalty,
+            validation=self.validation,
+            max_iter=self.max_iter,
+            time_limit=self.time_limit,
+            random_state=_checks.generator(self.random_state),
+        )
+
+    def _corrected(self, op: RankOneSensing, y: np.ndarray) -> Result:
+        rng, d = _checks.generator(self.random_state), op.shape[0]
+        penalty = default_penalty(op, y, rng) if self.penalty is None else self.penalty
+        assert isinstance(penalty, GroupLasso)
+        return prune_corrected(
+            op,
+            y,
+            penalty,
+            width=d if self.width is None else min(self.width, d),
+            max_iter=self.max_iter,
+            callbacks=_deadline(self.time_limit),
+            rng=rng,
+        )
+
+    def _falls(self, op: Measurement, y: np.ndarray, factors: Factors) -> bool:
+        """Whether a neuron of output weight -1 would lower the loss more than noise explains."""
+        scale = measurement_scale(op, y)
+        problem = Problem(op, y / scale)
+        point = problem.evaluate(factors.scaled(1.0 / scale))
+        if point.loss <= exact_tolerance(y) ** 2:
+            return False
+        rng = _checks.generator(0)
+        down = problem.gradient_matrix(-point.residual)
+        strength = float(virtual_columns(down, point.factors, rng)[1][0])
+        return strength > 1.5 * noise_level(problem, point, rng, draws=3)
+
+
+def _deadline(seconds: float | None) -> tuple[Callback, ...]:
+    if seconds is None:
+        return ()
+    end = time.monotonic() + seconds
+    return (lambda state: time.monotonic() > end,)
+
+
+def _scales(X: np.ndarray, *, unit: bool) -> np.ndarray:
+    """Root mean squares of the columns, or ones with ``unit``; zero where a column is."""
+    peak = np.max(np.abs(X), axis=0).astype(np.float64)
+    safe = np.where(peak > 0, peak, 1.0)
+    if unit:
+        return np.asarray(peak > 0, dtype=np.float64)
+    return peak * np.sqrt(np.mean((X / safe) ** 2, axis=0, dtype=np.float64))
+
+
+def _principal(neurons: np.ndarray) -> np.ndarray:
+    """The same X by orthogonal columns, decreasing in norm, their largest entries positive."""
+    if neurons.shape[1] == 0:
+        return neurons
+    left, s, _ = np.linalg.svd(neurons, full_matrices=False)
+    signs = np.sign(left[np.argmax(np.abs(left), axis=0), np.arange(s.size)])
+    return left * (s * signs)
+
+
+def _outputs(X: np.ndarray, neurons: np.ndarray) -> np.ndarray:
+    """Outputs without the intercept, summed in double precision."""
+    return np.asarray(np.sum((X @ neurons.T) ** 2, axis=1, dtype=np.float64))
