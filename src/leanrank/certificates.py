@@ -24,7 +24,7 @@ import numpy as np
 
 from leanrank import _checks
 from leanrank._arrays import Array, MatrixLike, array_namespace, gaussian, like, norm, to_numpy
-from leanrank.factors import Factors
+from leanrank.factors import Factors, degrees_of_freedom
 from leanrank.linalg import conjugate_gradients, leading_pairs, smallest_eigenvalue
 from leanrank.operators import Measurement, Tangent
 from leanrank.penalties import Penalty
@@ -37,6 +37,7 @@ __all__ = [
     "exact_tolerance",
     "measurement_scale",
     "noise_level",
+    "structure",
     "virtual_columns",
 ]
 
@@ -62,9 +63,8 @@ class Certificate:
         Smallest Hessian eigenvalue of the block of existing columns (at most about 0: rotations
         of the factors change nothing), and of a column that does not exist, at every width.
     noise_gap : float
-        Largest singular value (eigenvalue) of the gradient in X over the level that noise of the
-        residual's size gives by itself: about 1 or less when nothing is left to be found. 0 for
-        an exact fit.
+        Spectral norm of the gradient in X over what noise of the residual's size gives by itself:
+        about 1 or less when nothing is left to be found. 0 for an exact fit.
     identifiability : float
         Smallest curvature of the loss along directions that change X, relative to each factor
         row's own curvature; 0 where other matrices of this rank fit as well.
@@ -136,7 +136,7 @@ def measurement_scale(op: Measurement, y: Array) -> float:
 def virtual_columns(
     matrix: MatrixLike, factors: Factors, rng: np.random.Generator, k: int = 1
 ) -> tuple[Factors, np.ndarray]:
-    """Unit columns along which a wider factorisation descends fastest, and their negative curvature.
+    """Unit columns along which a wider factorisation descends fastest, and how fast.
 
     Parameters
     ----------
@@ -179,17 +179,27 @@ class _Negated:
         return -(self.matrix @ other)
 
 
+def structure(matrix: MatrixLike, factors: Factors, rng: np.random.Generator) -> float:
+    """Spectral norm of what virtual columns see of a gradient in X.
+
+    For symmetric factors of both signs: a residual that no positive semi-definite matrix can
+    lower is structure, too.
+    """
+    sides = (matrix, _Negated(matrix)) if factors.symmetric else (matrix,)
+    return max(float(virtual_columns(side, factors, rng)[1][0]) for side in sides)
+
+
 def noise_level(problem: Problem, point: Point, rng: np.random.Generator, draws: int = 1) -> float:
-    """What the leading virtual column would have if the residual were noise.
+    """The structure that the residual would show if it were noise.
 
     Random signs on the residual keep its size measurement by measurement and destroy whatever
-    structure the measurements see in it; one pass a draw, and the largest draw counts.
+    the measurements see in it; one pass a draw, and the largest draw counts.
     """
     levels = []
     for _ in range(draws):
         signs = like(rng.integers(0, 2, problem.op.size) * 2.0 - 1.0, problem.y)
         G = problem.gradient_matrix(signs * point.residual)
-        levels.append(float(virtual_columns(G, point.factors, rng)[1][0]))
+        levels.append(structure(G, point.factors, rng))
     return max(levels)
 
 
@@ -305,17 +315,19 @@ def certify(
         relative_gradient=point.gradient_norm * size / zero_loss if zero_loss > 0 else 0.0,
         active_curvature=active,
         virtual_curvature=problem.penalty.curvature_at_zero - strength,
-        noise_gap=strength / level if level > 0 else 0.0,
+        noise_gap=structure(G, factors, rng) / level if level > 0 else 0.0,
         identifiability=identifiability,
         condition_number=float(singular[0] / singular[-1]) if rank and singular[-1] > 0 else 1.0,
         error_estimate=error,
         held_out_error=held_out_error,
     )
-    reasons, notes = _judge(certificate, problem, exact)
+    reasons, notes = _judge(certificate, problem, exact, factors.symmetric)
     return replace(certificate, holds=not reasons, reasons=tuple(reasons), notes=tuple(notes))
 
 
-def _judge(c: Certificate, problem: Problem, exact: bool) -> tuple[list[str], list[str]]:
+def _judge(
+    c: Certificate, problem: Problem, exact: bool, symmetric: bool
+) -> tuple[list[str], list[str]]:
     """What speaks against an answer, and what one should know about it."""
     reasons: list[str] = []
     notes: list[str] = []
@@ -330,13 +342,19 @@ def _judge(c: Certificate, problem: Problem, exact: bool) -> tuple[list[str], li
             f"{c.measurements} measurements cannot determine the {c.degrees_of_freedom} free "
             f"parameters of a matrix of rank {c.rank}: take more, or set a smaller width"
         )
-    rows, cols = problem.op.undetermined(c.rank) if c.rank else ((), ())
+    wider = degrees_of_freedom(problem.op.shape, c.rank + 1, symmetric)
+    if not exact and c.measurements < 2 * wider and c.rank < min(problem.op.shape):
+        reasons.append(
+            f"{c.measurements} measurements are too few to tell noise from misfit, as a matrix of "
+            f"rank {c.rank + 1} has {wider} free parameters: take more, or set a smaller width"
+        )
+    rows, cols = problem.op.undetermined(c.rank, symmetric) if c.rank else ((), ())
     for name, index in (("row", rows), ("column", cols)):
         if len(index):
             shown = ", ".join(str(i) for i in index[:5]) + (", ..." if len(index) > 5 else "")
             reasons.append(
-                f"{len(index)} {name}(s) have fewer than {c.rank} measurements of their own and "
-                f"are not determined ({name} {shown}): their values are a guess"
+                f"{len(index)} {name}(s) have too few measurements to be determined at rank "
+                f"{c.rank} ({name} {shown}): their values are a guess"
             )
     if c.identifiability < 1e-7:
         reasons.append(
@@ -363,19 +381,19 @@ def _judge(c: Certificate, problem: Problem, exact: bool) -> tuple[list[str], li
     expected = math.hypot(noise, c.error_estimate)
     if c.held_out_error is not None and limit >= c.held_out_error > 1.5 * expected + 1e-6:
         reasons.append(
-            f"measurements that were held out are missed by {c.held_out_error:.1%}, though noise of "
-            f"the residual's size would explain {expected:.1%}: the fit misses structure, or "
+            f"measurements that were held out are missed by {c.held_out_error:.1%}, though noise "
+            f"of the residual's size would explain {expected:.1%}: the fit misses structure, or "
             "follows noise; take more measurements, or set another width"
         )
-    if c.noise_gap > 1.5:
-        sentence = (
-            f"the residual still has structure, {c.noise_gap:.1f} times the level of noise: the "
-            "matrix is of low rank only approximately"
+    if c.noise_gap > 1.2:
+        reasons.append(
+            f"the residual has structure, {c.noise_gap:.1f} times the level of noise: the matrix "
+            "is of low rank only approximately"
+            + (" or indefinite" if symmetric else "")
+            + ", or a larger width is needed"
         )
-        if c.held_out_error is None:
-            reasons.append(sentence + "; allow a larger width")
-        else:
-            notes.append(sentence + "; the rank was chosen by held-out error")
+    if problem.penalty.curvature_at_zero > 0:
+        notes.append(f"the answer is shrunk by a penalty, {problem.penalty!r}")
     return reasons, notes
 
 
@@ -390,16 +408,21 @@ def _sensitivity(
     """
     factors = point.factors
     xp = array_namespace(factors.W)
-    floor = float(xp.finfo(factors.W.dtype).eps) * float(xp.max(tangent.column_curvature()))
-    damping = xp.full_like(factors.W[0, :], floor)
-    inverse = tangent.preconditioner(damping)
+    eps = float(xp.finfo(factors.W.dtype).eps)
+    columns = tangent.column_curvature()
+    # In units of the largest curvature nothing overflows, however the operator is scaled.
+    unit = float(xp.max(columns))
+    columns = columns / unit
+    precondition = tangent.preconditioner(xp.full_like(columns, eps * unit))
+
+    def inverse(R: Array) -> Array:
+        return precondition(R) * unit
 
     def normal(Z: Array) -> Array:
         problem.passes += tangent.normal_cost
-        return tangent.normal(Z)
+        return tangent.normal(Z) / unit
 
-    direction = gaussian(rng, tuple(factors.W.shape), factors.W)
-    direction = direction * xp.sqrt(tangent.column_curvature())
+    direction = gaussian(rng, tuple(factors.W.shape), factors.W) * xp.sqrt(columns)
     probe = conjugate_gradients(
         normal, off_rotations(direction, factors), inverse, tol=1e-3, max_iter=500
     )
@@ -407,10 +430,10 @@ def _sensitivity(
     m, dof = problem.op.size, factors.degrees_of_freedom()
     if m <= dof:
         return identifiability, math.inf
-    eps = float(xp.finfo(factors.W.dtype).eps)
     noise = math.hypot(norm(point.residual) / math.sqrt(m - dof), eps * norm(problem.y) / m**0.5)
     xi = noise * gaussian(rng, (m,), problem.y)
-    shift = conjugate_gradients(normal, tangent.rmatvec(xi), inverse, tol=1e-2, max_iter=200).x
+    pulled = tangent.rmatvec(xi) / unit
+    shift = conjugate_gradients(normal, pulled, inverse, tol=1e-2, max_iter=200).x
     return identifiability, change_of_matrix(shift, factors) / factors.norm()
 
 

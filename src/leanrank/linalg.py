@@ -54,7 +54,8 @@ def conjugate_gradients(
     while len(alphas) < max_iter and rz > tol * tol * start:
         q = H(p)
         curvature = float(xp.sum(p * q))
-        if not curvature > 0:
+        # For a preconditioner near the inverse the two are of one size: this direction is flat.
+        if not curvature > 1e-12 * rz:
             break
         alpha = rz / curvature
         x = x + alpha * p

@@ -164,7 +164,7 @@ def fit_core_first(
     if factors.width == 0:
         return problem.evaluate(factors)
     op, y = problem.op, problem.y
-    index = op.core(factors.width + slack)
+    index = op.core(factors.width + slack, factors.symmetric)
     if index is None:
         return fit(problem, factors, solver, monitor, phase, **options).point
     inner = Problem(op.subset(index), y[index])

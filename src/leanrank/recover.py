@@ -20,6 +20,7 @@ from leanrank.certificates import (
     in_units,
     measurement_scale,
     noise_level,
+    structure,
     virtual_columns,
 )
 from leanrank.factors import Factors, degrees_of_freedom
@@ -419,7 +420,8 @@ class _Run:
         G = data.train.gradient_matrix(stage.point.residual)
         strength = float(virtual_columns(G, stage.factors, self.rng)[1][0])
         dof = max(stage.factors.degrees_of_freedom(), 1)
-        noisy = strength < 1.1 * noise_level(data.train, stage.point, self.rng, draws=3)
+        level = noise_level(data.train, stage.point, self.rng, draws=3)
+        noisy = structure(G, stage.factors, self.rng) < 1.1 * level
         if strength <= 0 or (noisy and data.train.op.size >= 3 * dof):
             return None
         starts = [_of_width(path, width).factors for _, path in paths]
@@ -441,22 +443,27 @@ class _Run:
 
     def _shrink(self, problem: Problem, factors: Factors, top: int, phase: str) -> Point:
         """The minimiser under a ridge, of all widths up to a top: columns come and go."""
+        curvature = problem.penalty.curvature_at_zero
         while True:
-            point = fit(
-                problem, factors, self.solver, self.monitor, phase, progress=0.9995, max_iter=20
-            ).point
-            s = to_numpy(point.factors.singular_values())
-            alive = point.factors.balance().keep(np.arange(s.size) < (s > 1e-3 * s[0]).sum())
-            room = min(top, *problem.op.shape) - alive.width
+            alive = factors
+            if factors.width:
+                state = fit(
+                    problem,
+                    factors,
+                    self.solver,
+                    self.monitor,
+                    phase,
+                    progress=0.9995,
+                    max_iter=20,
+                )
+                s = to_numpy(state.factors.singular_values())
+                kept = np.arange(s.size) < (s > 1e-3 * s[0]).sum()
+                alive = state.factors.balance().keep(kept)
             point = problem.evaluate(alive)
-            asked = append_leading(
-                problem,
-                point,
-                self.rng,
-                min(1 + alive.width // 4, room),
-                least=1.02 * problem.penalty.curvature_at_zero,
-            )
-            if asked.width == alive.width or asked.width <= factors.width:
+            room = min(top, *problem.op.shape) - alive.width
+            more = min(1 + alive.width // 4, room)
+            asked = append_leading(problem, point, self.rng, more, least=1.02 * curvature)
+            if asked.width <= max(alive.width, factors.width):
                 return point
             factors = asked
 

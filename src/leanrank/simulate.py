@@ -23,6 +23,7 @@ from leanrank.operators import (
     ObservedEntries,
     RankOneSensing,
 )
+from leanrank.operators._pattern import Pattern
 
 __all__ = [
     "Instance",
@@ -32,7 +33,7 @@ __all__ = [
     "rank_one_sensing",
 ]
 
-_REDRAWS = 20
+_REDRAWS = 100
 """Samples of positions drawn whole before one is repaired."""
 
 
@@ -235,9 +236,9 @@ def matrix_completion(
 ) -> Instance:
     r"""Some entries of a matrix with :math:`|X|_F = \sqrt{n_1 n_2}`: entries of unit mean square.
 
-    Positions are a uniform sample without replacement, given that every row and every column
-    has at least ``rank`` of them, for with fewer no method can determine that row or column.
-    The sample is drawn again until that holds; if it is too rare an event, the last sample is
+    Positions are a uniform sample without replacement, given that they determine every row and
+    every column (at least ``rank`` entries each, and no row and column of just as many that share
+    one). The sample is drawn again until that holds; if it is too rare an event, the last one is
     repaired, by adding entries at random where they lack and removing as many at random where
     none is missed. From r (n1 + n2 - r) entries on this always succeeds: if none can be spared,
     each lies in a row or a column that has exactly r of them, and counting those shows that
@@ -346,11 +347,11 @@ def _measure(op: Measurement, truth: Factors, noise: float, rng: np.random.Gener
 
 
 def _positions(shape: tuple[int, int], m: int, rank: int, rng: np.random.Generator) -> np.ndarray:
-    """Sorted flat positions of m entries, at least ``rank`` in every row and column."""
+    """Sorted flat positions of m entries that determine every row and column, if they can."""
     n1, n2 = shape
     for _ in range(_REDRAWS):
         flat = np.sort(rng.choice(n1 * n2, m, replace=False, shuffle=False))
-        if all(counts.min() >= rank for counts in _degrees(flat, shape)):
+        if not Pattern(*np.divmod(flat, n2), shape, symmetric=False).undetermined(rank).any():
             return flat
     flat = _fill(flat, shape, rank, rng)
     flat = _transpose(_fill(_transpose(flat, n1, n2), (n2, n1), rank, rng), n2, n1)

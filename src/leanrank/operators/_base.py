@@ -80,12 +80,12 @@ class Measurement(ABC):
         residual = self.forward(factors) - y
         return residual, self.adjoint(residual), 2.0
 
-    def undetermined(self, rank: int) -> tuple[np.ndarray, np.ndarray]:
-        """Rows and columns with too few measurements of their own to be known at this rank."""
+    def undetermined(self, rank: int, symmetric: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """Rows and columns of X that the measurements cannot determine at this rank."""
         none = np.zeros(0, dtype=np.intp)
         return none, none
 
-    def core(self, least: int) -> np.ndarray | None:
+    def core(self, least: int, symmetric: bool = False) -> np.ndarray | None:
         """Indices of the measurements among rows and columns that have at least so many each.
 
         None where that is all of them. What lies outside adds unknowns and hardly constraints,

@@ -12,6 +12,7 @@ from leanrank._arrays import Array, MatrixLike
 from leanrank.factors import Factors
 from leanrank.operators import _kernels
 from leanrank.operators._base import Measurement, Tangent
+from leanrank.operators._pattern import Pattern
 
 __all__ = ["ObservedEntries"]
 
@@ -106,92 +107,51 @@ class ObservedEntries(Measurement):
     def tangent(self, factors: Factors) -> Tangent:
         return _EntriesTangent(self, factors)
 
-    def undetermined(self, rank: int) -> tuple[np.ndarray, np.ndarray]:
+    def _pattern(self, symmetric: bool) -> Pattern:
+        return Pattern(self.rows, self.cols, self.shape, symmetric)
+
+    def undetermined(self, rank: int, symmetric: bool = False) -> tuple[np.ndarray, np.ndarray]:
         n1, n2 = self.shape
         # A second look at the same entry determines nothing new.
         rows, cols = np.divmod(np.unique(self.rows * np.int64(n2) + self.cols), n2)
-        seen_rows = np.bincount(rows, minlength=n1)
-        seen_cols = np.bincount(cols, minlength=n2)
-        need = max(rank, 1)
-        return np.flatnonzero(seen_rows < need), np.flatnonzero(seen_cols < need)
+        flags = Pattern(rows, cols, self.shape, symmetric).undetermined(max(rank, 1))
+        return np.flatnonzero(flags[:n1]), np.flatnonzero(flags[0 if symmetric else n1 :])
 
-    def core(self, least: int) -> np.ndarray | None:
-        keep = np.ones(self.size, dtype=bool)
-        while True:
-            rows_ok, cols_ok = (count >= least for count in self._degrees(keep))
-            new = keep & rows_ok[self.rows] & cols_ok[self.cols]
-            if np.array_equal(new, keep):
-                return None if keep.all() or not keep.any() else np.flatnonzero(keep)
-            keep = new
-
-    def _degrees(self, keep: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Number of kept entries in every row and every column."""
-        n1, n2 = self.shape
-        return (
-            np.bincount(self.rows[keep], minlength=n1),
-            np.bincount(self.cols[keep], minlength=n2),
-        )
+    def core(self, least: int, symmetric: bool = False) -> np.ndarray | None:
+        inside = self._pattern(symmetric).core(least)
+        return None if inside.all() or not inside.any() else np.flatnonzero(inside)
 
     def extend(self, factors: Factors, y: np.ndarray, inside: np.ndarray, noise: float) -> Factors:
-        """Ridge regression of each row outside on what is known of the other factor.
+        """Ridge regression of each row outside on what is known of the others.
 
-        From the core outwards, a row as soon as it has as many entries in known columns as there
+        From the core outwards, a row as soon as it has as many entries with known rows as there
         are factors, in the end from what there is. The ridge is the ratio of the variance of the
         noise to that of the known rows: with an exact core it vanishes.
         """
-        n1, n2 = self.shape
-        k = factors.width
-        U, V = (np.array(part) for part in (factors.U, factors.V))
-        known = [np.zeros(n1, dtype=bool), np.zeros(n2, dtype=bool)]
-        known[0][self.rows[inside]] = True
-        known[1][self.cols[inside]] = True
-        parts = [U, V]
-        sides = [(self.rows, self.cols), (self.cols, self.rows)]
-        need = k
-        while not (known[0].all() and known[1].all()):
-            progress = False
-            for side in (0, 1):
-                mine, others = sides[side]
-                seen = known[1 - side][others] & ~known[side][mine]
-                ready = np.bincount(mine[seen], minlength=self.shape[side]) >= need
-                ready &= ~known[side]
-                if ready.any():
-                    use = np.flatnonzero(seen & ready[mine])
-                    variance = float(np.mean(parts[side][known[side]] ** 2)) or 1.0
-                    _ridge_rows(
-                        parts[side],
-                        parts[1 - side],
-                        mine[use],
-                        others[use],
-                        y[use],
-                        ready,
-                        noise**2 / variance,
-                    )
-                    known[side] |= ready
-                    progress = True
-            if not progress:
-                need = 0 if need == 1 else 1
-        return Factors(U, None if factors.symmetric else V)
+        pattern = self._pattern(factors.symmetric)
+        W = np.array(factors.W)
+        known = pattern.known_by(inside)
+        ridge = noise**2 / (float(np.mean(W[known] ** 2)) or 1.0)
+        for need in (factors.width, 1):
+            for ready, links in pattern.outwards(known, need):
+                mine, told = pattern.mine[links], W[pattern.others[links]]
+                W[ready] = _ridge_rows(mine, told, y[pattern.entry[links]], ready, ridge)
+        W[~known] = 0.0
+        return factors.with_stacked(W)
 
 
 def _ridge_rows(
-    target: np.ndarray,
-    other: np.ndarray,
-    rows: np.ndarray,
-    cols: np.ndarray,
-    y: np.ndarray,
-    ready: np.ndarray,
-    ridge: float,
-) -> None:
-    """Set the ready rows of ``target`` to the ridge regression of their entries on ``other``."""
-    k = other.shape[1]
-    gram = np.zeros((target.shape[0], k, k))
-    right = np.zeros((target.shape[0], k))
-    np.add.at(gram, rows, other[cols, :, None] * other[cols, None, :])
-    np.add.at(right, rows, other[cols] * y[:, None])
+    rows: np.ndarray, told: np.ndarray, y: np.ndarray, ready: np.ndarray, ridge: float
+) -> np.ndarray:
+    """Ridge regression of y on ``told``, one for each ready row; shape (ready rows, k)."""
+    k = told.shape[1]
+    gram = np.zeros((ready.size, k, k))
+    right = np.zeros((ready.size, k))
+    np.add.at(gram, rows, told[:, :, None] * told[:, None, :])
+    np.add.at(right, rows, told * y[:, None])
     gram = gram[ready] + ridge * np.eye(k)
     inverse = np.linalg.pinv(gram, rcond=4 * np.finfo(gram.dtype).eps, hermitian=True)
-    target[ready] = (inverse @ right[ready][:, :, None])[:, :, 0]
+    return (inverse @ right[ready][:, :, None])[:, :, 0]
 
 
 class _EntriesTangent(Tangent):
