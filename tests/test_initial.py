@@ -20,6 +20,15 @@ def test_gaussian_has_its_scale_and_repeats(symmetric):
     np.testing.assert_array_equal(a.W, b.W)
 
 
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_gaussian_of_given_operator_norm(symmetric):
+    start = initial.gaussian(
+        (6, 6), 9, operator_norm=0.03, symmetric=symmetric, random_state=0, scale=5.0
+    )
+    assert np.linalg.norm(start.W, 2) == pytest.approx(0.03)
+    assert initial.gaussian((6, 6), 0, operator_norm=1.0).width == 0
+
+
 def test_identity():
     start = initial.identity((3, 4), scale=0.5)
     np.testing.assert_array_equal(start.to_dense(), 0.25 * np.eye(3, 4))

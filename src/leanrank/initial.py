@@ -32,11 +32,12 @@ def gaussian(
     width: int,
     *,
     scale: float = 1e-3,
+    operator_norm: float | None = None,
     symmetric: bool = False,
     random_state: Any = None,
     reference: Array | None = None,
 ) -> Factors:
-    """Factors with independent normal entries of standard deviation ``scale``.
+    r"""Factors with independent normal entries of standard deviation ``scale``.
 
     The columns of a symmetric factor have norms of about ``scale * sqrt(n1)``. A tiny scale lets
     descent find the strong directions first; under group Lasso columns much longer than the
@@ -50,6 +51,9 @@ def gaussian(
         Number of columns.
     scale : float
         Standard deviation, in units of the square root of X.
+    operator_norm : float, optional
+        In place of ``scale``: the largest singular value that the stacked W shall have, the
+        :math:`\epsilon` of Wind (2025).
     symmetric : bool
         Whether X = U U^T.
     random_state : int, Generator or None
@@ -70,9 +74,11 @@ def gaussian(
     width = _checks.whole_number(width, "width")
     scale = _checks.real_number(scale, "scale", least=0.0)
     rng = _checks.generator(random_state)
-    return Factors.stacked(
-        draw(rng, (rows, width), _reference(reference)) * scale, shape, symmetric
-    )
+    W = draw(rng, (rows, width), _reference(reference))
+    if operator_norm is not None and width:
+        target = _checks.real_number(operator_norm, "operator_norm", least=0.0)
+        scale = target / float(array_namespace(W).linalg.matrix_norm(W, ord=2))
+    return Factors.stacked(W * scale, shape, symmetric)
 
 
 def identity(

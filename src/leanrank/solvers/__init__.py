@@ -4,22 +4,44 @@ from leanrank.solvers._base import Callback, Solver, State, iterate, record, sol
 from leanrank.solvers._gauss_newton import GaussNewton
 from leanrank.solvers._gradient import GradientDescent, PerturbedGradientDescent
 from leanrank.solvers._lbfgs import LBFGS
+from leanrank.solvers._perturbed import (
+    PerturbedSensingDescent,
+    constant_perturbation,
+    measurement_noise,
+    random_perturbation,
+    unbalancing_perturbation,
+)
 from leanrank.solvers._projected import ProjectedGradientDescent
+from leanrank.solvers._quadratic import RescaledGradientDescent
+from leanrank.solvers._sgd import (
+    FreshGaussianDescent,
+    StochasticGradientDescent,
+    fresh_gaussian_average,
+)
 from leanrank.solvers._stationary import StationaryPoint, smallest_curvature, stationary_point
 
 __all__ = [
     "LBFGS",
     "Callback",
+    "FreshGaussianDescent",
     "GaussNewton",
     "GradientDescent",
     "PerturbedGradientDescent",
+    "PerturbedSensingDescent",
     "ProjectedGradientDescent",
+    "RescaledGradientDescent",
     "Solver",
     "State",
     "StationaryPoint",
+    "StochasticGradientDescent",
+    "constant_perturbation",
+    "fresh_gaussian_average",
     "iterate",
+    "measurement_noise",
+    "random_perturbation",
     "record",
     "smallest_curvature",
     "solve",
     "stationary_point",
+    "unbalancing_perturbation",
 ]

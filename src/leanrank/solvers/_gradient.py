@@ -21,14 +21,21 @@ _TRIES = 60
 _GROWTH = 1.1
 
 
-def moved(problem: Problem, point: Point, direction: Array, step: float) -> Point:
-    """The point at W + step * direction; where anything overflows its value is infinite.
+def measured(problem: Problem, factors: Factors) -> Point:
+    """The point at factors; where anything overflows its value is infinite.
 
     A run that diverges says so by its status, not by warnings.
     """
     with np.errstate(over="ignore", invalid="ignore"):
-        new = problem.evaluate(point.factors.with_stacked(point.factors.W + step * direction))
+        new = problem.evaluate(factors)
         return new if new.is_finite else replace(new, value=math.inf)
+
+
+def moved(problem: Problem, point: Point, direction: Array, step: float) -> Point:
+    """The point at W + step * direction, infinite where anything overflows."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        factors = point.factors.with_stacked(point.factors.W + step * direction)
+    return measured(problem, factors)
 
 
 def first_step(problem: Problem, point: Point) -> float:
