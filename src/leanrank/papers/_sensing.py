@@ -1,0 +1,67 @@
+"""What the pruning experiments share: a truth, Gaussian measurements of it, watched descent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from leanrank import initial
+from leanrank.factors import Factors
+from leanrank.operators import DenseSensing
+from leanrank.penalties import GroupLasso, NoPenalty
+from leanrank.problem import Problem
+from leanrank.solvers import GradientDescent, State, iterate
+
+__all__ = ["descend", "group_lasso", "sensing", "squared_error", "truth_of"]
+
+
+def truth_of(d: int, singular_values: Sequence[float], rng: np.random.Generator) -> Factors:
+    """U* with uniformly distributed orthogonal columns of the given norms."""
+    Q = initial.orthonormal((d, d), len(singular_values), symmetric=True, random_state=rng)
+    return Factors(Q.U * np.asarray(singular_values))
+
+
+def group_lasso(lam: float, sqrt_beta: float) -> GroupLasso | NoPenalty:
+    """The penalty, or none where its strength is 0."""
+    return GroupLasso(lam, sqrt_beta**2) if lam > 0 else NoPenalty()
+
+
+def sensing(truth: Factors, n: int, rng: np.random.Generator, noise: float = 0.0) -> Problem:
+    """Measurements with standard normal matrices, plus normal noise of the given deviation.
+
+    Measurements come first: problems that differ in noise share the rest.
+    """
+    op = DenseSensing(rng.standard_normal((n, *truth.shape)), symmetric=True)
+    return Problem(op, op.forward(truth) + noise * rng.standard_normal(n))
+
+
+def squared_error(factors: Factors, X: np.ndarray) -> float:
+    """Squared Frobenius norm of the difference to X."""
+    return float(np.sum((factors.to_dense() - X) ** 2))
+
+
+def descend(
+    problem: Problem,
+    start: Factors,
+    step_size: float,
+    iterations: int,
+    watch: Callable[[State], Any] | None = None,
+    every: int = 1,
+) -> tuple[Factors, list[Any]]:
+    """Plain gradient descent, and what ``watch`` saw at every so many states.
+
+    A run that diverges stops: it has seen less then.
+    """
+    seen = []
+    factors = start
+    states = iterate(GradientDescent(step_size), problem, start)
+    for state in islice(states, iterations + 1):
+        if not state.point.is_finite:
+            break
+        factors = state.factors
+        if watch is not None and state.iteration % every == 0:
+            seen.append(watch(state))
+    return factors, seen
