@@ -45,10 +45,6 @@ from leanrank.validation import Split, choose_width, clearly_better, split, watc
 
 __all__ = ["recover"]
 
-_STRENGTHS = (0.02, 0.004, 0.0008)
-"""Penalties to try, relative to the loss of the zero matrix: strong ones empty columns quickly
-but lose weak directions, which growing then brings back."""
-
 
 def recover(
     op: Measurement,
@@ -313,15 +309,17 @@ class _Run:
         growing did well, which suits those that are far apart; strong penalties first.
         """
         top = min(math.ceil(1.4 * self.width), min(self.problem.op.shape))
-        bases = [grown[0]] if len(grown) < 4 else [grown[0], grown[-2]]
+        nothing, last = grown[0], grown[max(len(grown) - 2, 0)]
+        attempts = [(nothing, 0.02), (nothing, 0.004), (nothing, 0.0008)]
+        if len(grown) > 3:
+            attempts = [(last, 0.06), attempts[0], (last, 0.02), *attempts[1:]]
         found: list[Stage] = []
-        for strength in _STRENGTHS:
-            for base in bases:
-                factors = self._penalise(base, strength, top)
-                if factors.width <= self.width:
-                    found += self._grow(self.problem, factors, self.width)
-                    if found[-1].exact:
-                        return found
+        for base, strength in attempts:
+            factors = self._penalise(base, strength, top)
+            if factors.width <= self.width:
+                found += self._grow(self.problem, factors, self.width)
+                if found[-1].exact:
+                    break
         return found
 
     def _penalise(self, base: Stage, strength: float, top: int) -> Factors:

@@ -33,7 +33,7 @@ __all__ = [
     "rank_one_sensing",
 ]
 
-_REDRAWS = 100
+_REDRAWS = 20
 """Samples of positions drawn whole before one is repaired."""
 
 
@@ -353,9 +353,11 @@ def _positions(shape: tuple[int, int], m: int, rank: int, rng: np.random.Generat
         flat = np.sort(rng.choice(n1 * n2, m, replace=False, shuffle=False))
         if not Pattern(*np.divmod(flat, n2), shape, symmetric=False).undetermined(rank).any():
             return flat
-    flat = _fill(flat, shape, rank, rng)
-    flat = _transpose(_fill(_transpose(flat, n1, n2), (n2, n1), rank, rng), n2, n1)
-    return _thin(flat, shape, m, rank, rng)
+    # One more than the rank in each row and column keeps any two from hanging on one another.
+    least = rank + 1 if m >= (rank + 1) * (n1 + n2 - rank - 1) and rank < min(shape) else rank
+    flat = _fill(flat, shape, least, rng)
+    flat = _transpose(_fill(_transpose(flat, n1, n2), (n2, n1), least, rng), n2, n1)
+    return _thin(flat, shape, m, least, rng)
 
 
 def _degrees(flat: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from scipy import sparse
+from scipy.sparse.csgraph import maximum_flow
 
 __all__ = ["Pattern"]
 
@@ -31,7 +33,7 @@ class Pattern:
     ) -> None:
         a, b = rows, cols if symmetric else cols + shape[0]
         self.nodes = shape[0] if symmetric else sum(shape)
-        self.a, self.b = a, b
+        self.a, self.b, self.symmetric = a, b, symmetric
         links = np.flatnonzero(a != b)
         self.mine = np.concatenate([a[links], b[links]])
         self.others = np.concatenate([b[links], a[links]])
@@ -77,8 +79,34 @@ class Pattern:
         """
         lonely = np.bincount(self.mine, minlength=self.nodes) < rank
         known = self.known_by(self.core(rank + 1))
-        if not known.any():
-            return lonely
-        for _ in self.outwards(known, rank):
-            pass
-        return lonely | ~known
+        if known.any():
+            for _ in self.outwards(known, rank):
+                pass
+            lonely |= ~known
+        return lonely | self._reflected(rank) if self.symmetric else lonely
+
+    def _reflected(self, rank: int) -> np.ndarray:
+        """Flags of the nodes that fewer than ``rank`` others hold to the rest.
+
+        When rows and columns are the same nodes, factors count up to an orthogonal matrix: what
+        hangs on fewer than r vectors can be reflected in their span, and every entry stays. The
+        others are found by Menger's theorem, as a flow through nodes of unit capacity from the
+        node that has the most links.
+        """
+        n = self.nodes
+        degree = np.bincount(self.mine, minlength=n)
+        source = int(degree.argmax())
+        # Node i is split in i -> n + i; links leave from n + i and enter at j.
+        tails = np.concatenate([np.arange(n), n + self.mine])
+        heads = np.concatenate([n + np.arange(n), self.others])
+        capacity = np.ones(tails.size, dtype=np.int32)
+        capacity[n:] = rank
+        graph = sparse.csr_array((capacity, (tails, heads)), shape=(2 * n, 2 * n))
+        graph.data = np.minimum(graph.data, rank)
+        direct = np.zeros(n, dtype=bool)
+        direct[self.others[self.mine == source]] = True
+        held = np.ones(n, dtype=bool)
+        for node in range(n):
+            if node != source and not direct[node]:
+                held[node] = maximum_flow(graph, n + source, node).flow_value >= rank
+        return ~held
