@@ -8,7 +8,7 @@ One convention in the whole library; experiments from papers write down their co
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -121,6 +121,15 @@ class Problem:
         residual, S, cost = self.op.residual_and_adjoint(factors, self.y)
         self.passes += cost
         return self._point(factors, residual, pull_back(S, factors))
+
+    def evaluate_many(self, many: Sequence[Factors]) -> list[Point]:
+        """As :meth:`evaluate` at each of many factors, in one sweep where the operator can."""
+        residuals, matrices, cost = self.op.residuals_and_adjoints(many, self.y)
+        self.passes += cost
+        return [
+            self._point(factors, residual, pull_back(S, factors))
+            for factors, residual, S in zip(many, residuals, matrices, strict=True)
+        ]
 
     def linearise(self, factors: Factors) -> tuple[Point, Tangent]:
         """As :meth:`evaluate`, and the derivative of the measurements there."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -79,6 +79,13 @@ class Measurement(ABC):
         """Residual, its adjoint, and the passes they took (fewer where one sweep does both)."""
         residual = self.forward(factors) - y
         return residual, self.adjoint(residual), 2.0
+
+    def residuals_and_adjoints(
+        self, many: Sequence[Factors], y: Array
+    ) -> tuple[list[Array], list[MatrixLike], float]:
+        """As :meth:`residual_and_adjoint` for many factors at once, of the same measurements."""
+        found = [self.residual_and_adjoint(factors, y) for factors in many]
+        return [r for r, _, _ in found], [S for _, S, _ in found], sum(cost for _, _, cost in found)
 
     def undetermined(self, rank: int, symmetric: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Rows and columns of X that the measurements cannot determine at this rank."""

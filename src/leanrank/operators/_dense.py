@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -142,15 +143,36 @@ class DenseSensing(Measurement):
 
     def residual_and_adjoint(self, factors: Factors, y: Array) -> tuple[Array, MatrixLike, float]:
         """One sweep: each block of rows is multiplied both ways while it is in cache."""
+        residual, total = self._sweep(self._vector(factors), y)
+        return residual, self._matrix(total), 1.0
+
+    def residuals_and_adjoints(
+        self, many: Sequence[Factors], y: Array
+    ) -> tuple[list[Array], list[MatrixLike], float]:
+        """One sweep for all: the data is read once, whatever their number."""
+        if not many:
+            return [], [], 0.0
         xp = array_namespace(self._data)
-        vector = self._vector(factors)
-        total = xp.zeros_like(vector)
+        vectors = xp.stack([self._vector(factors) for factors in many], axis=1)
+        residuals, totals = self._sweep(vectors, xp.expand_dims(y, axis=1))
+        each = range(len(many))
+        return (
+            [residuals[:, i] for i in each],
+            [self._matrix(totals[i, :]) for i in each],
+            1.0,
+        )
+
+    def _sweep(self, vectors: Array, y: Array) -> tuple[Array, Array]:
+        """Residuals (m,) or (m, b), and what they sum the data up to, (p,) or (b, p)."""
+        xp = array_namespace(self._data)
+        total = xp.zeros_like(vectors if vectors.ndim == 1 else vectors.T)
         parts = []
         for block in self._blocks():
-            part = self._data[block, :] @ vector - y[block]
-            total += part @ self._data[block, :]
+            rows = self._data[block, :]
+            part = rows @ vectors - y[block, ...]
+            total += (part if part.ndim == 1 else part.T) @ rows
             parts.append(part)
-        return xp.concat(parts), self._matrix(total), 1.0
+        return xp.concat(parts), total
 
     def _blocks(self) -> list[slice]:
         rows = max(1, _BLOCK_BYTES * self.size // self.nbytes)

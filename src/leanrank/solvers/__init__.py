@@ -19,6 +19,7 @@ from leanrank.solvers._sgd import (
     fresh_gaussian_average,
 )
 from leanrank.solvers._stationary import StationaryPoint, smallest_curvature, stationary_point
+from leanrank.solvers._together import descend_together
 
 __all__ = [
     "LBFGS",
@@ -35,6 +36,7 @@ __all__ = [
     "StationaryPoint",
     "StochasticGradientDescent",
     "constant_perturbation",
+    "descend_together",
     "fresh_gaussian_average",
     "iterate",
     "measurement_noise",
