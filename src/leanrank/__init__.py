@@ -4,6 +4,7 @@ from leanrank import operators, simulate
 from leanrank.certificates import Certificate, check_certificate
 from leanrank.estimators import LowRankImputer, QuadraticNetworkRegressor, RecoveryWarning
 from leanrank.factors import Factors
+from leanrank.greedy import greedy_prune
 from leanrank.penalties import GroupLasso, NoPenalty, Ridge
 from leanrank.recover import recover
 from leanrank.results import RecoveryError, Result, Status
@@ -21,6 +22,7 @@ __all__ = [
     "Ridge",
     "Status",
     "check_certificate",
+    "greedy_prune",
     "operators",
     "recover",
     "simulate",

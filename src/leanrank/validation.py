@@ -13,7 +13,15 @@ from leanrank.operators import Measurement
 from leanrank.path import Stage
 from leanrank.problem import Problem
 
-__all__ = ["Split", "choose_width", "clearly_better", "split", "watch"]
+__all__ = [
+    "Split",
+    "choose_width",
+    "clearly_better",
+    "joined",
+    "of_width",
+    "split",
+    "watch",
+]
 
 
 @dataclass(frozen=True)
@@ -74,6 +82,16 @@ def watch(stages: Iterable[Stage], data: Split, patience: int = 2) -> list[Stage
         if len(seen) - 1 - best >= patience and not stage.exact:
             break
     return seen
+
+
+def of_width(path: list[Stage], width: int) -> Stage:
+    """The first stage of a width."""
+    return next(stage for stage in path if stage.width == width)
+
+
+def joined(stages: list[Stage]) -> np.ndarray:
+    """Squared held-out errors of the stages of several rounds, one after another."""
+    return np.concatenate([stage.errors for stage in stages if stage.errors is not None])
 
 
 def clearly_better(errors: np.ndarray, than: np.ndarray) -> bool:

@@ -1,0 +1,344 @@
+"""The pipeline behind recover: explore, fit exactly or choose by held-out error, refit, certify."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from leanrank._arrays import Array, to_numpy
+from leanrank.certificates import Certificate, certify, exact_tolerance, in_units
+from leanrank.factors import Factors, degrees_of_freedom
+from leanrank.operators import Measurement
+from leanrank.path import (
+    Monitor,
+    Stage,
+    StopRun,
+    append_leading,
+    fit,
+    fit_core_first,
+    grow,
+    penalise,
+    prune_recorded,
+    widest,
+)
+from leanrank.penalties import GroupLasso, Penalty, Ridge
+from leanrank.problem import Problem
+from leanrank.results import Result, Status
+from leanrank.shrinkage import Tools, better_ridge, shrink
+from leanrank.solvers import GaussNewton, Solver
+from leanrank.validation import Split, choose_width, joined, of_width, split, watch
+
+__all__ = ["Pipeline"]
+
+
+@dataclass
+class Pipeline:
+    """One call of recover.
+
+    Attributes
+    ----------
+    problem : Problem
+        With y divided by ``scale``, so that the zero matrix has loss 1.
+    scale : float
+    symmetric : bool
+    rank : int or None
+        If it is known.
+    width : int
+        Largest one to consider.
+    penalty : Penalty or None
+        The user's own, in the units of y.
+    solver : Solver
+    validation : float, pair (Measurement, array in the units of y), or None
+    max_iter : int
+        Of the last refit.
+    rng : Generator
+    monitor : Monitor
+    """
+
+    problem: Problem
+    scale: float
+    symmetric: bool
+    rank: int | None
+    width: int
+    penalty: Penalty | None
+    solver: Solver
+    validation: float | tuple[Measurement, Array] | None
+    max_iter: int
+    rng: np.random.Generator
+    monitor: Monitor
+
+    def result(self) -> Result:
+        """Run the pipeline, whatever happens to it."""
+        if self.scale == 0:
+            return self._finish(self._empty(), "every measurement is zero, and so is the matrix")
+        try:
+            return self._pipeline()
+        except (StopRun, KeyboardInterrupt) as reason:
+            why = "a callback or the time limit" if isinstance(reason, StopRun) else "Ctrl-C"
+            best = self.monitor.best if self.monitor.best is not None else self._empty()
+            return Result(
+                best.scaled(self.scale),
+                Status.STOPPED,
+                f"stopped by {why}; these are the best factors so far, not certified",
+                None,
+                self.monitor.history,
+                self.monitor.column_norms,
+            )
+
+    def _pipeline(self) -> Result:
+        if self.penalty is not None:
+            return self._refit(self._penalised(self.penalty))
+        if self.rank is not None:
+            return self._refit(self._of_rank(self.rank))
+        data = self._split()
+        stages = self._explore(data)
+        best = min(stages, key=lambda s: s.held_out)
+        self.monitor.best = best.factors
+        exact = self._exact(stages[-1].factors) if stages[-1].exact else None
+        error = data.median_error(stages[-1]) if exact else None
+        if exact is None and self._is_scarce(best, data):
+            exact = self._all_measurements(best.width)
+        if exact is not None:
+            return self._refit(self._least_rank(exact), error)
+        return self._by_held_out(data, stages)
+
+    @property
+    def _tools(self) -> Tools:
+        return Tools(self.solver, self.monitor, self.rng)
+
+    def _empty(self) -> Factors:
+        return Factors.empty(self.problem.op.shape, self.symmetric, self.problem.op.reference)
+
+    def _split(self) -> Split:
+        if isinstance(self.validation, tuple):
+            held, y_held = self.validation
+            return Split(self.problem, held, y_held / self.scale)
+        share = 0.05 if self.validation is None else self.validation
+        return split(self.problem, share, self.rng)[0]
+
+    def _grow(
+        self,
+        problem: Problem,
+        factors: Factors,
+        width: int,
+        *,
+        phase: str = "grow",
+        greedy: bool = False,
+    ) -> Iterator[Stage]:
+        return grow(
+            problem,
+            factors,
+            self.solver,
+            self.monitor,
+            self.rng,
+            max_width=min(width, self.width),
+            phase=phase,
+            greedy=greedy,
+        )
+
+    def _explore(self, data: Split) -> list[Stage]:
+        """Grow on the training share for as long as that pays on the rest."""
+        top = max(1, widest(data.train.op, self.symmetric))
+        return watch(self._grow(data.train, self._empty(), top, phase="explore"), data)
+
+    def _exact(self, factors: Factors) -> Factors | None:
+        """Factors that fit all measurements exactly, from ones that fit the training share."""
+        point = fit_core_first(self.problem, factors, self.solver, self.monitor, "refit")
+        return point.factors if math.sqrt(point.loss) <= exact_tolerance(point.residual) else None
+
+    def _is_scarce(self, best: Stage, data: Split) -> bool:
+        """Whether measurements are so few that growing may have been misled."""
+        op = self.problem.op
+        few = op.size < 1.5 * degrees_of_freedom(op.shape, 2 * best.width, self.symmetric)
+        return few or best.held_out > 0.25 * data.y_square
+
+    def _all_measurements(self, width: int) -> Factors | None:
+        """An exact fit to all measurements, none held out: by growing, or by penalising."""
+        stages = list(self._grow(self.problem, self._empty(), 2 * width + 10))
+        if not stages[-1].exact:
+            stages = self._by_penalising(stages)
+        return stages[-1].factors if stages and stages[-1].exact else None
+
+    def _by_penalising(self, grown: list[Stage]) -> list[Stage]:
+        """Penalise, prune, grow on, until a fit is exact.
+
+        From nothing, which suits singular values that are close, and from the last stage that
+        growing did well, which suits those that are far apart; strong penalties first.
+        """
+        top = min(math.ceil(1.4 * self.width), min(self.problem.op.shape))
+        nothing, last = grown[0], grown[max(len(grown) - 2, 0)]
+        attempts = [(nothing, 0.02), (nothing, 0.004), (nothing, 0.0008)]
+        if len(grown) > 3:
+            attempts = [(last, 0.06), attempts[0], (last, 0.02), *attempts[1:]]
+        found: list[Stage] = []
+        for base, strength in attempts:
+            factors = self._penalise(base, strength, top)
+            if factors.width <= self.width:
+                found += self._grow(self.problem, factors, self.width)
+                if found[-1].exact:
+                    break
+        return found
+
+    def _penalise(self, base: Stage, strength: float, top: int) -> Factors:
+        """Penalised and pruned factors; the width doubles until pruning finds enough to prune."""
+        width = min(top, max(10, 2 * base.width))
+        while True:
+            factors = penalise(
+                self.problem, base.point, self.rng, self.monitor, width=width, strength=strength
+            )
+            if factors.width <= 0.8 * width or width == top:
+                return factors
+            width = min(2 * width, top)
+
+    def _penalised(self, penalty: Penalty) -> Factors:
+        """The stationary point of the user's own penalised problem, pruned."""
+        unit = self.problem.with_penalty(_in_unit_scale(penalty, self.scale))
+        solver = self.solver
+        if isinstance(solver, GaussNewton):
+            solver = GaussNewton(damping=0.1, forcing=0.1, balance=False)
+        state = fit(
+            unit,
+            append_leading(unit, unit.evaluate(self._empty()), self.rng, self.width),
+            solver,
+            self.monitor,
+            "penalise",
+            progress=1 - 1e-6,
+            max_iter=self.max_iter,
+        )
+        norms = state.factors.column_norms()
+        threshold = getattr(unit.penalty, "prune_threshold", 1e-6 * float(max(norms)))
+        return prune_recorded(state.factors, threshold, self.monitor)
+
+    def _of_rank(self, rank: int) -> Factors:
+        """A fit of the given rank: grown column by column, or, where scarce, an exact one."""
+        stages = list(self._grow(self.problem, self._empty(), rank, greedy=True))
+        op = self.problem.op
+        scarce = op.size < 1.5 * degrees_of_freedom(op.shape, 2 * rank, self.symmetric)
+        if scarce and not stages[-1].exact:
+            found = self._by_penalising(stages)
+            if found and found[-1].exact and found[-1].width <= rank:
+                return found[-1].factors
+        return stages[-1].factors
+
+    def _least_rank(self, factors: Factors) -> Factors:
+        """Drop the weakest singular direction for as long as the fit stays exact."""
+        while factors.width > 1:
+            s = to_numpy(factors.singular_values())
+            if s[-1] > 1e-3 * s[0]:
+                break
+            keep = np.arange(factors.width) < factors.width - 1
+            fewer = factors.balance().keep(keep)
+            state = fit(self.problem, fewer, self.solver, self.monitor, "prune")
+            if math.sqrt(state.point.loss) > exact_tolerance(self.problem.y):
+                break
+            factors = state.factors
+        return factors
+
+    def _by_held_out(self, data: Split, stages: list[Stage]) -> Result:
+        """Take the width that predicts held-out measurements best, and refit to all of them.
+
+        With few held-out measurements the path is followed again, others held out in turn. Where
+        the matrix is of low rank only approximately, or measurements are few, a ridge on wide
+        factors may predict better than any width without: then it is taken.
+        """
+        paths = [(data, stages)]
+        if not isinstance(self.validation, tuple) and data.held.size < 1000:
+            paths = self._again(stages[-1].width + 1)
+        common = set.intersection(*({s.width for s in path} for _, path in paths))
+        errors = {k: joined([of_width(path, k) for _, path in paths]) for k in sorted(common)}
+        width = choose_width(errors)
+        y_square = float(np.mean([part.y_square for part, _ in paths]))
+        shrunk = better_ridge(paths, width, errors[width], self._tools)
+        wide = [stages[-1].factors] + ([shrunk.factors] if shrunk else [])
+        self._note_pruning(max(wide, key=lambda factors: factors.width))
+        if shrunk is not None:
+            error = _relative(shrunk.errors, y_square)
+            return self._refit(shrunk.factors, error, shrunk.ridge)
+        known = [stage for stage in stages if stage.width == width]
+        factors = known[0].factors if known else self._of_rank(width)
+        return self._refit(factors, _relative(errors[width], y_square))
+
+    def _again(self, width: int) -> list[tuple[Split, list[Stage]]]:
+        """Paths to a width, each with other measurements held out."""
+        rounds = 5 if self.problem.op.size < 2000 else 2
+        paths = []
+        for part in split(self.problem, 0.5 / rounds, self.rng, rounds):
+            top = min(width, widest(part.train.op, self.symmetric))
+            path = self._grow(part.train, self._empty(), top, phase="validate", greedy=True)
+            paths.append((part, [part.assess(stage) for stage in path]))
+        return paths
+
+    def _refit(
+        self,
+        factors: Factors,
+        held_out_error: float | None = None,
+        penalty: Ridge | None = None,
+    ) -> Result:
+        """Fit to rounding or stationarity, certify, and say what came out."""
+        problem = self.problem
+        if penalty is not None:
+            problem = problem.with_penalty(penalty)
+            factors = shrink(problem, factors, factors.width, self._tools, "penalise").factors
+        if factors.width:
+            state = fit(
+                problem,
+                factors,
+                self.solver,
+                self.monitor,
+                "refit",
+                progress=1 - 1e-6,
+                max_iter=self.max_iter,
+            )
+            factors = state.factors.balance()
+        self._note_pruning(factors)
+        certificate = certify(problem, factors, self.rng, held_out_error=held_out_error)
+        return self._finish(factors, certificate=in_units(certificate, self.scale))
+
+    def _note_pruning(self, factors: Factors) -> None:
+        """Column norms of balanced factors as those after pruning, and before if none yet."""
+        norms = math.sqrt(self.scale) * to_numpy(factors.balance().column_norms())
+        self.monitor.column_norms.setdefault("before pruning", norms)
+        self.monitor.column_norms["after pruning"] = norms
+
+    def _finish(
+        self, factors: Factors, message: str = "", certificate: Certificate | None = None
+    ) -> Result:
+        if certificate is None:
+            certificate = certify(self.problem, factors, self.rng)
+        exact = certificate.relative_residual <= exact_tolerance(self.problem.y)
+        if certificate.holds:
+            status = Status.CONVERGED
+            if not message:
+                found = "exact fit of rank" if exact else "fitted to the level of the noise, rank"
+                message = (
+                    f"{found} {certificate.rank}; estimated relative error "
+                    f"{certificate.error_estimate:.1e}"
+                )
+        else:
+            status = Status.STALLED
+            message = "; ".join(certificate.reasons)
+        return Result(
+            factors.scaled(self.scale) if self.scale > 0 else factors,
+            status,
+            message,
+            certificate,
+            self.monitor.history,
+            self.monitor.column_norms,
+        )
+
+
+def _relative(errors: np.ndarray, y_square: float) -> float:
+    """Root of the mean squared error, relative to that of predicting zero."""
+    return math.sqrt(float(errors.mean()) / y_square) if y_square > 0 else 0.0
+
+
+def _in_unit_scale(penalty: Penalty, scale: float) -> Penalty:
+    """The penalty on W / sqrt(scale) that matches one on W when the loss is divided by scale^2."""
+    if isinstance(penalty, GroupLasso):
+        return GroupLasso(penalty.strength / scale**1.5, penalty.smoothing / scale)
+    if isinstance(penalty, Ridge):
+        return Ridge(penalty.strength / scale)
+    raise TypeError(f"penalty must be GroupLasso or Ridge, got {penalty!r}")

@@ -1,0 +1,102 @@
+"""Ridge instead of rank: where shrinking wide factors predicts better than any width."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from leanrank._arrays import to_numpy
+from leanrank.certificates import noise_level, structure, virtual_columns
+from leanrank.factors import Factors
+from leanrank.path import Monitor, Stage, append_leading, fit
+from leanrank.penalties import Ridge
+from leanrank.problem import Point, Problem
+from leanrank.solvers import Solver
+from leanrank.validation import Split, clearly_better, joined, of_width
+
+__all__ = ["Shrunk", "Tools", "better_ridge", "shrink"]
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What fits are made with."""
+
+    solver: Solver
+    monitor: Monitor
+    rng: np.random.Generator
+
+
+@dataclass(frozen=True)
+class Shrunk:
+    """A ridge, its squared errors on held-out measurements, and factors to start from."""
+
+    ridge: Ridge
+    errors: np.ndarray
+    factors: Factors
+
+
+def better_ridge(
+    paths: list[tuple[Split, list[Stage]]], width: int, errors: np.ndarray, tools: Tools
+) -> Shrunk | None:
+    """A ridge that predicts clearly better than the best width, if there is one.
+
+    Twice the ridge is the curvature of a virtual column at zero, so the one that balances the
+    strongest virtual column of the best width is the natural scale. Not tried where the residual
+    is noise and measurements abound.
+
+    Parameters
+    ----------
+    paths : list of (Split, stages)
+        Assessed stages for each round of holding out.
+    width : int
+        The best width.
+    errors : ndarray
+        Its squared errors, the rounds one after another.
+    tools : Tools
+    """
+    data, path = paths[0]
+    stage = of_width(path, width)
+    G = data.train.gradient_matrix(stage.point.residual)
+    strength = float(virtual_columns(G, stage.factors, tools.rng)[1][0])
+    dof = max(stage.factors.degrees_of_freedom(), 1)
+    level = noise_level(data.train, stage.point, tools.rng, draws=3)
+    noisy = structure(G, stage.factors, tools.rng) < 1.1 * level
+    if strength <= 0 or (noisy and data.train.op.size >= 3 * dof):
+        return None
+    starts = [of_width(path, width).factors for _, path in paths]
+    top = 2 * path[-1].width + 2
+    best: Shrunk | None = None
+    for ratio in (4.0, 2.0, 1.0, 0.5, 0.25):
+        ridge = Ridge(0.5 * strength * ratio)
+        tried = []
+        for i, (part, _) in enumerate(paths):
+            point = shrink(part.train.with_penalty(ridge), starts[i], top, tools, "validate")
+            starts[i] = point.factors
+            tried.append(part.assess(Stage(point, exact=False)))
+        new = Shrunk(ridge, joined(tried), starts[0])
+        if best is not None and new.errors.mean() >= best.errors.mean():
+            break
+        best = new
+    return best if best is not None and clearly_better(best.errors, errors) else None
+
+
+def shrink(problem: Problem, factors: Factors, top: int, tools: Tools, phase: str) -> Point:
+    """The minimiser under the problem's ridge, of all widths up to ``top``: columns come and go."""
+    curvature = problem.penalty.curvature_at_zero
+    while True:
+        alive = _fitted(problem, factors, tools, phase) if factors.width else factors
+        point = problem.evaluate(alive)
+        room = min(top, *problem.op.shape) - alive.width
+        more = min(1 + alive.width // 4, room)
+        asked = append_leading(problem, point, tools.rng, more, least=1.02 * curvature)
+        if asked.width <= max(alive.width, factors.width):
+            return point
+        factors = asked
+
+
+def _fitted(problem: Problem, factors: Factors, tools: Tools, phase: str) -> Factors:
+    """Fit until the objective hardly changes, then drop the directions that the ridge emptied."""
+    state = fit(problem, factors, tools.solver, tools.monitor, phase, progress=0.9995, max_iter=20)
+    s = to_numpy(state.factors.singular_values())
+    return state.factors.balance().keep(np.arange(s.size) < (s > 1e-3 * s[0]).sum())
