@@ -15,7 +15,7 @@ from leanrank.factors import Factors
 
 __all__ = ["active_fraction", "expected_active", "gradient_flow_limit_norms"]
 
-_NODES = 400
+_NODES, _WEIGHTS = np.polynomial.legendre.leggauss(120)
 
 
 def gradient_flow_limit_norms(start: Factors, truth: Factors, *, correction: bool = True) -> Array:
@@ -124,13 +124,12 @@ def expected_active(width: int, rank: int, level: float) -> float:
     width = _checks.whole_number(width, "width", least=1)
     rank = _checks.whole_number(rank, "rank", least=1)
     level = _checks.real_number(level, "level", least=0.0, most=1.0)
-    nodes, weights = np.polynomial.legendre.leggauss(_NODES)
     # The distribution function of the largest is uniform: M by its inverse, from the upper tail.
-    upper = -np.expm1(np.log((nodes + 1) / 2) / width)
+    upper = -np.expm1(np.log((_NODES + 1) / 2) / width)
     half_square = special.gammainccinv(rank / 2, upper)
     between = special.gammaincc(rank / 2, level**2 * half_square) - upper
     share = np.clip(between / (1 - upper), 0.0, 1.0)
-    return float(1 + (width - 1) * (weights / 2) @ share)
+    return float(1 + (width - 1) * (_WEIGHTS / 2) @ share)
 
 
 def active_fraction(width: int, rank: int, level: float) -> float:
