@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from leanrank import Factors
-from leanrank.operators import DenseSensing
+from leanrank.operators import DenseSensing, _kernels
 from leanrank.operators._base import ExplicitTangent
 from leanrank.operators._dense import pack
 from leanrank.testing import check_adjoint
@@ -19,6 +19,64 @@ def test_pack_in_several_blocks(rng, convert):
     expected = ((A + A.transpose(0, 2, 1)) / 2)[:, i, j]
     np.testing.assert_allclose(pack(A), expected)
     np.testing.assert_allclose(np.asarray(pack(convert(A))), expected)
+
+
+@pytest.mark.parametrize(("m", "d"), [(1, 1), (5, 3), (300, 40)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_packing_in_place(rng, m, d, dtype):
+    A = rng.standard_normal((m, d, d)).astype(dtype)
+    expected = DenseSensing(A, symmetric=True).reference
+    before = A.copy()
+    op = DenseSensing(A, symmetric=True, overwrite_a=True)
+    assert np.shares_memory(op.reference, A)
+    np.testing.assert_array_equal(op.reference, expected)
+    general = DenseSensing(before.copy(), overwrite_a=True)
+    np.testing.assert_array_equal(general.reference, before.reshape(m, -1))
+
+
+def test_what_cannot_be_packed_in_place_is_left_alone(rng, convert):
+    A = rng.standard_normal((4, 6, 6))
+    A.flags.writeable = False
+    with pytest.raises(ValueError, match="A is read-only: leave overwrite_a=False"):
+        DenseSensing(A, symmetric=True, overwrite_a=True)
+    whole = rng.integers(-3, 4, (4, 6, 6))
+    for given in (np.asfortranarray(A), whole, A.astype(np.float16), convert(A.copy())):
+        before = np.array(given)
+        op = DenseSensing(given, symmetric=True, overwrite_a=True)
+        np.testing.assert_array_equal(np.asarray(given), before)
+        np.testing.assert_allclose(np.asarray(op.reference), pack(before.astype(float)), rtol=1e-3)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("m", "d", "k"), [(1, 1, 1), (3, 2, 1), (4, 5, 2), (7, 33, 3), (6, 66, 9)])
+def test_kernels_at_every_remainder(rng, m, d, k, dtype):
+    A = rng.standard_normal((m, d, d))
+    A = (A + A.transpose(0, 2, 1)) / 2
+    U = rng.standard_normal((d, k))
+    out, value = np.empty((m, k, d), dtype), np.empty(m, dtype)
+    packed, Ut = pack(A).astype(dtype), np.ascontiguousarray(U.T, dtype)
+    tol = {"rtol": 0, "atol": 1e3 * d * np.finfo(dtype).eps}
+    _kernels.packed_tangent(packed, Ut, out, value)
+    np.testing.assert_allclose(out, 2 * np.einsum("iab,bk->ika", A, U), **tol)
+    np.testing.assert_allclose(value, np.einsum("iab,ak,bk->i", A, U, U), **tol)
+    vector, shift, weights = (rng.standard_normal(n).astype(dtype) for n in (packed.shape[1], m, m))
+    total = np.empty_like(vector)
+    _kernels.sweep(packed, vector, shift, weights, value, total)
+    expected = weights * (packed @ vector - shift)
+    np.testing.assert_allclose(value, expected, **tol)
+    np.testing.assert_allclose(total, expected @ packed, **tol)
+
+
+@pytest.mark.parametrize("convert_data", [False, True])
+def test_normal_of_an_explicit_tangent_is_one_sweep(rng, convert, convert_data):
+    A, U, Z = rng.standard_normal((30, 12, 12)), *rng.standard_normal((2, 12, 2))
+    to = convert if convert_data else np.asarray
+    op = DenseSensing(to(A), symmetric=True)
+    for of in (op, op.subset(np.arange(1, 28))):
+        tangent = of.tangent(Factors(to(U)))
+        assert tangent.normal_cost == (2.0 if convert_data else 1.0) * tangent.apply_cost
+        found, apart = tangent.normal(to(Z)), tangent.rmatvec(tangent.matvec(to(Z)))
+        np.testing.assert_allclose(np.asarray(found), np.asarray(apart), rtol=1e-12)
 
 
 def test_symmetric_sensing_halves_the_data(rng):

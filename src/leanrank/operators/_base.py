@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from leanrank import _checks
-from leanrank._arrays import Array, MatrixLike, array_namespace, device_of
+from leanrank._arrays import Array, MatrixLike, array_namespace, device_of, is_numpy_array
 from leanrank.factors import Factors
+from leanrank.operators import _kernels
 
 __all__ = ["ExplicitTangent", "Measurement", "Tangent", "pull_back"]
 
@@ -195,7 +196,10 @@ class Tangent:
 
 
 class ExplicitTangent(Tangent):
-    """A tangent that holds its matrix J, shape (m, rows * k): built in one pass, then cheap."""
+    """A tangent that holds its matrix J, shape (m, k * rows): built in one pass, then cheap.
+
+    The directions that J is multiplied with run along W column by column.
+    """
 
     def __init__(
         self, op: Any, factors: Factors, jacobian: Array, value: Array, apply_cost: float
@@ -204,18 +208,45 @@ class ExplicitTangent(Tangent):
         self.jacobian = jacobian
         self.apply_cost = apply_cost
 
+    @property
+    def normal_cost(self) -> float:
+        return (1.0 if is_numpy_array(self.jacobian) else 2.0) * self.apply_cost
+
+    def _vector(self, Z: Array) -> Array:
+        return array_namespace(Z).reshape(Z.T, (-1,))
+
+    def _matrix(self, vector: Array) -> Array:
+        rows, k = self.factors.W.shape
+        return array_namespace(vector).reshape(vector, (k, rows)).T
+
     def matvec(self, Z: Array) -> Array:
-        return self.jacobian @ array_namespace(Z).reshape(Z, (-1,))
+        return self.jacobian @ self._vector(Z)
 
     def rmatvec(self, t: Array) -> Array:
-        xp = array_namespace(t)
-        return xp.reshape(t @ self.jacobian, tuple(self.factors.W.shape))
+        return self._matrix(t @ self.jacobian)
+
+    def normal(self, Z: Array) -> Array:
+        return self.weighted_normal(Z, None)
+
+    def weighted_normal(self, Z: Array, weights: Array | None) -> Array:
+        """J^T diag(weights) J Z, in one sweep where J is a NumPy array."""
+        J = self.jacobian
+        if not is_numpy_array(J):
+            t = self.matvec(Z)
+            return self.rmatvec(t if weights is None else t * weights)
+        m, n = J.shape
+        vector = np.asarray(self._vector(Z), dtype=J.dtype)
+        shift, out, total = np.zeros(m, J.dtype), np.empty(m, J.dtype), np.empty(n, J.dtype)
+        _kernels.sweep(J, vector, shift, shift + 1 if weights is None else weights, out, total)
+        return self._matrix(total)
 
     def column_curvature(self) -> Array:
         xp = array_namespace(self.jacobian)
         rows, k = self.factors.W.shape
-        squares = xp.linalg.vector_norm(self.jacobian, axis=0) ** 2
-        return xp.mean(xp.reshape(squares, (rows, k)), axis=0)
+        norms = [
+            xp.linalg.vector_norm(self.jacobian[:, c * rows : (c + 1) * rows]) for c in range(k)
+        ]
+        return xp.stack(norms) ** 2 / rows
 
 
 def pull_back(matrix: MatrixLike, factors: Factors) -> Array:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -41,12 +42,16 @@ class DenseSensing(Measurement):
     symmetric : bool
         Keep only the upper triangle of the symmetric part of each :math:`A_i`, packed: half the
         memory and half the time of a pass. Then only symmetric X can be recovered.
+    overwrite_a : bool
+        Let the packed triangles take the place of A, which must not be used afterwards: no memory
+        beyond that of A is needed. Only where something is packed, and only for NumPy arrays that
+        are contiguous and of float32 or float64; others are left as they are.
 
     Raises
     ------
     ValueError
-        If A is not a stack of matrices, is empty or not finite, or is to be symmetrised and not
-        square.
+        If A is not a stack of matrices, is empty or not finite, is to be symmetrised and not
+        square, or is to be overwritten and read-only.
     TypeError
         If A is complex or not numeric.
 
@@ -58,7 +63,7 @@ class DenseSensing(Measurement):
     array([ 3., 11.])
     """
 
-    def __init__(self, A: Array, *, symmetric: bool = False) -> None:
+    def __init__(self, A: Array, *, symmetric: bool = False, overwrite_a: bool = False) -> None:
         A = _checks.real_array(A, "A", ndim=3)
         m, n1, n2 = (int(n) for n in A.shape)
         if min(m, n1, n2) == 0:
@@ -67,7 +72,12 @@ class DenseSensing(Measurement):
             raise ValueError(
                 f"A must hold square matrices to be used with symmetric=True, got {n1} x {n2}"
             )
-        data = pack(A) if symmetric else array_namespace(A).reshape(A, (m, n1 * n2))
+        if symmetric:
+            if overwrite_a and is_numpy_array(A) and not A.flags.writeable:
+                raise ValueError("A is read-only: leave overwrite_a=False, or pass a copy")
+            data = pack(A, overwrite=overwrite_a)
+        else:
+            data = array_namespace(A).reshape(A, (m, n1 * n2))
         self._set(data, (n1, n2), symmetric)
 
     def _set(self, data: Array, shape: tuple[int, int], symmetric: bool) -> None:
@@ -165,6 +175,11 @@ class DenseSensing(Measurement):
     def _sweep(self, vectors: Array, y: Array) -> tuple[Array, Array]:
         """Residuals (m,) or (m, b), and what they sum the data up to, (p,) or (b, p)."""
         xp = array_namespace(self._data)
+        if is_numpy_array(self._data) and vectors.ndim == 1:
+            y = np.asarray(y, dtype=self._data.dtype)
+            residual, one, total = np.empty_like(y), np.ones_like(y), np.empty_like(vectors)
+            _kernels.sweep(self._data, vectors, y, one, residual, total)
+            return residual, total
         total = xp.zeros_like(vectors if vectors.ndim == 1 else vectors.T)
         parts = []
         for block in self._blocks():
@@ -185,47 +200,57 @@ class DenseSensing(Measurement):
             return Tangent(self, factors)
         xp = array_namespace(self._data)
         if self.symmetric and factors.symmetric and is_numpy_array(self._data):
-            J = np.empty((self.size, rows, k), dtype=self._data.dtype)
+            J = np.empty((self.size, k, rows), dtype=self._data.dtype)
             value = np.empty(self.size, dtype=self._data.dtype)
             Ut = np.ascontiguousarray(factors.U.T)
             _kernels.packed_tangent(self._data, Ut, J, value)
         else:
             J = xp.concat([self._tangent_block(block, factors) for block in self._blocks()])
-            value = (xp.reshape(J, (self.size, -1)) @ xp.reshape(factors.W, (-1,))) / 2
+            value = (xp.reshape(J, (self.size, -1)) @ xp.reshape(factors.W.T, (-1,))) / 2
         return ExplicitTangent(self, factors, xp.reshape(J, (self.size, -1)), value, share)
 
     def _tangent_block(self, block: slice, factors: Factors) -> Array:
-        """Rows of J as (b, rows, k): A_i V over A_i^T U, added up if the factors are one."""
+        """Rows of J as (b, k, rows): V^T A_i^T beside U^T A_i, added up if the factors are one."""
         xp = array_namespace(self._data)
         A = self._data[block, :]
         n1, n2 = self.shape
         if self.symmetric:
             A = xp.take(A, _expansion(n1, A), axis=1)
         A = xp.reshape(A, (-1, n1, n2))
-        left = xp.matmul(A, factors.V)
-        right = xp.matmul(xp.permute_dims(A, (0, 2, 1)), factors.U)
-        return left + right if factors.symmetric else xp.concat([left, right], axis=1)
+        left = xp.matmul(factors.V.T, xp.permute_dims(A, (0, 2, 1)))
+        right = xp.matmul(factors.U.T, A)
+        return left + right if factors.symmetric else xp.concat([left, right], axis=2)
 
 
-def pack(A: Array) -> Array:
-    """Upper triangles of the symmetric parts of a stack of matrices, shape (m, d (d + 1) / 2)."""
+def pack(A: Array, *, overwrite: bool = False) -> Array:
+    """Upper triangles of the symmetric parts of a stack of matrices, shape (m, d (d + 1) / 2).
+
+    With ``overwrite`` they take the place of a contiguous NumPy array.
+    """
     xp = array_namespace(A)
     m, d = int(A.shape[0]), int(A.shape[1])
     upper = _triangle(d, A)[0]
     rows = max(1, _BLOCK_BYTES // (d * d * 8))
     if not is_numpy_array(A):
         rows = max(rows, 256)
-    out = []
-    buffer = np.empty((m, d * (d + 1) // 2), dtype=A.dtype) if is_numpy_array(A) else None
-    for i in range(0, m, rows):
-        block = A[i : min(i + rows, m), :, :]
-        block = (block + xp.permute_dims(block, (0, 2, 1))) / 2
-        part = xp.take(xp.reshape(block, (-1, d * d)), upper, axis=1)
-        if buffer is None:
-            out.append(part)
-        else:
-            buffer[i : i + rows] = part
-    return xp.concat(out) if buffer is None else buffer
+    starts = range(0, m, rows)
+    if not is_numpy_array(A):
+        return xp.concat([_packed_block(A[i : min(i + rows, m), :, :], upper) for i in starts])
+    packed_shape = (m, d * (d + 1) // 2)
+    if overwrite:
+        # Triangles are shorter than matrices, so none is written over what is still to be read.
+        out = A.reshape(-1)[: math.prod(packed_shape)].reshape(packed_shape)
+    else:
+        out = np.empty(packed_shape, dtype=A.dtype)
+    for i in starts:
+        out[i : i + rows] = _packed_block(A[i : i + rows], upper)
+    return out
+
+
+def _packed_block(block: Array, upper: Array) -> Array:
+    xp = array_namespace(block)
+    block = (block + xp.permute_dims(block, (0, 2, 1))) / 2
+    return xp.take(xp.reshape(block, (int(block.shape[0]), -1)), upper, axis=1)
 
 
 def _triangle(d: int, reference: Array) -> tuple[Array, Array]:

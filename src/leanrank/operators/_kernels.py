@@ -16,6 +16,7 @@ __all__ = [
     "entries_pull_back",
     "packed_tangent",
     "rows_times_blocks",
+    "sweep",
 ]
 
 
@@ -97,32 +98,105 @@ def rows_times_blocks(blocks, R, out):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, fastmath=True, nogil=True)
 def packed_tangent(packed, Ut, out, value):  # type: ignore[no-untyped-def]
-    """out[i] = 2 A_i U and value[i] = <A_i, U U^T> from packed upper triangles, one sweep.
+    """out[i] = 2 (A_i U)^T and value[i] = <A_i, U U^T> from packed upper triangles, one sweep.
 
-    ``Ut`` is U^T, so that the inner loops run along contiguous memory.
+    With A = S + S^T, S the upper triangle with half the diagonal, four rows of S at a time give
+    four entries of S U and an update of S^T U. Rows are copied between zeros and end at the same
+    column, so that all loops run over whole vectors of twice the widest register.
     """
     m = packed.shape[0]
     k, d = Ut.shape
-    product = np.empty((k, d), dtype=packed.dtype)
+    zero, two = packed.dtype.type(0.0), packed.dtype.type(2.0)
+    lane = 128 // packed.itemsize
+    offset = -d % lane
+    end = d + offset
+    S = np.zeros((4, end), dtype=packed.dtype)
+    right = np.zeros((k, end), dtype=packed.dtype)
+    product = np.zeros((k, end), dtype=packed.dtype)
+    right[:, offset:] = Ut
     for i in range(m):
-        row = packed[i]
-        product[:] = 0.0
+        product[:] = zero
         start = 0
-        for a in range(d):
-            rest = row[start : start + d - a]
-            start += d - a
+        for a in range(offset, end, 4):
+            n = min(4, end - a)
+            S[n:] = zero
+            for r in range(n):
+                diagonal = a + r
+                # Further left there are zeros from the blocks before.
+                for b in range(max(diagonal - 4, 0), diagonal):
+                    S[r, b] = zero
+                source = packed[i, start : start + end - diagonal]
+                target = S[r, diagonal:]
+                for b in range(end - diagonal):
+                    target[b] = source[b]
+                target[0] /= two
+                start += end - diagonal
+            left = a // lane * lane
+            s0, s1, s2, s3 = S[0, left:], S[1, left:], S[2, left:], S[3, left:]
+            first = a - left
             for c in range(k):
-                u = Ut[c, a:]
-                target = product[c, a:]
-                ua = Ut[c, a]
-                dot = rest[0] * ua
-                for b in range(1, d - a):
-                    dot += rest[b] * u[b]
-                    target[b] += rest[b] * ua
-                target[0] += dot
-        t = packed.dtype.type(0.0)
+                u = right[c, left:]
+                t = product[c, left:]
+                u0 = u[first]
+                u1 = u[first + 1] if n > 1 else zero
+                u2 = u[first + 2] if n > 2 else zero
+                u3 = u[first + 3] if n > 3 else zero
+                t0, t1, t2, t3 = zero, zero, zero, zero
+                for b in range(end - left):
+                    t0 += s0[b] * u[b]
+                    t1 += s1[b] * u[b]
+                    t2 += s2[b] * u[b]
+                    t3 += s3[b] * u[b]
+                    t[b] += (s0[b] * u0 + s1[b] * u1) + (s2[b] * u2 + s3[b] * u3)
+                t[first] += t0
+                if n > 1:
+                    t[first + 1] += t1
+                if n > 2:
+                    t[first + 2] += t2
+                if n > 3:
+                    t[first + 3] += t3
+        total = zero
         for c in range(k):
+            t = product[c, offset:]
+            u = right[c, offset:]
+            target = out[i, c]
             for a in range(d):
-                t += product[c, a] * Ut[c, a]
-                out[i, a, c] = 2.0 * product[c, a]
-        value[i] = t
+                total += t[a] * u[a]
+                target[a] = two * t[a]
+        value[i] = total
+
+
+@njit(cache=True, fastmath=True, nogil=True)
+def sweep(data, vector, shift, weights, out, total):  # type: ignore[no-untyped-def]
+    """One sweep: out = weights * (data @ vector - shift) and total = out @ data.
+
+    Four rows are multiplied both ways while they are in cache.
+    """
+    m, n = data.shape
+    zero = data.dtype.type(0.0)
+    total[:] = zero
+    whole = m - m % 4
+    for i in range(0, whole, 4):
+        a0, a1, a2, a3 = data[i], data[i + 1], data[i + 2], data[i + 3]
+        t0, t1, t2, t3 = zero, zero, zero, zero
+        for j in range(n):
+            t0 += a0[j] * vector[j]
+            t1 += a1[j] * vector[j]
+            t2 += a2[j] * vector[j]
+            t3 += a3[j] * vector[j]
+        t0 = (t0 - shift[i]) * weights[i]
+        t1 = (t1 - shift[i + 1]) * weights[i + 1]
+        t2 = (t2 - shift[i + 2]) * weights[i + 2]
+        t3 = (t3 - shift[i + 3]) * weights[i + 3]
+        out[i], out[i + 1], out[i + 2], out[i + 3] = t0, t1, t2, t3
+        for j in range(n):
+            total[j] += (a0[j] * t0 + a1[j] * t1) + (a2[j] * t2 + a3[j] * t3)
+    for i in range(whole, m):
+        a0 = data[i]
+        t0 = zero
+        for j in range(n):
+            t0 += a0[j] * vector[j]
+        t0 = (t0 - shift[i]) * weights[i]
+        out[i] = t0
+        for j in range(n):
+            total[j] += a0[j] * t0

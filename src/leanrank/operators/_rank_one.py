@@ -86,9 +86,9 @@ class RankOneSensing(Measurement):
         if k == 0 or self.size * rows * k > 1 << 24:
             return _RankOneTangent(self, factors)
         left, right = self.x @ factors.U, self.z @ factors.V
-        J = self.x[:, :, None] * right[:, None, :]
-        J_right = self.z[:, :, None] * left[:, None, :]
-        J = J + J_right if factors.symmetric else xp.concat([J, J_right], axis=1)
+        J = right[:, :, None] * self.x[:, None, :]
+        J_right = left[:, :, None] * self.z[:, None, :]
+        J = J + J_right if factors.symmetric else xp.concat([J, J_right], axis=2)
         value = xp.sum(left * right, axis=1)
         cost = rows * k / sum(self.shape)
         return ExplicitTangent(self, factors, xp.reshape(J, (self.size, -1)), value, cost)

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from leanrank._arrays import Array, MatrixLike, array_namespace, integers
+from leanrank._arrays import Array, MatrixLike, array_namespace, integers, like
 from leanrank.factors import Factors
-from leanrank.operators._base import Measurement, Tangent
+from leanrank.operators._base import ExplicitTangent, Measurement, Tangent
 
 __all__ = ["Selected"]
 
@@ -35,6 +35,7 @@ class Selected(Measurement):
         position[index] = np.arange(self.size)
         self._take = integers(index, op.reference)
         self._position = integers(position, op.reference)
+        self.mask = like((position < self.size).astype(float), op.reference)
 
     @property
     def reference(self) -> Array:
@@ -76,6 +77,16 @@ class _SelectedTangent(Tangent):
 
     def rmatvec(self, t: Array) -> Array:
         return self.inner.rmatvec(self.op.spread(t))
+
+    @property
+    def normal_cost(self) -> float:
+        explicit = isinstance(self.inner, ExplicitTangent)
+        return self.inner.normal_cost if explicit else super().normal_cost
+
+    def normal(self, Z: Array) -> Array:
+        if isinstance(self.inner, ExplicitTangent):
+            return self.inner.weighted_normal(Z, self.op.mask)
+        return super().normal(Z)
 
     def column_curvature(self) -> Array:
         return self.inner.column_curvature() * (self.op.size / self.op.op.size)
