@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import time
 import warnings
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,7 @@ class QuadraticNetworkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[
     Parameters
     ----------
     n_neurons : int, optional
-        Number of neurons, if it is known. By default it is found.
+        Number of neurons, if it is known; fewer where fewer fit exactly. By default it is found.
     width : int, optional
         Largest number of neurons to consider. By default as many as the samples can determine,
         or with ``penalty`` or ``correction`` as many as there are features.
@@ -85,8 +86,7 @@ class QuadraticNetworkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[
     intercept_ : float
         b; zero without ``fit_intercept``.
     status_ : Status
-        CONVERGED only if the certificate holds and the residual asks for no output weight of
-        minus one.
+        CONVERGED only if the certificate holds.
     message_ : str
         Why the fit ended so, and what to do about it.
     certificate_ : Certificate or None
@@ -116,11 +116,11 @@ class QuadraticNetworkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[
     Notes
     -----
     X is positive semi-definite: outputs less b are never negative. Where y falls along a
-    direction of the features no network of this form fits it, and the status is STALLED; if all
-    of it falls, fit ``-y``. With fewer samples than one neuron has unknowns the prediction is the
-    mean of y (zero without intercept), with ``rank_`` 0 and the status STALLED. A fit costs
-    m d k for m samples, d features and k neurons, times the number of passes;
-    no d x d matrix per sample is formed.
+    direction of the features no network of this form fits it: the status is STALLED, and the
+    message says so; if all of it falls, fit ``-y``. With fewer samples than one neuron has
+    unknowns the prediction is the mean of y (zero without intercept), with ``rank_`` 0 and the
+    status STALLED. A pass costs m d k for m samples, d features and k neurons; no d x d matrix is
+    formed for any sample.
 
     Examples
     --------
@@ -271,16 +271,12 @@ class QuadraticNetworkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[
         # Factors are small: more threads than one cost more in waking up than they compute.
         with threadpool_limits(limits=1, user_api="blas"):
             result = self._corrected(op, y) if self.correction else self._run(seen, y)
-            if result.success and self._falls(seen, y, result.factors):
-                return Result(
-                    result.factors,
-                    Status.STALLED,
-                    "the residual falls along a direction of the features by more than noise "
-                    "would: y is not a sum of squares; if it is minus one, fit -y",
-                    result.certificate,
-                    result.history,
-                    result.column_norms,
+            if result.status is Status.STALLED and self._falls(seen, y, result.factors):
+                message = (
+                    "; the residual falls along a direction of the features by more than noise "
+                    "would, which no sum of squares does: if y is minus one, fit -y"
                 )
+                return replace(result, message=result.message + message)
         return result
 
     def _run(self, op: Measurement, y: np.ndarray) -> Result:
@@ -323,7 +319,7 @@ class QuadraticNetworkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[
         rng = _checks.generator(0)
         down = problem.gradient_matrix(-point.residual)
         strength = float(virtual_columns(down, point.factors, rng)[1][0])
-        return strength > 1.5 * noise_level(problem, point, rng, draws=3)
+        return strength > 1.2 * noise_level(problem, point, rng, draws=3)
 
 
 def _deadline(seconds: float | None) -> tuple[Callback, ...]:
