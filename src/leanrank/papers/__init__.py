@@ -42,6 +42,7 @@ __all__ = [
 
 # One line each: a module that defines ``experiment`` is imported when its name is asked for.
 _EXPERIMENTS = {
+    "implicit-algorithm1": "leanrank.papers.implicit_algorithm1",
     "pruning-fig1": "leanrank.papers.pruning_fig1",
     "pruning-fig2": "leanrank.papers.pruning_fig2",
     "pruning-eq6": "leanrank.papers.pruning_eq6",
