@@ -41,6 +41,9 @@ __all__ = [
     "virtual_columns",
 ]
 
+_LARGEST_ERROR = 0.1
+"""Largest estimated relative error of X that a certificate lets pass."""
+
 
 @dataclass(frozen=True)
 class Certificate:
@@ -49,7 +52,7 @@ class Certificate:
     Attributes
     ----------
     holds : bool
-        Whether the evidence supports the answer.
+        Whether the evidence supports the answer, with a relative error of at most a tenth.
     reasons : tuple of str
         What speaks against it, with the remedy; empty if it holds.
     notes : tuple of str
@@ -366,12 +369,12 @@ def _judge(
             f"the factors are not stationary (relative gradient {c.relative_gradient:.1e}): raise "
             "max_iter"
         )
-    limit = 0.5
-    if not c.error_estimate <= limit:
+    if not c.error_estimate <= _LARGEST_ERROR:
         reasons.append(
-            f"noise of the residual's size is amplified to a relative error of about "
-            f"{c.error_estimate:.1e}: take more measurements"
+            f"noise of the residual's size leaves X uncertain by {c.error_estimate:.0%}, more than "
+            f"{_LARGEST_ERROR:.0%}: take more measurements, or less noisy ones"
         )
+    limit = 0.5
     if c.held_out_error is not None and not c.held_out_error <= limit:
         reasons.append(
             f"measurements that were held out are missed by {c.held_out_error:.0%}: the matrix is "
