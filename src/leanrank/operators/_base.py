@@ -243,10 +243,10 @@ class ExplicitTangent(Tangent):
     def column_curvature(self) -> Array:
         xp = array_namespace(self.jacobian)
         rows, k = self.factors.W.shape
-        norms = [
-            xp.linalg.vector_norm(self.jacobian[:, c * rows : (c + 1) * rows]) for c in range(k)
-        ]
-        return xp.stack(norms) ** 2 / rows
+        J = xp.reshape(self.jacobian, (-1, k, rows))
+        if is_numpy_array(J):
+            return np.einsum("icr,icr->c", J, J) / rows
+        return xp.linalg.vector_norm(J, axis=(0, 2)) ** 2 / rows
 
 
 def pull_back(matrix: MatrixLike, factors: Factors) -> Array:
