@@ -42,6 +42,11 @@ __all__ = [
 
 # One line each: a module that defines ``experiment`` is imported when its name is asked for.
 _EXPERIMENTS = {
+    "implicit-fig1": "leanrank.papers.implicit_fig1",
+    "implicit-fig2": "leanrank.papers.implicit_fig2",
+    "implicit-fig3": "leanrank.papers.implicit_fig3",
+    "implicit-fig4": "leanrank.papers.implicit_fig4",
+    "implicit-fig5": "leanrank.papers.implicit_fig5",
     "implicit-algorithm1": "leanrank.papers.implicit_algorithm1",
     "pruning-fig1": "leanrank.papers.pruning_fig1",
     "pruning-fig2": "leanrank.papers.pruning_fig2",
