@@ -7,7 +7,7 @@ once r of its links lead to known nodes: then least squares gives it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from scipy import sparse
@@ -89,24 +89,39 @@ class Pattern:
         """Flags of the nodes that fewer than ``rank`` others hold to the rest.
 
         When rows and columns are the same nodes, factors count up to an orthogonal matrix: what
-        hangs on fewer than r vectors can be reflected in their span, and every entry stays. The
-        others are found by Menger's theorem, as a flow through nodes of unit capacity from the
-        node that has the most links.
+        hangs on fewer than r vectors can be reflected in their span, and every entry stays.
+
+        By Menger's theorem nodes are held if r paths that share no node lead there, a flow through
+        nodes of unit capacity. They start at r nodes that no fewer than r others separate from one
+        another (Even, 1975), because any single node may be one of those that others hang on.
         """
         n = self.nodes
-        degree = np.bincount(self.mine, minlength=n)
-        source = int(degree.argmax())
-        # Node i is split in i -> n + i; links leave from n + i and enter at j.
-        tails = np.concatenate([np.arange(n), n + self.mine])
-        heads = np.concatenate([n + np.arange(n), self.others])
-        capacity = np.ones(tails.size, dtype=np.int32)
-        capacity[n:] = rank
-        graph = sparse.csr_array((capacity, (tails, heads)), shape=(2 * n, 2 * n))
-        graph.data = np.minimum(graph.data, rank)
-        direct = np.zeros(n, dtype=bool)
-        direct[self.others[self.mine == source]] = True
-        held = np.ones(n, dtype=bool)
-        for node in range(n):
-            if node != source and not direct[node]:
-                held[node] = maximum_flow(graph, n + source, node).flow_value >= rank
+        order = np.argsort(-np.bincount(self.mine, minlength=n), kind="stable")
+        base: list[int] = []
+        for node in order:
+            if len(base) == rank:
+                break
+            linked = self.others[self.mine == node]
+            apart = [start for start in base if start not in linked]
+            if all(self._paths(np.array([start]), rank, [node])[0] >= rank for start in apart):
+                base.append(int(node))
+        held = np.zeros(n, dtype=bool)
+        held[base] = True
+        rest = np.flatnonzero(~held)
+        held[rest] = self._paths(np.array(base), 1, rest) >= rank
         return ~held
+
+    def _paths(self, starts: np.ndarray, each: int, ends: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Numbers of paths that share no node, at most ``each`` from a start, to each end."""
+        n = self.nodes
+        # Node i is split in i -> n + i; links leave from n + i and enter at j. Node 2 n leads to
+        # all starts.
+        tails = np.concatenate([np.arange(n), n + self.mine, np.full(starts.size, 2 * n)])
+        heads = np.concatenate([n + np.arange(n), self.others, starts])
+        shape = (2 * n + 1, 2 * n + 1)
+        graph = sparse.csr_array((np.ones(tails.size, np.int32), (tails, heads)), shape=shape)
+        graph.data[:] = 1
+        if each > 1:
+            graph[starts, n + starts] = each
+            graph[2 * n, starts] = each
+        return np.array([maximum_flow(graph, 2 * n, int(end)).flow_value for end in ends])
