@@ -116,6 +116,8 @@ def test_a_step_too_large_diverges_without_warnings():
         solver = RescaledGradientDescent(step, trace=2.0)
         result = solve(solver, problem, Factors(2 * np.eye(10)), max_iter=50)
         assert result.status is Status.DIVERGED
+        # No step is taken through the pole of the rescaling.
+        assert len(result.history) == 1
         assert np.isfinite(result.factors.W).all()
 
 

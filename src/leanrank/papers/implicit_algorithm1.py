@@ -209,7 +209,7 @@ experiment = Experiment(
         "init": Parameter(1e-3, None, "alpha of the start alpha I", above=0),
         "step_size": Parameter(0.005, None, "step of the literal gradient", above=0),
         "iterations": Parameter(2500, 1250, "steps of each run", least=_EVERY),
-        "seeds": Parameter(5, 2, "truths and samples for each setting", least=1),
+        "seeds": Parameter(3, 2, "truths and samples for each setting", least=1),
     },
     trials=trials,
     run_trial=run_trial,
