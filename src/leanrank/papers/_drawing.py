@@ -10,10 +10,23 @@ import textwrap
 from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
-__all__ = ["BLUE", "COLOURS", "INK", "PALE", "RED", "heading", "legend", "panels", "shades"]
+__all__ = [
+    "BLUE",
+    "COLOURS",
+    "INK",
+    "PALE",
+    "RED",
+    "heading",
+    "legend",
+    "panels",
+    "shades",
+    "whole_numbers",
+]
 
 INK = "#333333"
 PALE = "#c4c8cc"
@@ -67,8 +80,11 @@ def legend(ax: Axes, **options: Any) -> None:
         ax.legend(**(look | options))
 
 
+def whole_numbers(ax: Axes) -> None:
+    """Ticks at whole numbers only, along x."""
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
 def shades(count: int) -> list[Any]:
     """So many colours in order, from dark to light."""
-    from matplotlib import colormaps
-
     return [colormaps["cividis"](x) for x in np.linspace(0.0, 0.88, max(count, 1))]

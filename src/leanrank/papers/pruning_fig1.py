@@ -116,7 +116,7 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
         norms = results.where(lam=lam).column("norms")
         for i, share in enumerate(_share(norms, levels)):
             left.plot(levels, share, color=colour, linewidth=1.2, label=None if i else name)
-        edges = np.linspace(0, 1.05, 43)
+        edges = np.linspace(0, 1.05, 43).tolist()
         weights = np.full(norms.size, 1 / norms.shape[0])
         right.hist(norms.ravel(), edges, weights=weights, color=colour, alpha=0.75, label=name)
     law = _law(p, levels)

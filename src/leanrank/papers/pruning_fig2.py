@@ -144,7 +144,7 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
         index[-1], 1.04 * threshold, "pruning threshold", fontsize=8, ha="right", va="bottom"
     )
     right.set(xlabel="column, the longest first", ylabel="column norm before pruning")
-    right.xaxis.get_major_locator().set_params(integer=True)
+    look.whole_numbers(right)
     right.set_ylim(bottom=-0.02)
     look.legend(right)
     return figure

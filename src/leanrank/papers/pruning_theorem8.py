@@ -65,7 +65,7 @@ def _start(kind: str, U: np.ndarray, k: int, rng: np.random.Generator) -> np.nda
         return W * (_RADIUS / np.linalg.norm(W, 2))
     if kind == "one direction":
         # Away from X, where descent overshoots most.
-        u = rng.standard_normal(d)
+        u = rng.standard_normal((d,))
         u -= U @ (U.T @ u)
         v = rng.standard_normal(k)
         return _RADIUS * np.outer(u / np.linalg.norm(u), v / np.linalg.norm(v))
@@ -134,28 +134,35 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
     figure, (left, right) = look.panels(
         2, "Theorem 8: perturbed gradient descent leaves the ball at the printed step size"
     )
-    steps = np.array(p["step_sizes"])
-    order = np.argsort(steps)
-    inverse = 1 / steps[order]
-    markers = dict(zip(("none", "random", "adversarial"), "os^", strict=True))
-    for colour, kind in zip(look.COLOURS, p["kinds"], strict=False):
+    steps = np.sort(np.array(p["step_sizes"]))[::-1]
+    order = np.argsort(-np.array(p["step_sizes"]), kind="stable")
+    place = np.arange(steps.size)
+    bar = 0.8 / len(p["kinds"])
+    for i, (colour, kind) in enumerate(zip(look.COLOURS, p["kinds"], strict=False)):
         share = 100 * _left(results.where(kind=kind))[order]
-        left.plot(inverse, share, color=colour, marker=markers[kind], markersize=4, label=kind)
-    for x, text in ((1 / _PRINTED, "printed: 1/8"), (32.0, "proved: 1/32")):
-        left.axvline(x, color=look.PALE, linewidth=1, zorder=0)
-        left.text(x, 104, text, fontsize=8, color=look.INK, ha="center")
-    left.set_xscale("log", base=2)
-    left.set_xticks(inverse, [_fraction(s) for s in steps[order]], rotation=60)
-    left.minorticks_off()
-    left.set(xlabel="step size", ylabel="runs that leave the ball, %", ylim=(-3, 112))
-    look.legend(left, title="perturbation", title_fontsize=8)
-    worst = results.column("norms").max(axis=0)
-    for colour, i in zip(look.shades(steps.size), np.argsort(-steps), strict=True):
-        right.plot(
-            np.minimum(worst[i], 9.9), color=colour, linewidth=1.5, label=_fraction(steps[i])
+        x = place + bar * (i - (len(p["kinds"]) - 1) / 2)
+        left.bar(x, share, bar, color=colour, label=kind)
+    left.set_xticks(place, [_fraction(s) for s in steps])
+    for step, text in ((_PRINTED, "printed"), (theory.invariant_step_size(), "proved here")):
+        near = int(np.argmin(np.abs(steps - step)))
+        left.annotate(
+            text,
+            (place[near], 4 if step < _PRINTED else 101),
+            (0, 24),
+            textcoords="offset points",
+            fontsize=8,
+            color=look.INK,
+            ha="center",
+            arrowprops={"arrowstyle": "->", "color": look.INK, "linewidth": 0.8},
         )
+    left.set(xlabel="step size", ylabel="runs that leave the ball, %", ylim=(0, 125))
+    left.set_yticks(range(0, 101, 25))
+    look.legend(left, title="perturbation", title_fontsize=8, loc="center right")
+    worst = results.column("norms").max(axis=0)[order]
+    for colour, step, norms in zip(look.shades(steps.size), steps, worst, strict=True):
+        right.plot(np.minimum(norms, 99), color=colour, linewidth=1.5, label=_fraction(step))
     right.axhline(_RADIUS, color=look.INK, linewidth=0.8, linestyle="--")
-    right.set(xlim=(0, 12), ylim=(0, 8), xlabel="iteration", ylabel="largest operator norm of U")
+    right.set(xlim=(0, 10), ylim=(0, 8), xlabel="iteration", ylabel="largest operator norm of U")
     look.legend(right, title="step size", title_fontsize=8, ncols=2)
     return figure
 

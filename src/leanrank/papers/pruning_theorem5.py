@@ -1,0 +1,288 @@
+"""Theorem 5 of the pruning paper: linear convergence after pruning, to the noise floor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from leanrank import initial, theory
+from leanrank.factors import Factors
+from leanrank.papers._experiment import Experiment, Parameter, Results, Status, Trial, Verdict
+from leanrank.papers._sensing import descend, group_lasso, sensing, squared_error, truth_of
+from leanrank.pruning import prune
+from leanrank.solvers import LBFGS, State, solve
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_EVERY = 10
+
+
+def trials(p: Mapping[str, Any]) -> list[Trial]:
+    """Pruned and vanilla runs over noise and measurements, and warm starts over the width."""
+    common = {k: p[k] for k in ("d", "rank", "lam", "sqrt_beta", "scale", "step_size")}
+    runs: list[dict[str, Any]] = [
+        {"kind": "noise", "width": p["width"], "noise": sigma, "measurements": n}
+        | {"iterations": p["iterations"]}
+        for sigma in p["noises"]
+        for n in p["measurements"]
+    ]
+    runs += [
+        {"kind": "width", "width": k, "noise": p["noise"], "measurements": p["samples"]}
+        | {"short": p["short"], "iterations": p["long"]}
+        for k in p["widths"]
+    ]
+    return [{"stream": i, **run, **common} for run in runs for i in range(p["seeds"])]
+
+
+def run_trial(t: Trial, rng: np.random.Generator) -> dict[str, Any]:
+    """Frobenius errors at the end of the runs, and along them."""
+    d, k, steps = t["d"], t["width"], t["iterations"]
+    truth = truth_of(d, [1.0] * t["rank"], rng)
+    X = truth.to_dense()
+    start = initial.gaussian((d, d), k, scale=t["scale"], symmetric=True, random_state=rng)
+    problem = sensing(truth, t["measurements"], rng, t["noise"])
+
+    def distance(factors: Factors) -> float:
+        return float(np.sqrt(squared_error(factors, X)))
+
+    def run(begin: Factors, iterations: int) -> list[Factors]:
+        return descend(problem, begin, t["step_size"], iterations, _factors, every=_EVERY)[1]
+
+    if t["kind"] == "width":
+        warm = np.zeros((d, k))
+        warm[:, : t["rank"]] = truth.U
+        along = run(Factors(warm + start.W), steps)
+        return {
+            "short_error": distance(along[t["short"] // _EVERY]),
+            "long_error": distance(along[-1]),
+        }
+    penalised = problem.with_penalty(group_lasso(t["lam"], t["sqrt_beta"]))
+    found = solve(LBFGS(), penalised, start, tol=1e-5, max_iter=2000)
+    kept = prune(found.factors, 2 * t["sqrt_beta"])
+    tuned = run(kept, steps)
+    errors = np.array([distance(factors) for factors in tuned])
+    vanilla = np.array([distance(factors) for factors in run(start, steps)])
+    return {
+        "kept": kept.width,
+        "tuned": errors[-1],
+        "vanilla": vanilla[-1],
+        "tuned_errors": errors,
+        "vanilla_errors": vanilla,
+        "gaps": np.array([factors.distance(tuned[-1]) for factors in tuned]),
+    }
+
+
+def _factors(state: State) -> Factors:
+    return state.factors
+
+
+def _ratios(p: Mapping[str, Any], results: Results, name: str, width: int) -> np.ndarray:
+    """Median error over the floor of so many columns; noises x measurements."""
+    runs = results.where(kind="noise")
+    return np.array(
+        [
+            [
+                np.median(runs.where(noise=sigma, measurements=n).column(name))
+                / theory.noise_floor(sigma, p["d"], width, n)
+                for n in p["measurements"]
+            ]
+            for sigma in p["noises"]
+        ]
+    )
+
+
+def _oracle(p: Mapping[str, Any]) -> np.ndarray:
+    """Error of least squares of known rank over the floor, for each number of measurements."""
+    freedom = theory.degrees_of_freedom((p["d"], p["d"]), p["rank"], symmetric=True)
+    return np.array(
+        [
+            theory.oracle_error(1.0, freedom, n) / theory.noise_floor(1.0, p["d"], p["rank"], n)
+            for n in p["measurements"]
+        ]
+    )
+
+
+def _widths(p: Mapping[str, Any], results: Results) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Errors from warm starts, soon and late, and the floor; one for each width."""
+    runs = [results.where(kind="width", width=k) for k in p["widths"]]
+    soon, late = (
+        np.array([np.median(run.column(name)) for run in runs])
+        for name in ("short_error", "long_error")
+    )
+    floor = [theory.noise_floor(p["noise"], p["d"], k, p["samples"]) for k in p["widths"]]
+    return soon, late, np.array(floor)
+
+
+def _linear_fit(gaps: np.ndarray) -> tuple[float, float]:
+    """Decay per step of the distance to the limit, and how straight its logarithm is."""
+    mean = np.median(gaps, axis=0)
+    part = mean[(mean < 0.5 * mean[0]) & (mean > 1e-7 * mean[0])]
+    if part.size < 3:
+        return float("nan"), float("nan")
+    x = _EVERY * np.arange(part.size)
+    slope = np.polyfit(x, np.log(part), 1)[0]
+    return float(1 - np.exp(slope)), float(np.corrcoef(x, np.log(part))[0, 1] ** 2)
+
+
+def judge(p: Mapping[str, Any], results: Results) -> Verdict:
+    """Pruned errors at the floor of rank r, a straight decay, and vanilla's dependence on k."""
+    runs = results.where(kind="noise")
+    tuned = _ratios(p, results, "tuned", p["rank"])
+    vanilla = _ratios(p, results, "vanilla", p["width"])
+    soon, late, floor = _widths(p, results)
+    top = int(np.argmax(p["measurements"]))
+    middle = runs.where(noise=p["noises"][len(p["noises"]) // 2])
+    rate, straight = _linear_fit(middle.where(measurements=p["measurements"][top]).column("gaps"))
+    exact = float(np.mean(runs.column("kept") == p["rank"]))
+    numbers = {
+        "noises": p["noises"],
+        "measurements": p["measurements"],
+        "tuned_over_floor_of_rank": tuned,
+        "oracle_over_floor_of_rank": _oracle(p),
+        "vanilla_over_floor_of_width": vanilla,
+        "exact_rank": exact,
+        "decay_per_step": rate,
+        "straightness_of_decay": straight,
+        "widths": p["widths"],
+        "warm_error_soon": soon,
+        "warm_error_late": late,
+        "floor_of_width": floor,
+    }
+    worst = float(tuned[:, top].max())
+    measured = (
+        f"after pruning (rank exact in {exact:.0%}) the error is {tuned[:, top].min():.2f} to "
+        f"{worst:.2f} times sigma sqrt(rd/n) at n = {p['measurements'][top]} for all noises, "
+        f"reached at a linear rate of {rate:.1%} a step; with all k = {p['width']} columns it is "
+        f"{(vanilla * np.sqrt(p['width'] / p['rank']))[:, top].min():.2g} or more times that. From "
+        f"warm starts the error is {(soon / floor).min():.2f} to {(soon / floor).max():.2f} times "
+        f"sigma sqrt(kd/n) after {p['short']} steps and {(late / floor).min():.2f} to "
+        f"{(late / floor).max():.2f} times after {p['long']}"
+    )
+    if not (worst < 1.5 and straight > 0.95):
+        return Verdict(
+            Status.FAILS, measured, "more iterations, or more measurements, are needed", numbers
+        )
+    if (late / floor).min() > 0.9:
+        return Verdict(Status.HOLDS, measured, numbers=numbers)
+    condition = (
+        "sqrt(kd/n) as an upper bound only: descent of all columns that is run to the end stays "
+        "below it, since positive semi-definiteness regularises, and a small start that is stopped "
+        "early is as good as pruning"
+    )
+    return Verdict(Status.HOLDS_WITH, measured, condition, numbers)
+
+
+def draw(p: Mapping[str, Any], results: Results) -> Figure:
+    """Errors along the runs, at their end over n, and from warm starts over k."""
+    from leanrank.papers import _drawing as look
+
+    title = f"Noise floors with and without pruning, d = {p['d']}, r = {p['rank']}"
+    figure, (left, middle, right) = look.panels(3, title, width=4.0)
+    sigma = p["noises"][len(p["noises"]) // 2]
+    n = max(p["measurements"])
+    shown = results.where(kind="noise", noise=sigma, measurements=n)
+    for name, colour, label in (
+        ("vanilla_errors", look.RED, f"vanilla, k = {p['width']}"),
+        ("tuned_errors", look.COLOURS[2], "pruned"),
+        ("gaps", look.PALE, "distance to its limit"),
+    ):
+        curves = shown.column(name)
+        x = _EVERY * np.arange(curves.shape[1])
+        left.plot(x, np.median(curves, axis=0), color=colour, linewidth=2, label=label)
+    for k, text in ((p["rank"], "r"), (p["width"], "k")):
+        floor = theory.noise_floor(sigma, p["d"], k, n)
+        left.axhline(floor, color=look.INK, linewidth=0.8, linestyle="--")
+        left.text(
+            0.99,
+            floor * 1.08,
+            rf"$\sigma\sqrt{{{text}d/n}}$",
+            fontsize=8,
+            color=look.INK,
+            ha="right",
+            transform=left.get_yaxis_transform(),
+        )
+    left.set_yscale("log")
+    left.set(
+        xlabel="iteration (pruned: of fine-tuning)",
+        ylabel=r"error $\|UU^T - X\|_F$",
+        ylim=(1e-5, None),
+    )
+    look.heading(left, rf"$\sigma$ = {sigma:g}, n = {n}")
+    look.legend(left, loc="lower right", bbox_to_anchor=(1.0, 0.12))
+    order = np.argsort(p["measurements"])
+    x = np.array(p["measurements"])[order]
+    tuned = _ratios(p, results, "tuned", p["rank"])[:, order]
+    vanilla = _ratios(p, results, "vanilla", p["rank"])[:, order]
+    markers = "os^vD"
+    for i, noise in enumerate(p["noises"]):
+        style: dict[str, Any] = {"marker": markers[i % 5], "markersize": 4}
+        name = rf"$\sigma$ = {noise:g}"
+        middle.plot(x, vanilla[i], color=look.RED, **style, label=f"vanilla, {name}")
+        middle.plot(x, tuned[i], color=look.COLOURS[2], **style, label=f"pruned, {name}")
+    middle.plot(
+        x, _oracle(p)[order], color=look.INK, linestyle=":", label="least squares, rank known"
+    )
+    middle.axhline(np.sqrt(p["width"] / p["rank"]), color=look.INK, linewidth=0.8, linestyle="--")
+    middle.text(
+        x[-1], np.sqrt(p["width"] / p["rank"]) * 1.05, r"$\sqrt{k/r}$", fontsize=8, ha="right"
+    )
+    middle.set(xscale="log", yscale="log", xlabel="measurements n")
+    middle.set_ylabel(r"error over $\sigma\sqrt{rd/n}$")
+    middle.set_xticks(x, [str(v) for v in x])
+    middle.minorticks_off()
+    look.legend(middle, fontsize=7)
+    soon, late, floors = _widths(p, results)
+    right.plot(
+        p["widths"],
+        floors,
+        color=look.INK,
+        linestyle="--",
+        linewidth=0.9,
+        label=r"$\sigma\sqrt{kd/n}$",
+    )
+    right.plot(p["widths"], soon, "o-", color=look.COLOURS[4], label=f"{p['short']} steps")
+    right.plot(p["widths"], late, "o-", color=look.RED, label=f"{p['long']} steps")
+    right.set(xlabel="number of columns k", ylabel=r"error $\|UU^T - X\|_F$")
+    right.set_ylim(bottom=0)
+    look.whole_numbers(right)
+    look.heading(right, rf"from X plus noise, $\sigma$ = {p['noise']:g}, n = {p['samples']}")
+    look.legend(right)
+    return figure
+
+
+experiment = Experiment(
+    name="pruning-theorem5",
+    title="Linear convergence after pruning, and noise floors with and without it",
+    reference="Rajaraman et al. (2023), Theorem 5 and eq. (16)",
+    claim="Fine-tuning after pruning converges at a linear rate to an error of order "
+    "sigma sqrt(rd/n); descent without pruning is left with one of order sigma sqrt(kd/n).",
+    parameters={
+        "d": Parameter(20, None, "size of the matrix", least=1),
+        "width": Parameter(20, None, "number of columns k", least=1),
+        "rank": Parameter(3, None, "rank of X, whose eigenvalues are 1", least=1),
+        "noises": Parameter((0.02, 0.1, 0.3), (0.1, 0.3), "standard deviations sigma", above=0),
+        "measurements": Parameter(
+            (100, 200, 400, 800, 1600), (100, 200, 400), "numbers n", least=1
+        ),
+        "lam": Parameter(0.2, None, "strength of the penalty", above=0),
+        "sqrt_beta": Parameter(0.1, None, "root of its smoothing", above=0),
+        "scale": Parameter(0.1, None, "standard deviation of the starts", above=0),
+        "step_size": Parameter(0.02, None, "of descent on the literal gradient", above=0),
+        "iterations": Parameter(
+            1500, 1000, "steps of fine-tuning, and of vanilla descent", least=_EVERY
+        ),
+        "widths": Parameter((3, 4, 6, 10, 15, 20), (3, 10, 20), "k of warm starts", least=1),
+        "noise": Parameter(0.1, None, "standard deviation with warm starts", above=0),
+        "samples": Parameter(400, None, "measurements with warm starts", least=1),
+        "short": Parameter(500, None, "steps of warm starts when looked at first", least=1),
+        "long": Parameter(3000, 1500, "steps of warm starts in all", least=1),
+        "seeds": Parameter(20, 3, "problems", least=1),
+    },
+    trials=trials,
+    run_trial=run_trial,
+    judge=judge,
+    draw=draw,
+)
