@@ -102,7 +102,7 @@ class Pipeline:
         if exact is None and self._is_scarce(best, data):
             exact = self._all_measurements(best.width)
         if exact is not None:
-            return self._refit(self._least_rank(exact), error)
+            return self._certified(self.problem, self._least_rank(exact), error)
         return self._by_held_out(data, stages)
 
     @property
@@ -292,7 +292,13 @@ class Pipeline:
                 progress=1 - 1e-6,
                 max_iter=self.max_iter,
             )
-            factors = state.factors.balance()
+            factors = state.factors
+        return self._certified(problem, factors, held_out_error)
+
+    def _certified(
+        self, problem: Problem, factors: Factors, held_out_error: float | None
+    ) -> Result:
+        factors = factors.balance() if factors.width else factors
         self._note_pruning(factors)
         certificate = certify(problem, factors, self.rng, held_out_error=held_out_error)
         return self._finish(factors, certificate=in_units(certificate, self.scale))
