@@ -453,7 +453,8 @@ def off_rotations(Z: Array, factors: Factors) -> Array:
     xp = array_namespace(Z)
     U, V = factors.U, factors.V
     squares = xp.sum(U * U, axis=0)
-    sums = squares[:, None] + squares[None, :]
+    tiny = float(xp.finfo(factors.W.dtype).smallest_normal)
+    sums = xp.clip(squares[:, None] + squares[None, :], min=tiny)
     if factors.symmetric:
         cross = U.T @ Z
         return Z - U @ ((cross - cross.T) / sums)
