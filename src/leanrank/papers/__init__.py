@@ -55,6 +55,10 @@ _EXPERIMENTS = {
     "pruning-theorem4": "leanrank.papers.pruning_theorem4",
     "pruning-theorem5": "leanrank.papers.pruning_theorem5",
     "pruning-theorem8": "leanrank.papers.pruning_theorem8",
+    "asymmetric-theorem28": "leanrank.papers.asymmetric_theorem28",
+    "asymmetric-theorem29": "leanrank.papers.asymmetric_theorem29",
+    "asymmetric-theorem61": "leanrank.papers.asymmetric_theorem61",
+    "asymmetric-misalignment": "leanrank.papers.asymmetric_misalignment",
 }
 
 

@@ -7,6 +7,7 @@ drawn in cividis.
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ __all__ = [
     "RED",
     "heading",
     "legend",
+    "marks",
     "panels",
     "shades",
     "whole_numbers",
@@ -78,6 +80,13 @@ def legend(ax: Axes, **options: Any) -> None:
     if ax.get_legend_handles_labels()[0]:
         look = {"frameon": False, "fontsize": 8, "labelcolor": INK, "handlelength": 1.6}
         ax.legend(**(look | options))
+
+
+def marks(ax: Axes, values: Sequence[float]) -> None:
+    """A logarithmic x axis with ticks at just these values."""
+    ax.set_xscale("log")
+    ax.set_xticks(list(values), [f"{x:g}" for x in values])
+    ax.minorticks_off()
 
 
 def whole_numbers(ax: Axes) -> None:
