@@ -115,7 +115,7 @@ def judge(_: Mapping[str, Any], results: Results) -> Verdict:
     return Verdict(Status.HOLDS_WITH, measured, condition, numbers)
 
 
-def draw(_: Mapping[str, Any], results: Results) -> Figure:
+def draw(p: Mapping[str, Any], results: Results) -> Figure:
     """Misalignment over the width against its estimate, and descent that is stuck."""
     from leanrank.papers import _drawing as look
 

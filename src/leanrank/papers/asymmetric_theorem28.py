@@ -214,7 +214,7 @@ experiment = Experiment(
         ),
         "multiples": Parameter(
             (2.0, 3.0, 5.0, 10.0, 20.0, 40.0, 80.0),
-            (2.0, 5.0, 10.0, 40.0),
+            (2.0, 10.0, 20.0, 40.0),
             "measurements of fixed sets over r (n1 + n2)",
             above=0,
         ),
