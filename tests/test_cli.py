@@ -58,7 +58,7 @@ def run(*arguments: object, code: int = 0):
 class TestRecover:
     def test_words(self, problem):
         words = run("recover", problem).stdout
-        assert "CONVERGED" in words
+        assert "CONVERGED  the certificate holds" in words
         assert "Exact fit of rank 2" in words
         assert "of a 10 x 10 matrix" in words
 
@@ -187,6 +187,19 @@ class TestComplete:
         assert "row 25" in " ".join(outcome.stdout.split())
         assert io.read_matrix(tmp_path / "out.csv").shape == (26, 20)
 
+    def test_noise_is_said_to_be_noise(self, tmp_path):
+        rng = np.random.default_rng(0)
+        cells = [
+            ["" if rng.random() < 0.3 else f"{x:.6f}" for x in row]
+            for row in rng.standard_normal((20, 15))
+        ]
+        path = tmp_path / "noise.csv"
+        path.write_text("\n".join(",".join(row) for row in cells) + "\n")
+        words = " ".join(run("complete", path, "--out", tmp_path / "o.csv", code=1).stdout.split())
+        assert "STALLED the certificate does not hold" in words
+        assert "othing in the measurements rises above the noise" in words
+        assert "per free parameter" not in words
+
     def test_nothing_missing_is_passed_on(self, tmp_path):
         path = tmp_path / "full.csv"
         path.write_text("a,b\n1,2.50\n3,4\n")
@@ -236,19 +249,52 @@ class TestDemo:
         assert np.array_equal(demo.completed[~hidden], image[~hidden])
         grey = -10 * np.log10(np.mean((image[hidden] - image[~hidden].mean()) ** 2))
         assert demo.psnr > grey + 5
+        assert demo.psnr_of_mean < demo.psnr
         assert demo.result.rank >= 1
 
     def test_picture_and_words(self, tmp_path):
         out = tmp_path / "demo.png"
         outcome = runner.invoke(app, ["demo", "--shrink", "4", "--out", str(out)])
-        assert outcome.exit_code in (0, 1)
+        assert outcome.exit_code == 0
         assert out.read_bytes().startswith(b"\x89PNG")
-        assert "dB" in outcome.stdout
-        assert "certificate" in outcome.stdout
+        words = " ".join(outcome.stdout.split())
+        assert "The photograph is back." in words
+        assert "dB on pixels that were not seen" in words
+        assert "certificate does not hold (STALLED), which is to be expected" in words
+
+    def test_json_says_that_it_is_not_certified(self, tmp_path):
+        outcome = run("demo", "--shrink", 4, "--json", "--out", tmp_path / "demo.png")
+        values = json.loads(outcome.stdout)
+        assert values["success"] is False
+        assert values["psnr"] > values["psnr_of_mean_colour"] + 5
+        assert "The photograph is back." in outcome.stderr
+
+    def test_cut_short_is_1_and_drawn(self, tmp_path):
+        out = tmp_path / "demo.png"
+        outcome = run("demo", "--shrink", 6, "--time-limit", 1e-9, "--out", out, code=1)
+        assert "Stopped early." in outcome.stdout
+        assert "not certified" in outcome.stdout
+        assert out.read_bytes().startswith(b"\x89PNG")
 
     def test_refuses_before_the_run(self, tmp_path):
         outcome = run("demo", "--out", tmp_path / "no" / "demo.png", code=2)
         assert "there is no folder" in outcome.stderr
+
+
+def test_no_command_waits_for_libraries_that_it_does_not_use():
+    code = (
+        "import leanrank.cli, sys; "
+        "sys.exit(any(name in sys.modules for name in ('sklearn', 'matplotlib')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_every_public_name_is_there():
+    for name in lr.__all__:
+        assert getattr(lr, name) is not None
+        assert name in dir(lr)
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = lr.nothing
 
 
 def test_version_and_help():

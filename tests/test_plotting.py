@@ -65,6 +65,10 @@ def test_column_norms_in_decreasing_order():
     before, after = figure.axes[0].containers
     assert [bar.get_height() for bar in before] == [3, 2, 1]
     assert [bar.get_height() for bar in after] == [3, 2]
+    figure = plotting.column_norms({"before": [1.0, 3.0], "after": [2.0, 3.0]})
+    (alone,) = figure.axes[0].containers
+    assert [bar.get_height() for bar in alone] == [3, 2]
+    assert alone.get_label() == "none pruned (2)"
 
 
 def test_completion_uses_one_scale_for_all_panels():

@@ -136,7 +136,8 @@ def column_norms(
     ----------
     source : Result or mapping
         Norms by moment, as in ``Result.column_norms``; the first is drawn pale and wide, the last
-        dark and narrow before it.
+        dark and narrow before it. Where both have as many columns, nothing was pruned, and the
+        last is drawn alone.
     figure : Figure or SubFigure, optional
         Where to draw; a new figure by default.
 
@@ -159,6 +160,8 @@ def column_norms(
     norms = {name: np.sort(_vector(v, name))[::-1] for name, v in moments.items()}
     styles = [(_PALE, 0.82), (_BLUE, 0.44)]
     chosen = list(norms.items())[:: max(1, len(norms) - 1)]
+    if len(chosen) > 1 and chosen[0][1].size == chosen[-1][1].size:
+        chosen, styles = [("none pruned", chosen[-1][1])], [(_BLUE, 0.6)]
     for (name, values), (colour, width) in zip(chosen, styles, strict=False):
         x = np.arange(1, values.size + 1)
         ax.bar(x, values, width=width, color=colour, label=f"{name} ({values.size})")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -9,10 +10,12 @@ from typing import Annotated
 import typer
 
 import leanrank
-from leanrank import io, plotting
+from leanrank import io
 from leanrank.cli._demo import load_photograph, run_demo
+from leanrank.cli._report import show_demo
 from leanrank.cli._reproduce import reproduce
 from leanrank.cli._run import ARRAYS, PICTURES, Settings, Terminal, completed_unchanged
+from leanrank.results import Status
 
 __all__ = ["app", "main"]
 
@@ -22,8 +25,8 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Recover low-rank matrices of unknown rank, with a certificate.",
-    epilog="Exit codes: 0 certified; 1 not certified, or stopped (results are written); 2 bad "
-    "input.",
+    epilog="Exit codes of recover and complete: 0 certified; 1 not certified, or stopped (results "
+    "are written all the same); 2 bad input.",
 )
 
 
@@ -104,7 +107,7 @@ def recover(
             io.save_result(out, result, **values)
             terminal.wrote("factors", out)
         if plot is not None:
-            terminal.save_figure(plotting.overview(result), plot)
+            terminal.save_figure(leanrank.plotting.overview(result), plot)
         terminal.finish(result, values, summary, {"time": (f"{seconds:.1f} s", "")})
 
 
@@ -173,7 +176,8 @@ def complete(
                 io.save_result(factors, result, **values)
                 terminal.wrote("factors", factors)
             if plot is not None and X is not None:
-                terminal.save_figure(plotting.completion(matrix.completed(None), X), plot)
+                figure = leanrank.plotting.completion(matrix.completed(None), X)
+                terminal.save_figure(figure, plot)
         terminal.finish(result, values, summary, {"time": (f"{seconds:.1f} s", "")})
 
 
@@ -193,16 +197,20 @@ def demo(
     seed: Seed = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Complete a photograph with most of its pixels missing, and draw what happened."""
+    """Complete a photograph with most of its pixels missing, and draw what happened.
+
+    Exit code 0 where the picture was written and the run was not cut short: no photograph is of
+    low rank exactly, and the certificate says so.
+    """
     terminal = Terminal(json=json, quiet=quiet)
     with terminal.errors():
         terminal.check_outputs(None, (out, PICTURES))
         image = load_photograph(shrink)
         h, w, _ = image.shape
         terminal.say(
-            f"A photograph of {w} x {h} pixels, {missing:.0%} of them missing in all three "
-            "colours. Each patch of 8 x 8 pixels becomes a row of a matrix; patches resemble one "
-            "another, so that it is of low rank, if only approximately."
+            f"A photograph of {w} x {h} pixels, {missing:.0%} of them hidden in all three "
+            "colours. Each patch of 8 x 8 pixels is a row of a matrix; patches resemble one "
+            "another, so the matrix is of low rank, if only approximately. Completing it ..."
         )
         with terminal.progress() as progress:
             shown = run_demo(
@@ -212,12 +220,14 @@ def demo(
         values = settings.summary(
             shown.result, None, shown.seconds, psnr=shown.psnr, missing=missing, picture=str(out)
         )
+        values["psnr_of_mean_colour"] = shown.psnr_of_mean
         terminal.save_figure(shown.figure(), out)
-        rows = {
-            "PSNR": (f"{shown.psnr:.1f} dB", "on the missing pixels"),
-            "time": (f"{shown.seconds:.1f} s", ""),
-        }
-        terminal.finish(shown.result, values, None, rows)
+        if terminal.json:
+            io.dump_summary(sys.stdout, values)
+        show_demo(
+            terminal.words, shown.result, shown.psnr, shown.psnr_of_mean, seconds=shown.seconds
+        )
+        raise typer.Exit(1 if shown.result.status is Status.STOPPED else 0)
 
 
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(reproduce)

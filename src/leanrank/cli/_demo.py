@@ -6,16 +6,17 @@ import math
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.figure import Figure
-from sklearn.datasets import load_sample_image
 
-from leanrank import plotting
 from leanrank.operators import ObservedEntries
 from leanrank.recover import recover
 from leanrank.results import Result
 from leanrank.solvers import Callback
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["Demo", "load_photograph", "run_demo"]
 
@@ -35,6 +36,8 @@ class Demo:
         Of the matrix of patches, in standard deviations from the mean colour value.
     psnr : float
         Peak signal-to-noise ratio on the missing pixels, in dB.
+    psnr_of_mean : float
+        The same where they are all filled with the mean of the pixels that were seen.
     seconds : float
     """
 
@@ -43,18 +46,26 @@ class Demo:
     completed: np.ndarray
     result: Result
     psnr: float
+    psnr_of_mean: float
     seconds: float
 
     def caption(self) -> str:
         """The outcome in a line."""
         certificate = self.result.certificate
-        verdict = "no certificate"
+        verdict = "stopped early, not certified"
         if certificate is not None:
-            verdict = "the certificate " + ("holds" if certificate.holds else "does not hold")
-        return f"Rank {self.result.rank}, {self.psnr:.1f} dB on the missing pixels; {verdict}"
+            verdict = "certified" if certificate.holds else "of low rank only approximately"
+        return (
+            f"Rank {self.result.rank}, {verdict}; {self.psnr:.1f} dB on the pixels that were not "
+            f"seen (mean colour: {self.psnr_of_mean:.1f} dB)"
+        )
 
     def figure(self) -> Figure:
         """One picture: photographs above, singular values and column norms below."""
+        from matplotlib.figure import Figure
+
+        from leanrank import plotting
+
         h, w, _ = self.original.shape
         top = 4.0 * h / w + 0.35
         figure = Figure(figsize=(12.0, top + 3.2), layout="constrained")
@@ -63,7 +74,8 @@ class Demo:
         plotting.completion(self.seen, self.completed, self.original, figure=photographs)
         left, right = below.subfigures(1, 2, squeeze=False)[0]
         plotting.singular_values(self.result, figure=left)
-        plotting.column_norms(self.result, figure=right)
+        if self.result.column_norms:
+            plotting.column_norms(self.result, figure=right)
         return figure
 
 
@@ -72,6 +84,8 @@ def load_photograph(shrink: int = 1) -> np.ndarray:
 
     Cut to whole patches. ``shrink`` > 1 keeps every so many pixels only.
     """
+    from sklearn.datasets import load_sample_image
+
     image = np.asarray(load_sample_image("china.jpg"), dtype=float)[::shrink, ::shrink] / 255.0
     h, w = (n - n % PATCH for n in image.shape[:2])
     return image[:h, :w]
@@ -138,13 +152,18 @@ def run_demo(
         random_state=seed,
     )
     came_back = from_patches(mean + spread * result.factors.to_dense(), image.shape).clip(0, 1)
-    error = came_back[hidden] - image[hidden]
     completed = np.where(hidden[:, :, None], came_back, image)
     return Demo(
         original=image,
         seen=np.where(hidden[:, :, None], np.nan, image),
         completed=completed,
         result=result,
-        psnr=-10 * math.log10(max(float(np.mean(error**2)), 1e-30)),
+        psnr=_psnr(came_back[hidden] - image[hidden]),
+        psnr_of_mean=_psnr(mean - image[hidden]),
         seconds=time.monotonic() - start,
     )
+
+
+def _psnr(error: np.ndarray) -> float:
+    """Peak signal-to-noise ratio in dB, for a peak of 1."""
+    return -10 * math.log10(max(float(np.mean(error**2)), 1e-30))

@@ -10,11 +10,16 @@ from rich.text import Text
 from leanrank.certificates import Certificate
 from leanrank.results import Result, Status
 
-__all__ = ["say", "show_result"]
+__all__ = ["say", "show_demo", "show_result"]
 
 Rows = dict[str, tuple[str, str]]
 
 _COLOURS = {Status.CONVERGED: "green", Status.STOPPED: "yellow"}
+_MEANINGS = {
+    Status.CONVERGED: "the certificate holds",
+    Status.STALLED: "the certificate does not hold: this is the best answer found",
+    Status.STOPPED: "cut short, not certified",
+}
 
 
 def say(console: Console, text: str) -> None:
@@ -33,11 +38,10 @@ def show_result(console: Console, result: Result, rows: Rows) -> None:
         Further numbers to put first: value and meaning by name.
     """
     colour = _COLOURS.get(result.status, "red")
-    headline = Text(result.status.name, style=f"bold {colour}")
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_column(style="dim")
+    headline = Text.assemble((result.status.name, f"bold {colour}"))
+    if result.status in _MEANINGS:
+        headline.append(f"  {_MEANINGS[result.status]}")
+    table = _table()
     n1, n2 = result.factors.shape
     table.add_row("rank", str(result.rank), f"of a {n1} x {n2} matrix")
     for name, (value, meaning) in rows.items():
@@ -54,6 +58,65 @@ def show_result(console: Console, result: Result, rows: Rows) -> None:
     console.print(Group(*parts))
 
 
+def show_demo(
+    console: Console, result: Result, psnr: float, psnr_of_mean: float, *, seconds: float
+) -> None:
+    """What became of the photograph, in sentences first.
+
+    Parameters
+    ----------
+    console : rich.console.Console
+    result : Result
+        Of the matrix of patches.
+    psnr, psnr_of_mean : float
+        On the missing pixels, in dB: of what came back, and of the mean colour.
+    seconds : float
+    """
+    c = result.certificate
+    table = _table()
+    n1, n2 = result.factors.shape
+    table.add_row("rank", str(result.rank), f"of a {n1} x {n2} matrix, found from the pixels seen")
+    meaning = f"on pixels that were not seen (their mean colour: {psnr_of_mean:.1f} dB)"
+    table.add_row("PSNR", f"{psnr:.1f} dB", meaning)
+    if c is not None and c.held_out_error is not None:
+        table.add_row("held-out error", f"{c.held_out_error:.0%}", "of the spread of colours")
+    if c is not None:
+        table.add_row("residual", f"{c.relative_residual:.0%}", "left unexplained where it was fit")
+        table.add_row("gap to noise", f"{c.noise_gap:.2f}", "up to about 1: nothing left to find")
+    table.add_row("time", f"{seconds:.1f} s", f"{result.history.passes:.0f} sweeps over the pixels")
+    done = result.status is not Status.STOPPED
+    headline = Text("The photograph is back." if done else "Stopped early.", style="bold")
+    words = Padding(Text(_verdict(result), overflow="fold"), (1, 0, 0, 2))
+    console.print(Group(headline, Padding(table, (0, 0, 0, 2)), words))
+
+
+def _verdict(result: Result) -> str:
+    """What the certificate of a photograph says, and why that is as it should be."""
+    c = result.certificate
+    if c is None:
+        return "The picture shows the best factors so far; they are not certified."
+    if c.holds:
+        return "The certificate holds: what is left unexplained looks like noise."
+    shrunk = any("shrunk" in note for note in c.notes)
+    how = "shrunk by a ridge, " if shrunk else ""
+    return (
+        f"The certificate does not hold ({result.status.name}), which is to be expected: a "
+        f"photograph is of low rank only approximately. The answer, rank {result.rank}, {how}is "
+        "the one that best predicted pixels held out for that purpose. But what it leaves "
+        "unexplained is detail rather than noise, and leanrank does not certify detail away. In "
+        "its words:\n" + "\n".join(f"- {reason}" for reason in c.reasons)
+    )
+
+
+def _table() -> Table:
+    """Name, value and meaning."""
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(style="dim")
+    return table
+
+
 def _sentences(result: Result) -> Text:
     certificate = result.certificate
     lines = [result.message]
@@ -67,13 +130,18 @@ def _sentences(result: Result) -> Text:
 def _certificate_rows(c: Certificate) -> list[tuple[str, str, str]]:
     """The certificate's numbers that help to judge an answer, and what each of them says."""
     rows = [("certificate", "holds", "") if c.holds else ("certificate", "does not hold", "")]
-    per_parameter = c.measurements / max(c.degrees_of_freedom, 1)
-    rows.append(("measurements", f"{c.measurements}", f"{per_parameter:.1f} per free parameter"))
+    per_parameter = ""
+    if c.rank:
+        per_parameter = f"{c.measurements / c.degrees_of_freedom:.1f} per free parameter"
+    rows.append(("measurements", f"{c.measurements}", per_parameter))
     rows.append(("residual", f"{c.relative_residual:.1e}", "what the answer leaves unexplained"))
     if c.held_out_error is not None:
         rows.append(("held-out error", f"{c.held_out_error:.1e}", "where nothing was fitted"))
-    rows.append(("estimated error", f"{c.error_estimate:.1e}", "of the matrix, relative"))
+    if c.rank:
+        rows.append(("estimated error", f"{c.error_estimate:.1e}", "of the matrix, relative"))
     rows.append(("gap to noise", f"{c.noise_gap:.2f}", "up to about 1: nothing left to be found"))
+    if not c.rank:
+        return rows
     rows.append(("identifiability", f"{c.identifiability:.1e}", "0: other matrices fit as well"))
     rows.append(("condition", f"{c.condition_number:.1e}", "largest to least singular value"))
     return rows

@@ -8,11 +8,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import typer
-from matplotlib.figure import Figure, SubFigure
 from rich.console import Console
 
 from leanrank import io
@@ -22,6 +21,9 @@ from leanrank.cli import _report
 from leanrank.operators import Measurement
 from leanrank.recover import recover
 from leanrank.results import Result, Status
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure, SubFigure
 
 __all__ = ["ARRAYS", "PICTURES", "Settings", "Terminal", "completed_unchanged"]
 
