@@ -156,8 +156,8 @@ class Results(Sequence[Mapping[str, Any]]):
     Examples
     --------
     >>> results = Results([{"n": 1, "error": 0.5}, {"n": 2, "error": 0.1}, {"n": 2, "error": 0.3}])
-    >>> results.where(n=2).column("error").mean().round(3)
-    0.2
+    >>> results.where(n=2).column("error").tolist()
+    [0.1, 0.3]
     >>> results.values("n")
     [1, 2]
     """

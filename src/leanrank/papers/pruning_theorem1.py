@@ -68,7 +68,7 @@ def judge(p: Mapping[str, Any], results: Results) -> Verdict:
     }
     top = int(np.argmax(widths))
     parts = [
-        f"{m:.3g} (law {e:.3g}) at {x:g}"
+        f"{m:.4g} (law {e:.4g}) at {x:g}"
         for x, m, e in zip(levels, mean[top], law[top], strict=True)
     ]
     measured = (
