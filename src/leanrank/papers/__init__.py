@@ -109,7 +109,8 @@ def run(
         Called with the number of finished trials and of all trials; returning True stops the run
         with :class:`KeyboardInterrupt`.
     jobs : int
-        Processes that run trials, with one BLAS thread each; 1 is this process.
+        Processes that run trials, with one BLAS thread each; 1 is this process. A script that
+        asks for more must be importable: guard it by ``if __name__ == "__main__"``.
     **parameters
         Any parameter of the experiment in place of its default.
 

@@ -103,12 +103,15 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
 
     title = f"Column norms in the limit of gradient flow, eq. (6), d = {p['d']}, k = {p['width']}"
     figure, (left, middle, right) = look.panels(3, title, width=4.0)
-    forms = (("printed", look.RED, "o"), ("corrected", look.BLUE, "."))
+    forms = (
+        ("printed", "without correction", look.RED, "o"),
+        ("corrected", "corrected", look.BLUE, "."),
+    )
     scale = min(p["scales"], key=lambda s: abs(np.log(s / _SHOWN)))
     shown = results.where(spectrum="rank one", scale=scale)
-    for form, colour, marker in forms:
+    for form, label, colour, marker in forms:
         x, y = shown.column("norms").ravel(), shown.column(form).ravel()
-        left.plot(x, y, marker, color=colour, markersize=4, alpha=0.6, label=form)
+        left.plot(x, y, marker, color=colour, markersize=4, alpha=0.6, label=label)
     ends = [shown.column("norms").min() / 2, 1.0]
     left.plot(ends, ends, color=look.INK, linewidth=0.8, zorder=0)
     left.set(xscale="log", yscale="log", xlabel="measured norm", ylabel="predicted norm")
@@ -121,10 +124,10 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
         (middle, "rank one", "rank 1"),
         (right, "general", f"eigenvalues {values}"),
     ):
-        for form, colour, _ in forms:
+        for form, label, colour, _ in forms:
             table = np.maximum(_table(p, results.where(spectrum=spectrum), form)[order], 1e-16)
-            ax.plot(x, table[:, 0], "o-", color=colour, markersize=4, label=f"{form}, median")
-            ax.plot(x, table[:, 2], "^--", color=colour, markersize=4, label=f"{form}, largest")
+            ax.plot(x, table[:, 0], "o-", color=colour, markersize=4, label=f"{label}, median")
+            ax.plot(x, table[:, 2], "^--", color=colour, markersize=4, label=f"{label}, largest")
         ax.set(xscale="log", yscale="log", xlabel="standard deviation of the start")
         ax.set(ylabel="relative error of the norms")
         look.heading(ax, name)
