@@ -6,7 +6,9 @@ import hashlib
 import inspect
 import json
 import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import suppress
@@ -164,7 +166,7 @@ def _finished(tasks: Sequence[tuple[Any, ...]], jobs: int) -> Iterator[tuple[int
     # Forked processes would inherit the locks of BLAS threads.
     context = multiprocessing.get_context("spawn")
     before = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_quiet_worker)
+    pool = ProcessPoolExecutor(jobs, mp_context=context, initializer=_start_worker)
     try:
         futures = {pool.submit(_run_trial, *task): i for i, task in enumerate(tasks)}
         for future in as_completed(futures):
@@ -177,9 +179,17 @@ def _finished(tasks: Sequence[tuple[Any, ...]], jobs: int) -> Iterator[tuple[int
     pool.shutdown()
 
 
-def _quiet_worker() -> None:
-    """Ctrl-C ends a worker at once; what to say about it is up to the main process."""
+def _start_worker() -> None:
+    """A worker that ends at once, and says nothing, on Ctrl-C and when the main process ends."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _run_trial(
