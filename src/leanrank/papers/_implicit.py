@@ -1,8 +1,8 @@
 r"""What the experiments of Li, Ma and Zhang share: their instances, and descent watched in time.
 
 The paper's f is :math:`\tfrac1{2m}\sum_i(\cdot)^2`, half of this library's loss, so that its step
-size :math:`\eta` is 2 s. Curves do not change by more than two percent when steps are up to eight
-times as long and as many times fewer (``coarsening``); iterations are counted in the paper's.
+size :math:`\eta` is 2 s. Curves change by a few percent at most when steps are up to eight times
+as long and as many times fewer (``coarsening``); iterations are counted in the paper's.
 """
 
 from __future__ import annotations
