@@ -85,7 +85,8 @@ def test_units_and_origins_of_columns_do_not_matter(seed, rank, exponent):
 def test_the_same_entries_scaled_give_the_same_answer_with_noise(options):
     _, X = table(noise=0.1, n=60)
     units = np.logspace(-4, 4, X.shape[1])
-    one, other = (LowRankImputer(rank=2, **options).fit_transform(Z) for Z in (X, X * units))
+    imputer = LowRankImputer(rank=2, on_failure="ignore", **options)
+    one, other = (imputer.fit_transform(Z) for Z in (X, X * units))
     np.testing.assert_allclose(other / units, one, rtol=1e-4, atol=1e-4)
 
 
@@ -141,21 +142,21 @@ def test_likelihood_rises_and_is_stationary():
 
 
 def test_noise_is_found_and_a_rank_too_high_does_little_harm():
-    full, X = table(n=150, p=20, rank=2, noise=0.1)
+    full, X = table(n=150, p=20, rank=2, noise=0.08)
     hidden = np.isnan(X)
     imputer = LowRankImputer()
     error = rms((imputer.fit_transform(X) - full)[hidden])
     assert (imputer.rank_, imputer.status_) == (2, Status.CONVERGED)
-    assert error < 0.07
+    assert error < 0.06
     noise = np.sqrt(imputer.noise_variance_) * imputer.scale_
-    np.testing.assert_allclose(np.median(noise), 0.1, rtol=0.2)
+    np.testing.assert_allclose(np.median(noise), 0.08, rtol=0.2)
     assert noise.max() < 0.25
     wide = LowRankImputer(rank=4, on_failure="ignore").fit_transform(X)
     assert rms((wide - full)[hidden]) < 3 * error
 
 
 def test_keep_observed_false_removes_noise():
-    full, X = table(n=150, p=20, rank=2, noise=0.1)
+    full, X = table(n=150, p=20, rank=2, noise=0.08)
     seen = ~np.isnan(X)
     smooth = LowRankImputer(keep_observed=False).fit_transform(X)
     assert rms((smooth - full)[seen]) < 0.6 * rms((X - full)[seen])

@@ -269,7 +269,6 @@ def test_width_is_no_rank(kind):
     assert max(result.history.column("width")) <= 4
 
 
-@pytest.mark.xfail(strict=True, reason="the ridge tries widths of its own, above the given one")
 @some_kinds
 def test_width_limits_the_rank(kind):
     result = solved(KINDS[kind](kappa=3.0, random_state=0), width=1)
@@ -385,7 +384,6 @@ def test_a_stopped_run_keeps_the_best_factors(kind, how):
         assert np.isfinite(result.factors.W).all()
 
 
-@pytest.mark.xfail(strict=True, reason="the monitor keeps the first factors, not the latest")
 @some_kinds
 def test_interrupted_while_growing_what_was_reached_is_returned(kind):
     """Of the states that were shown, the returned factors fit about as well as the best one."""
@@ -575,7 +573,6 @@ def test_arguments_after_y_are_named(small):
         recover(small.op, small.y, ranks=2)
 
 
-@pytest.mark.xfail(strict=True, reason="y is compared with the array before its type is asked")
 def test_something_that_is_no_operator(small):
     with pytest.raises(TypeError, match="op must be a measurement operator, got ndarray"):
         recover(np.ones((60, 8, 6)), small.y)

@@ -51,7 +51,7 @@ class Monitor:
     scale : float
         What y was divided by.
     best : Factors or None
-        What to return if the run is stopped: the latest of a phase that fits, or what the
+        What to return if the run is stopped: the latest of exploring or refitting, or what the
         pipeline has found to be better.
     """
 
@@ -65,7 +65,7 @@ class Monitor:
         """Record a state; raises :class:`StopRun` if a callback says so."""
         state = replace(state, iteration=len(self.history), scale=self.scale)
         self.history.records.append(record(state))
-        if self.best is None:
+        if self.best is None or state.phase in ("explore", "refit"):
             self.best = state.factors
         if any([callback(state) for callback in self.callbacks]):
             raise StopRun

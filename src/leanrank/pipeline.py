@@ -251,7 +251,7 @@ class Pipeline:
         errors = {k: joined([of_width(path, k) for _, path in paths]) for k in sorted(common)}
         width = choose_width(errors)
         y_square = float(np.mean([part.y_square for part, _ in paths]))
-        shrunk = better_ridge(paths, width, errors[width], self._tools)
+        shrunk = better_ridge(paths, width, errors[width], self._tools, most=self.width)
         wide = [stages[-1].factors] + ([shrunk.factors] if shrunk else [])
         self._note_pruning(max(wide, key=lambda factors: factors.width))
         if shrunk is not None:

@@ -95,8 +95,6 @@ class Problem:
     """
 
     def __init__(self, op: Measurement, y: Array, penalty: Penalty | None = None) -> None:
-        if not isinstance(op, Measurement):
-            raise TypeError(f"op must be a measurement operator, got {type(op).__name__}")
         self.op = op
         self.y = check_measurements(op, y)
         self.penalty: Penalty = NoPenalty() if penalty is None else penalty
@@ -182,6 +180,8 @@ class Problem:
 
 def check_measurements(op: Measurement, y: Any) -> Array:
     """``y`` as a finite vector of m numbers in the namespace and dtype of the operator."""
+    if not isinstance(op, Measurement):
+        raise TypeError(f"op must be a measurement operator, got {type(op).__name__}")
     shape = getattr(y, "shape", None)
     if shape is not None and len(shape) == 2 and tuple(shape) == op.shape and op.weight == 1.0:
         y = array_namespace(y).reshape(y, (-1,))

@@ -18,6 +18,10 @@ from leanrank.validation import Split, clearly_better, joined, of_width
 __all__ = ["Shrunk", "Tools", "better_ridge", "shrink"]
 
 
+_ROUNDS = 6
+"""Rounds of fitting and widening: each adds a quarter, and the next ridge goes on from there."""
+
+
 @dataclass(frozen=True)
 class Tools:
     """What fits are made with."""
@@ -37,7 +41,12 @@ class Shrunk:
 
 
 def better_ridge(
-    paths: list[tuple[Split, list[Stage]]], width: int, errors: np.ndarray, tools: Tools
+    paths: list[tuple[Split, list[Stage]]],
+    width: int,
+    errors: np.ndarray,
+    tools: Tools,
+    *,
+    most: int,
 ) -> Shrunk | None:
     """A ridge that predicts clearly better than the best width, if there is one.
 
@@ -54,6 +63,8 @@ def better_ridge(
     errors : ndarray
         Its squared errors, the rounds one after another.
     tools : Tools
+    most : int
+        Largest width to consider.
     """
     data, path = paths[0]
     stage = of_width(path, width)
@@ -65,7 +76,9 @@ def better_ridge(
     if strength <= 0 or (noisy and data.train.op.size >= 3 * dof):
         return None
     starts = [of_width(path, width).factors for _, path in paths]
-    top = 2 * path[-1].width + 2
+    top = min(2 * path[-1].width + 2, most)
+    # Strong ridges leave the zero matrix: that is no reason to end the search.
+    nothing = float(np.mean([part.y_square for part, _ in paths]))
     best: Shrunk | None = None
     for ratio in (4.0, 2.0, 1.0, 0.5, 0.25):
         ridge = Ridge(0.5 * strength * ratio)
@@ -75,24 +88,26 @@ def better_ridge(
             starts[i] = point.factors
             tried.append(part.assess(Stage(point, exact=False)))
         new = Shrunk(ridge, joined(tried), starts[0])
-        if best is not None and new.errors.mean() >= best.errors.mean():
+        if best is None or new.errors.mean() < best.errors.mean():
+            best = new
+        elif best.errors.mean() < 0.99 * nothing:
             break
-        best = new
     return best if best is not None and clearly_better(best.errors, errors) else None
 
 
 def shrink(problem: Problem, factors: Factors, top: int, tools: Tools, phase: str) -> Point:
     """The minimiser under the problem's ridge, of all widths up to ``top``: columns come and go."""
     curvature = problem.penalty.curvature_at_zero
-    while True:
+    for _ in range(_ROUNDS):
         alive = _fitted(problem, factors, tools, phase) if factors.width else factors
         point = problem.evaluate(alive)
         room = min(top, *problem.op.shape) - alive.width
         more = min(1 + alive.width // 4, room)
         asked = append_leading(problem, point, tools.rng, more, least=1.02 * curvature)
         if asked.width <= max(alive.width, factors.width):
-            return point
+            break
         factors = asked
+    return point
 
 
 def _fitted(problem: Problem, factors: Factors, tools: Tools, phase: str) -> Factors:
