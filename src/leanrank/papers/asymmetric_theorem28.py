@@ -11,12 +11,12 @@ from leanrank.factors import Factors
 from leanrank.papers import _asymmetric as wind
 from leanrank.papers._experiment import Experiment, Parameter, Results, Status, Trial, Verdict
 from leanrank.solvers import (
+    Perturbation,
     PerturbedSensingDescent,
     constant_perturbation,
     random_perturbation,
     unbalancing_perturbation,
 )
-from leanrank.solvers._perturbed import Perturbation
 from leanrank.theory import TargetFrame
 
 if TYPE_CHECKING:

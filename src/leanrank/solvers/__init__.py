@@ -5,6 +5,7 @@ from leanrank.solvers._gauss_newton import GaussNewton
 from leanrank.solvers._gradient import GradientDescent, PerturbedGradientDescent
 from leanrank.solvers._lbfgs import LBFGS
 from leanrank.solvers._perturbed import (
+    Perturbation,
     PerturbedSensingDescent,
     constant_perturbation,
     measurement_noise,
@@ -27,6 +28,7 @@ __all__ = [
     "FreshGaussianDescent",
     "GaussNewton",
     "GradientDescent",
+    "Perturbation",
     "PerturbedGradientDescent",
     "PerturbedSensingDescent",
     "ProjectedGradientDescent",

@@ -174,8 +174,8 @@ def gaussian_misalignment_estimate(shape: tuple[int, int], width: int, rank: int
 
     .. math:: \frac{\sqrt{n_1 + n_2} + \sqrt h}{\sqrt h - \sqrt r}
 
-    by the edges of the spectra of Gaussian matrices, of n1 + n2 and of r rows. Measured at
-    h = n the median lies between 0.8 and 1 of it. Infinite for h = r, where the true value has
+    by the edges of the spectra of Gaussian matrices, of n1 + n2 and of r rows. Measured for
+    h >= n the median lies between 0.74 and 0.96 of it. Infinite for h = r, where the true value has
     heavy tails.
 
     Raises
@@ -277,8 +277,8 @@ class WarmUp:
         A, opposed, outside = (
             part(factors) for part in (frame.aligned, frame.opposed, frame.outside)
         )
-        n1 = factors.shape[0]
-        mirrored = xp.concat([outside[:n1, :], -outside[n1:, :], A], axis=0)
+        # P_perp J W, up to signs of rows that eigenvalues do not see.
+        mirrored = xp.concat([outside, A], axis=0)
         core = mirrored @ mirrored.T / 2.0
         pull = xp.concat([xp.zeros_like(outside[:, 0]), frame.values])
         curved = xp.linalg.eigvalsh(core - xp.eye(pull.shape[0], dtype=pull.dtype) * pull)

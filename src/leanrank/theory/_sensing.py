@@ -187,8 +187,8 @@ def asymmetric_error_bound(
 
     Notes
     -----
-    With perfect or fresh measurements the exponent seen is 0.95 to 0.98. On a fixed set it is
-    below 2/3 unless there are some 10 r (n1 + n2) measurements. The factor kappa is not seen for
+    With perfect or fresh measurements the exponent seen is 0.94 to 0.98. On a fixed set it is
+    below 2/3 unless there are some 20 r (n1 + n2) measurements. The factor kappa is not seen for
     perturbations other than those that break the balance of U and V.
 
     Examples
@@ -212,7 +212,7 @@ def isometry_sample_size(
     \kappa^4`.
 
     From restricted isometry at rank r + 1 with constant :math:`c/(\sqrt r \kappa^2)`. Measured
-    without noise, 3 r (n1 + n2) reach a small error; 10 r (n1 + n2) give the exponent 2/3.
+    without noise, 3 r (n1 + n2) reach a small error; 20 r (n1 + n2) give the exponent 2/3.
 
     Examples
     --------
