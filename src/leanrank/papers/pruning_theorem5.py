@@ -225,13 +225,17 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
     tuned = _ratios(p, results, "tuned", p["rank"])[:, order]
     vanilla = _ratios(p, results, "vanilla", p["rank"])[:, order]
     small = _ratios(p, results, "small", p["rank"])[:, order]
-    markers = "os^vD"
-    for i, noise in enumerate(p["noises"]):
-        style: dict[str, Any] = {"marker": markers[i % 5], "markersize": 4}
-        name = rf"$\sigma$ = {noise:g}"
-        middle.plot(x, vanilla[i], color=look.RED, **style, label=f"vanilla, {name}")
-        middle.plot(x, small[i], color=look.COLOURS[4], **style, label=f"small start, {name}")
-        middle.plot(x, tuned[i], color=look.COLOURS[2], **style, label=f"pruned, {name}")
+    markers = "os^vD" * len(p["noises"])
+    for ratios, colour, name in (
+        (vanilla, look.RED, "vanilla"),
+        (small, look.COLOURS[4], "vanilla, small start"),
+        (tuned, look.COLOURS[2], "pruned"),
+    ):
+        for row, marker in zip(ratios, markers, strict=False):
+            middle.plot(x, row, color=colour, marker=marker, markersize=4)
+        middle.plot([], [], color=colour, label=name)
+    for noise, marker in zip(p["noises"], markers, strict=False):
+        middle.plot([], [], marker, color=look.INK, markersize=4, label=rf"$\sigma$ = {noise:g}")
     middle.plot(
         x, _oracle(p)[order], color=look.INK, linestyle=":", label="least squares, rank known"
     )
