@@ -178,7 +178,8 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
     top = np.median(rows.where(source="perfect").column("errors"), axis=0).max()
     left.plot(x, 4 * top * (x / x.max()) ** _EXPONENT, ":", color=look.INK, label="slope 2/3")
     left.set(xscale="log", yscale="log", xlabel="squared scale of the start", ylabel="final error")
-    look.legend(left, title="measurements", title_fontsize=8, fontsize=7)
+    beside = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5), "title_fontsize": 8}
+    look.legend(left, title="measurements", fontsize=7, **beside)
     fixed = [(x, e) for (source, x, _), e in exponents.items() if source == "fixed"]
     middle.plot(*zip(*fixed, strict=True), "-o", color=look.BLUE, markersize=4, label="fixed set")
     fresh = [(x, e) for (source, x, _), e in exponents.items() if source == "fresh"]
@@ -189,7 +190,7 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
         xlabel="measurements over r (n1 + n2)",
         ylabel="exponent of eps^2",
     )
-    look.marks(middle, p["multiples"])
+    look.marks(middle, sorted({*p["multiples"], *p["fresh"]}))
     look.legend(middle)
     for colour, (kind, ratios) in zip(look.COLOURS, _per_size(p, results).items(), strict=False):
         right.plot(p["kappas"], ratios.max(axis=1), "-o", color=colour, markersize=4, label=kind)

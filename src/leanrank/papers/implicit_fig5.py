@@ -140,7 +140,7 @@ experiment = Experiment(
         "step_size": Parameter(8e-5, 5e-4, "of single samples", above=0),
         "updates": Parameter(400_000, 40_000, "stochastic updates", least=40),
         "full_step": Parameter(5e-4, 2e-3, "step size of descent on all samples", above=0),
-        "iterations": Parameter(20_000, 4_000, "steps of descent on all samples", least=40),
+        "iterations": Parameter(8_000, 4_000, "steps of descent on all samples", least=40),
         "cases": Parameter(tuple(_CASES), None, "ensembles and step sizes", choices=tuple(_CASES)),
         "seeds": Parameter(1, None, "instances", least=1),
     },
