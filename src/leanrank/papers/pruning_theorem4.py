@@ -94,6 +94,8 @@ def judge(p: Mapping[str, Any], results: Results) -> Verdict:
     top = int(np.argmax(n))
     enough = n[[exact[n >= m, column].min() >= 0.9 for m in n]]
     first = int(enough.min()) if enough.size else None
+    recovered = _map(p, results, "strength", "recovered")[:, column]
+    solved = n[[recovered[n >= m].min() >= 0.9 for m in n]]
     good = strengths[exact[top] >= 0.9]
     asked = theory.sample_size(p["d"], rank, p["width"], accuracy=1.0, sigma_r=min(weakest, 1.0))
     maps = {
@@ -110,6 +112,7 @@ def judge(p: Mapping[str, Any], results: Results) -> Verdict:
         "strength_of_eq_10": _eq10(p),
         "critical_strength": theory.critical_lambda(weakest, p["sqrt_beta"] ** 2),
         "enough_measurements": first,
+        "enough_to_recover": int(solved.min()) if solved.size else None,
         "measurements_asked_for": asked,
     }
     measured = (
@@ -122,16 +125,16 @@ def judge(p: Mapping[str, Any], results: Results) -> Verdict:
     close = float(maps["close_by_strength"][top, column])
     measured += (
         f", with an error of at most sigma_r^2 / 2 in {close:.0%}; exact in 90 % from {first} "
-        f"measurements on ({first / freedom:.1f} times the {freedom} degrees of freedom; eq. (17) "
-        f"with constants 1 asks for {asked:.0g}), and with {n[top]} for all lambda from "
+        f"measurements on, X recovered from {numbers['enough_to_recover']} on ({freedom} degrees of "
+        f"freedom; eq. (17) with constants 1 asks for {asked:.0g}), and with {n[top]} for all lambda from "
         f"{good.min():g} to {good.max():g}"
     )
     if good.size == strengths.size and close >= 0.9:
         return Verdict(Status.HOLDS, measured, numbers=numbers)
     critical = numbers["critical_strength"]
     condition = (
-        f"lambda well below the critical {critical:.2g}, above which directions are lost, and far "
-        "fewer measurements than the theorem asks for"
+        f"lambda well below the critical {critical:.2g}, above which directions are lost; it takes "
+        "far fewer measurements than the theorem asks for"
     )
     return Verdict(Status.HOLDS_WITH, measured, condition, numbers)
 
@@ -142,7 +145,7 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
 
     title = (
         f"How often pruning finds the rank: d = {p['d']}, r = {len(p['singular_values'])}, "
-        f"{p['seeds']} problems in each cell"
+        f"{p['seeds']} problems in each cell (dashed: degrees of freedom, lambda of eq. (10))"
     )
     figure, axes = look.panels(3, title, width=4.0, height=3.7)
     parts = (
