@@ -123,10 +123,11 @@ def judge(p: Mapping[str, Any], results: Results) -> Verdict:
     if first is None or not good.size:
         return Verdict(Status.FAILS, measured, "more measurements than were tried", numbers)
     close = float(maps["close_by_strength"][top, column])
+    solved_from = numbers["enough_to_recover"]
     measured += (
         f", with an error of at most sigma_r^2 / 2 in {close:.0%}; exact in 90 % from {first} "
-        f"measurements on, X recovered from {numbers['enough_to_recover']} on ({freedom} degrees of "
-        f"freedom; eq. (17) with constants 1 asks for {asked:.0g}), and with {n[top]} for all lambda from "
+        f"measurements on, X recovered from {solved_from} on ({freedom} degrees of freedom; eq. "
+        f"(17) with constants 1 asks for {asked:.0g}), and with {n[top]} for all lambda from "
         f"{good.min():g} to {good.max():g}"
     )
     if good.size == strengths.size and close >= 0.9:
