@@ -256,7 +256,7 @@ class Pipeline:
         self._note_pruning(max(wide, key=lambda factors: factors.width))
         if shrunk is not None:
             error = _relative(shrunk.errors, y_square)
-            return self._refit(shrunk.factors, error, shrunk.ridge)
+            return self._refit(shrunk.pruned, error, shrunk.ridge)
         known = [stage for stage in stages if stage.width == width]
         factors = known[0].factors if known else self._of_rank(width)
         return self._refit(factors, _relative(errors[width], y_square))

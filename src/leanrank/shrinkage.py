@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -12,10 +12,10 @@ from leanrank.factors import Factors
 from leanrank.path import Monitor, Stage, append_leading, fit
 from leanrank.penalties import Ridge
 from leanrank.problem import Point, Problem
-from leanrank.solvers import Solver
-from leanrank.validation import Split, clearly_better, joined, of_width
+from leanrank.solvers import GaussNewton, Solver
+from leanrank.validation import Split, choose_width, clearly_better, joined, of_width
 
-__all__ = ["Shrunk", "Tools", "better_ridge", "shrink"]
+__all__ = ["Shrunk", "Tools", "better_ridge", "leading", "shrink"]
 
 
 _ROUNDS = 6
@@ -33,11 +33,25 @@ class Tools:
 
 @dataclass(frozen=True)
 class Shrunk:
-    """A ridge, its squared errors on held-out measurements, and factors to start from."""
+    """A ridge, its squared errors on held-out measurements, and the factors of each round.
+
+    ``width`` is the number of their leading directions that are worth keeping.
+    """
 
     ridge: Ridge
     errors: np.ndarray
-    factors: Factors
+    rounds: list[Factors]
+    width: int = 0
+
+    @property
+    def factors(self) -> Factors:
+        """All directions, from the first round."""
+        return self.rounds[0].balance()
+
+    @property
+    def pruned(self) -> Factors:
+        """The leading directions alone."""
+        return leading(self.factors, self.width)
 
 
 def better_ridge(
@@ -87,12 +101,32 @@ def better_ridge(
             point = shrink(part.train.with_penalty(ridge), starts[i], top, tools, "validate")
             starts[i] = point.factors
             tried.append(part.assess(Stage(point, exact=False)))
-        new = Shrunk(ridge, joined(tried), starts[0])
+        new = Shrunk(ridge, joined(tried), list(starts))
         if best is None or new.errors.mean() < best.errors.mean():
             best = new
         elif best.errors.mean() < 0.99 * nothing:
             break
-    return best if best is not None and clearly_better(best.errors, errors) else None
+    if best is None or not clearly_better(best.errors, errors):
+        return None
+    return _pruned(best, [part for part, _ in paths])
+
+
+def _pruned(shrunk: Shrunk, parts: list[Split]) -> Shrunk:
+    """Directions that do not make held-out measurements clearly better predicted are dropped."""
+    whole = [factors.balance() for factors in shrunk.rounds]
+    errors = {
+        k: np.concatenate(
+            [part.errors(leading(f, k)) for part, f in zip(parts, whole, strict=True)]
+        )
+        for k in range(max(f.width for f in whole) + 1)
+    }
+    width = choose_width(errors)
+    return replace(shrunk, errors=errors[width], width=width)
+
+
+def leading(factors: Factors, k: int) -> Factors:
+    """The first k columns."""
+    return factors.keep(np.arange(factors.width) < k)
 
 
 def shrink(problem: Problem, factors: Factors, top: int, tools: Tools, phase: str) -> Point:
@@ -112,6 +146,9 @@ def shrink(problem: Problem, factors: Factors, top: int, tools: Tools, phase: st
 
 def _fitted(problem: Problem, factors: Factors, tools: Tools, phase: str) -> Factors:
     """Fit until the objective hardly changes, then drop the directions that the ridge emptied."""
-    state = fit(problem, factors, tools.solver, tools.monitor, phase, progress=0.9995, max_iter=20)
+    solver = tools.solver
+    if isinstance(solver, GaussNewton):
+        solver = replace(solver, max_inner=40)
+    state = fit(problem, factors, solver, tools.monitor, phase, progress=0.999, max_iter=12)
     s = to_numpy(state.factors.singular_values())
     return state.factors.balance().keep(np.arange(s.size) < (s > 1e-3 * s[0]).sum())

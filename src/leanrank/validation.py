@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from leanrank._arrays import Array, array_namespace, integers, to_numpy
+from leanrank.factors import Factors
 from leanrank.operators import Measurement
 from leanrank.path import Stage
 from leanrank.problem import Problem
@@ -32,11 +33,15 @@ class Split:
     held: Measurement
     y_held: Array
 
+    def errors(self, factors: Factors) -> np.ndarray:
+        """Squared errors of factors on the held-out measurements."""
+        self.train.passes += self.held.size / max(self.train.op.size, 1)
+        residual = to_numpy(self.held.forward(factors) - self.y_held)
+        return residual.astype(np.float64) ** 2
+
     def assess(self, stage: Stage) -> Stage:
         """The stage with its squared errors on the held-out measurements."""
-        self.train.passes += self.held.size / max(self.train.op.size, 1)
-        residual = to_numpy(self.held.forward(stage.factors) - self.y_held)
-        return replace(stage, errors=residual.astype(np.float64) ** 2)
+        return replace(stage, errors=self.errors(stage.factors))
 
     def median_error(self, stage: Stage) -> float:
         """Median residual of an assessed stage relative to the measurements.
