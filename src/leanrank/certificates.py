@@ -35,6 +35,7 @@ __all__ = [
     "certify",
     "check_certificate",
     "exact_tolerance",
+    "is_exact",
     "measurement_scale",
     "noise_level",
     "structure",
@@ -124,6 +125,11 @@ class Certificate:
 def exact_tolerance(reference: Array) -> float:
     """Relative residual that counts as an exact fit in the precision of ``reference``."""
     return 1e-12 if array_namespace(reference).finfo(reference.dtype).eps < 1e-10 else 4e-6
+
+
+def is_exact(problem: Problem, point: Point) -> bool:
+    """Whether a point fits the measurements of a problem to rounding."""
+    return point.loss <= exact_tolerance(problem.y) ** 2 * problem.zero_loss
 
 
 def measurement_scale(op: Measurement, y: Array) -> float:
@@ -294,7 +300,7 @@ def certify(
     if rank:
         factors = factors.balance()
     point, tangent = problem.linearise(factors)
-    zero_loss = problem.op.weight * norm(problem.y) ** 2
+    zero_loss = problem.zero_loss
     relative_residual = math.sqrt(point.loss / zero_loss) if zero_loss > 0 else 0.0
     exact = relative_residual <= exact_tolerance(problem.y)
     G = problem.gradient_matrix(point.residual)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from leanrank._arrays import array_namespace, gaussian, like, norm, to_numpy
-from leanrank.certificates import exact_tolerance, virtual_columns
+from leanrank.certificates import is_exact, virtual_columns
 from leanrank.factors import Factors, degrees_of_freedom
 from leanrank.operators import Measurement
 from leanrank.penalties import GroupLasso
@@ -128,8 +128,7 @@ def fit(
     by less than ``progress`` over ``patience`` steps.
     """
     values: list[float] = []
-    zero_loss = problem.op.weight * norm(problem.y) ** 2
-    exact = exact_tolerance(problem.y) ** 2 * zero_loss
+    zero_loss = problem.zero_loss
     state: State | None = None
     for new in iterate(solver, problem, factors, phase):
         if state is not None and not new.point.is_finite:
@@ -140,7 +139,7 @@ def fit(
         stuck = len(values) > patience and values[-1] > progress**2 * values[-1 - patience]
         flat = gradient_tol * math.sqrt(state.point.loss * zero_loss)
         small = state.point.gradient_norm * norm(state.factors.W) <= flat
-        if state.point.loss <= exact or small or stuck or state.iteration >= max_iter:
+        if is_exact(problem, state.point) or small or stuck or state.iteration >= max_iter:
             break
     assert state is not None
     return state
@@ -163,16 +162,14 @@ def fit_core_first(
     """
     if factors.width == 0:
         return problem.evaluate(factors)
-    op, y = problem.op, problem.y
-    index = op.core(factors.width + slack, factors.symmetric)
+    index = problem.op.core(factors.width + slack, factors.symmetric)
     if index is None:
         return fit(problem, factors, solver, monitor, phase, **options).point
-    inner = Problem(op.subset(index), y[index])
-    inner.meter = problem.meter
+    inner = problem.subset(index)
     point = fit(inner, factors, solver, monitor, phase, **options).point
     noise = norm(point.residual) / math.sqrt(index.size)
-    extended = op.extend(point.factors, y, index, noise)
-    if norm(point.residual) <= exact_tolerance(y) * norm(inner.y):
+    extended = problem.op.extend(point.factors, problem.y, index, noise)
+    if is_exact(inner, point):
         return fit(problem, extended, solver, monitor, phase, **options).point
     return problem.evaluate(extended)
 
@@ -194,12 +191,10 @@ def grow(
     ``greedy``) with the first column that lowers the loss no more than a fit to noise would. Wide
     factors grow by several columns at once.
     """
-    tolerance = exact_tolerance(problem.y)
-    zero_loss = problem.op.weight * norm(problem.y) ** 2
     before: Point | None = None
     while True:
         point = fit_core_first(problem, factors, solver, monitor, phase)
-        exact = point.loss <= tolerance**2 * zero_loss
+        exact = is_exact(problem, point)
         yield Stage(point, exact)
         room = max_width - point.factors.width
         paid = greedy or before is None or _paid(before, point, problem.op.size)

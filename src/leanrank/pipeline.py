@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from leanrank._arrays import Array, to_numpy
-from leanrank.certificates import Certificate, certify, exact_tolerance, in_units
+from leanrank.certificates import Certificate, certify, exact_tolerance, in_units, is_exact
 from leanrank.factors import Factors, degrees_of_freedom
 from leanrank.operators import Measurement
 from leanrank.path import (
@@ -147,13 +147,16 @@ class Pipeline:
     def _exact(self, factors: Factors) -> Factors | None:
         """Factors that fit all measurements exactly, from ones that fit the training share."""
         point = fit_core_first(self.problem, factors, self.solver, self.monitor, "refit")
-        return point.factors if math.sqrt(point.loss) <= exact_tolerance(point.residual) else None
+        return point.factors if is_exact(self.problem, point) else None
 
     def _is_scarce(self, best: Stage, data: Split) -> bool:
         """Whether measurements are so few that growing may have been misled."""
+        return self._are_few(best.width) or best.held_out > 0.25 * data.y_square
+
+    def _are_few(self, width: int) -> bool:
+        """Whether the measurements hardly determine a matrix of twice the width."""
         op = self.problem.op
-        few = op.size < 1.5 * degrees_of_freedom(op.shape, 2 * best.width, self.symmetric)
-        return few or best.held_out > 0.25 * data.y_square
+        return op.size < 1.5 * degrees_of_freedom(op.shape, 2 * width, self.symmetric)
 
     def _all_measurements(self, width: int) -> Factors | None:
         """An exact fit to all measurements, none held out: by growing, or by penalising."""
@@ -215,9 +218,7 @@ class Pipeline:
     def _of_rank(self, rank: int) -> Factors:
         """A fit of the given rank: grown column by column, or, where scarce, an exact one."""
         stages = list(self._grow(self.problem, self._empty(), rank, greedy=True))
-        op = self.problem.op
-        scarce = op.size < 1.5 * degrees_of_freedom(op.shape, 2 * rank, self.symmetric)
-        if scarce and not stages[-1].exact:
+        if self._are_few(rank) and not stages[-1].exact:
             found = self._by_penalising(stages)
             if found and found[-1].exact and found[-1].width <= rank:
                 return found[-1].factors
@@ -232,7 +233,7 @@ class Pipeline:
             keep = np.arange(factors.width) < factors.width - 1
             fewer = factors.balance().keep(keep)
             state = fit(self.problem, fewer, self.solver, self.monitor, "prune")
-            if math.sqrt(state.point.loss) > exact_tolerance(self.problem.y):
+            if not is_exact(self.problem, state.point):
                 break
             factors = state.factors
         return factors

@@ -12,8 +12,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from leanrank import _checks
-from leanrank._arrays import Array, MatrixLike, array_namespace, is_numpy_array, like, norm
+from leanrank._arrays import (
+    Array,
+    MatrixLike,
+    array_namespace,
+    integers,
+    is_numpy_array,
+    like,
+    norm,
+)
 from leanrank.factors import Factors
 from leanrank.operators import Measurement, Tangent, pull_back
 from leanrank.penalties import NoPenalty, Penalty
@@ -105,6 +115,18 @@ class Problem:
         new = Problem.__new__(Problem)
         new.op, new.y, new.penalty, new.meter = self.op, self.y, penalty, self.meter
         return new
+
+    def subset(self, index: np.ndarray) -> Problem:
+        """The unpenalised problem of some of the measurements; passes are counted together."""
+        new = Problem.__new__(Problem)
+        new.op, new.penalty, new.meter = self.op.subset(index), NoPenalty(), self.meter
+        new.y = array_namespace(self.y).take(self.y, integers(index, self.y), axis=0)
+        return new
+
+    @property
+    def zero_loss(self) -> float:
+        """Loss of the zero matrix."""
+        return self.op.weight * norm(self.y) ** 2
 
     @property
     def passes(self) -> float:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from leanrank._arrays import Array, array_namespace, integers, to_numpy
+from leanrank._arrays import Array, to_numpy
 from leanrank.factors import Factors
 from leanrank.operators import Measurement
 from leanrank.path import Stage
@@ -68,14 +68,9 @@ def split(problem: Problem, share: float, rng: np.random.Generator, rounds: int 
     for i in range(rounds):
         out = np.sort(order[i * count : (i + 1) * count])
         inside = np.setdiff1d(np.arange(op.size), out, assume_unique=True)
-        train = Problem(op.subset(inside), _take(problem.y, inside))
-        train.meter = problem.meter
-        splits.append(Split(train, op.subset(out), _take(problem.y, out)))
+        held = problem.subset(out)
+        splits.append(Split(problem.subset(inside), held.op, held.y))
     return splits
-
-
-def _take(y: Array, index: np.ndarray) -> Array:
-    return array_namespace(y).take(y, integers(index, y), axis=0)
 
 
 def watch(stages: Iterable[Stage], data: Split, patience: int = 2) -> list[Stage]:
