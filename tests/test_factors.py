@@ -162,3 +162,14 @@ def test_other_array_libraries(convert, symmetric):
     assert g.norm() == pytest.approx(f.norm())
     assert g.distance(g.keep(mask)) == pytest.approx(f.distance(f.keep(mask)))
     assert g.astype(convert(np.zeros(1, np.float32))).W.dtype != g.W.dtype
+
+
+def test_compress_drops_what_rounding_cannot_tell_from_zero(rng):
+    U, V = rng.standard_normal((7, 2)), rng.standard_normal((5, 2))
+    wide = Factors(np.hstack([U, 0 * U, U]), np.hstack([V, V, 1e-18 * V]))
+    lean = wide.compress()
+    assert lean.width == 2
+    np.testing.assert_allclose(lean.to_dense(), U @ V.T, rtol=1e-12, atol=1e-14)
+    assert Factors(0 * U, V).compress().width == 0
+    assert Factors(0 * U).compress().width == 0
+    assert Factors.empty((7, 5)).compress().width == 0

@@ -171,6 +171,15 @@ class Factors:
         W = P * root if self.symmetric else xp.concat([P * root, Q * root], axis=0)
         return self.with_stacked(W)
 
+    def compress(self) -> Factors:
+        """The same matrix to rounding, balanced, without columns that add nothing to it."""
+        if not self.width:
+            return self
+        balanced = self.balance()
+        xp = array_namespace(self.W)
+        squares = balanced.column_norms() ** 2  # singular values, or twice those
+        return balanced.keep(squares > xp.finfo(self.W.dtype).eps * xp.max(squares))
+
     def distance(self, other: Factors) -> float:
         """Frobenius norm of the difference of two matrices, without forming either."""
         xp = array_namespace(self.W, other.W)

@@ -299,7 +299,7 @@ class Pipeline:
     def _certified(
         self, problem: Problem, factors: Factors, held_out_error: float | None
     ) -> Result:
-        factors = factors.balance() if factors.width else factors
+        factors = factors.compress()  # a ridge may have emptied them all
         self._note_pruning(factors)
         certificate = certify(problem, factors, self.rng, held_out_error=held_out_error)
         return self._finish(factors, certificate=in_units(certificate, self.scale))

@@ -85,7 +85,7 @@ def better_ridge(
     G = data.train.gradient_matrix(stage.point.residual)
     strength = float(virtual_columns(G, stage.factors, tools.rng)[1][0])
     dof = max(stage.factors.degrees_of_freedom(), 1)
-    level = noise_level(data.train, stage.point, tools.rng, draws=3)
+    level = noise_level(data.train, stage.point, tools.rng)
     noisy = structure(G, stage.factors, tools.rng) < 1.1 * level
     if strength <= 0 or (noisy and data.train.op.size >= 3 * dof):
         return None

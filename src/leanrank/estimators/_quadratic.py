@@ -319,7 +319,7 @@ class QuadraticNetworkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[
         rng = _checks.generator(0)
         down = problem.gradient_matrix(-point.residual)
         strength = float(virtual_columns(down, point.factors, rng)[1][0])
-        return strength > 1.2 * noise_level(problem, point, rng, draws=3)
+        return strength > 1.2 * noise_level(problem, point, rng)
 
 
 def _deadline(seconds: float | None) -> tuple[Callback, ...]:
