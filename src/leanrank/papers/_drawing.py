@@ -83,15 +83,21 @@ def legend(ax: Axes, **options: Any) -> None:
 
 
 def marks(ax: Axes, values: Sequence[float]) -> None:
-    """A logarithmic x axis with ticks at just these values."""
+    """A logarithmic x axis with ticks at just these values, labelled where there is room."""
     ax.set_xscale("log")
-    ax.set_xticks(list(values), [f"{x:g}" for x in values])
+    room = 0.08 * np.log(max(values) / min(values))
+    labels, last = [], -np.inf
+    for x in values:
+        crowded = np.log(x) - last < room
+        labels.append("" if crowded else f"{x:g}")
+        last = last if crowded else np.log(x)
+    ax.set_xticks(list(values), labels)
     ax.minorticks_off()
 
 
 def whole_numbers(ax: Axes) -> None:
-    """Ticks at whole numbers only, along x."""
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    """A few ticks along x, at whole numbers only."""
+    ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
 
 
 def shades(count: int) -> list[Any]:

@@ -122,6 +122,7 @@ def draw(_: Mapping[str, Any], results: Results) -> Figure:
                 ax.plot(times, values, style, color=colours[case], label=label, marker=marker)
         look.heading(ax, f"{kind}: test error solid, training error dashed")
         ax.set(yscale="log", xlabel="updates" if prefix == "sgd" else "iterations")
+        look.whole_numbers(ax)
         look.legend(ax)
     axes[0].set_ylabel("relative error")
     return figure
