@@ -1,6 +1,7 @@
 """Solvers: each a frozen set of parameters with ``init`` and ``step``, run by one loop."""
 
 from leanrank.solvers._base import Callback, Solver, State, iterate, record, solve
+from leanrank.solvers._batch import descend_batch
 from leanrank.solvers._gauss_newton import GaussNewton
 from leanrank.solvers._gradient import GradientDescent, PerturbedGradientDescent
 from leanrank.solvers._lbfgs import LBFGS
@@ -38,6 +39,7 @@ __all__ = [
     "StationaryPoint",
     "StochasticGradientDescent",
     "constant_perturbation",
+    "descend_batch",
     "descend_together",
     "fresh_gaussian_average",
     "iterate",

@@ -1,0 +1,208 @@
+"""Gradient descent: what a step costs at the least, and many small problems at once.
+
+    python benchmarks/descent.py [--quick]
+
+First a step of GradientDescent against the reads of the data, or the matrix products, that it
+needs at the least. Then 64 problems of each size, run by descend_batch, against plain loops over
+problems and steps in NumPy and in PyTorch (where it is installed), in the same units and with the
+same gradients, written out. Everything in one run, in turn, one BLAS thread; seconds of the clock,
+since descend_batch uses all cores, and CPU seconds beside them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from itertools import islice
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from threadpoolctl import threadpool_limits
+
+from leanrank import Factors, initial, simulate
+from leanrank.problem import Problem
+from leanrank.solvers import GradientDescent, descend_batch, iterate
+
+try:
+    import torch
+except ImportError:
+    torch = None
+
+Work = Callable[[], object]
+RANK, STEP, PROBLEMS = 3, 0.005, 64
+
+
+def medians(work: dict[str, Work], repeats: int) -> dict[str, tuple[float, float]]:
+    """Median clock and CPU seconds of each, taken in turn after a first round that is not counted."""
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in work}
+    for repeat in range(repeats + 1):
+        for name, operation in work.items():
+            clock, cpu = time.perf_counter(), time.process_time()
+            operation()
+            if repeat:
+                taken[name].append((time.perf_counter() - clock, time.process_time() - cpu))
+    return {name: tuple(np.median(values, axis=0)) for name, values in taken.items()}
+
+
+def single_steps(quick: bool) -> Table:
+    """A step of GradientDescent against the least that it can cost."""
+    shown = Table(title="one step of GradientDescent", title_justify="left")
+    for name in ("problem", "step, ms", "the least", "ms", "ratio", "to reach"):
+        shown.add_column(name, justify="left" if name in ("problem", "the least") else "right")
+    d, m = (100, 1000) if quick else (200, 1250)
+    inst = simulate.dense_sensing(d, 5, m=m, symmetric=True, random_state=0)
+    data, vector = inst.op.reference, np.ones(inst.op.reference.shape[1])
+    problem = Problem(inst.op, inst.y)
+    start = initial.identity((d, d), scale=0.1, symmetric=True)
+    run = iterate(GradientDescent(1e-4), problem, start)
+    times = medians({"step": lambda: next(run), "read": lambda: data @ vector}, 15)
+    step, read = times["step"][1], times["read"][1]
+    name = f"dense sensing, d = {d}, m = {m}, width {d}"
+    shown.add_row(
+        name, f"{1e3 * step:.1f}", "one GEMV", f"{1e3 * read:.1f}", f"{step / read:.2f}", "2"
+    )
+    d = 200 if quick else 500
+    inst = simulate.full_observation(d, 5, symmetric=True, random_state=0)
+    U, X = np.eye(d) * 0.1, inst.truth.to_dense()
+    problem = Problem(inst.op, inst.y)
+    run = iterate(GradientDescent(1e-3), problem, Factors(U))
+    products = {"step": lambda: next(run), "products": lambda: (U @ U.T, X @ U, X.T @ U)}
+    times = medians(products, 15)
+    step, least = times["step"][1], times["products"][1]
+    name = f"population, d = width = {d}"
+    shown.add_row(
+        name,
+        f"{1e3 * step:.1f}",
+        "three products",
+        f"{1e3 * least:.1f}",
+        f"{step / least:.2f}",
+        "1",
+    )
+    return shown
+
+
+def numpy_sensing(A: np.ndarray, y: np.ndarray, U: np.ndarray, steps: int) -> np.ndarray:
+    """The plain loop: symmetric A_i as rows of a matrix."""
+    d, m = U.shape[0], y.size
+    for _ in range(steps):
+        residual = A @ (U @ U.T).ravel() - y
+        U = U - (4.0 * STEP / m) * ((residual @ A).reshape(d, d) @ U)
+    return U
+
+
+def numpy_population(X: np.ndarray, U: np.ndarray, steps: int) -> np.ndarray:
+    """The plain loop: the whole matrix is seen."""
+    for _ in range(steps):
+        U = U - 4.0 * STEP * ((U @ U.T - X) @ U)
+    return U
+
+
+def torch_sensing(A, y, U, steps):
+    """The plain loop in PyTorch."""
+    d, m = U.shape[0], y.shape[0]
+    for _ in range(steps):
+        residual = A @ (U @ U.T).reshape(-1) - y
+        U = U - (4.0 * STEP / m) * ((residual @ A).reshape(d, d) @ U)
+    return U
+
+
+def torch_population(X, U, steps):
+    """The plain loop in PyTorch."""
+    for _ in range(steps):
+        U = U - 4.0 * STEP * ((U @ U.T - X) @ U)
+    return U
+
+
+def batches(
+    kind: str, d: int, steps: int, repeats: int
+) -> tuple[str, dict[str, tuple[float, float]]]:
+    """Seconds for a step of each of 64 problems, by method."""
+    starts = [
+        initial.gaussian((d, d), d, scale=0.1, symmetric=True, random_state=i)
+        for i in range(PROBLEMS)
+    ]
+    if kind == "sensing":
+        m = 5 * d * RANK
+        made = [
+            simulate.dense_sensing(d, RANK, m=m, symmetric=True, random_state=i)
+            for i in range(PROBLEMS)
+        ]
+        full = [np.stack([inst.op.adjoint(e) for e in np.eye(m)]).reshape(m, -1) for inst in made]
+        plain = [(A, inst.y) for A, inst in zip(full, made, strict=True)]
+        name, loops = f"sensing, d = {d}, m = {m}", (numpy_sensing, torch_sensing)
+    else:
+        made = [
+            simulate.full_observation(d, RANK, symmetric=True, random_state=i)
+            for i in range(PROBLEMS)
+        ]
+        plain = [(inst.truth.to_dense(),) for inst in made]
+        name, loops = f"population, d = {d}", (numpy_population, torch_population)
+    problems = [Problem(inst.op, inst.y) for inst in made]
+    batch = descend_batch(problems, starts, STEP, stride=steps)
+    next(batch)
+    once = next(iter(islice(descend_batch(problems, starts, STEP, stride=steps), 1, 2)))
+    for state, start, data in zip(once, starts, plain, strict=True):
+        np.testing.assert_allclose(loops[0](*data, start.U, steps), state.factors.U, atol=1e-8)
+    work: dict[str, Work] = {
+        "descend_batch": lambda: next(batch),
+        "NumPy": lambda: [
+            loops[0](*data, start.U, steps) for data, start in zip(plain, starts, strict=True)
+        ],
+    }
+    if torch is not None:
+        tensors = [
+            tuple(torch.from_numpy(part) for part in (*data, start.U.copy()))
+            for data, start in zip(plain, starts, strict=True)
+        ]
+        work["PyTorch"] = lambda: [loops[1](*parts, steps) for parts in tensors]
+    times = medians(work, repeats)
+    share = PROBLEMS * steps
+    return name, {key: (clock / share, cpu / share) for key, (clock, cpu) in times.items()}
+
+
+def many_problems(quick: bool) -> Table:
+    """Batched against one after another."""
+    shown = Table(
+        title=f"{PROBLEMS} problems, microseconds for a step of one (CPU in brackets)",
+        caption="to reach: a tenth of the loops' time",
+        title_justify="left",
+        caption_justify="left",
+    )
+    shown.add_column("problem")
+    for name in ("descend_batch", "NumPy loop", "ratio", "PyTorch loop", "ratio"):
+        shown.add_column(name, justify="right")
+    for kind in ("population", "sensing"):
+        for d, steps in ((5, 2000), (10, 1000), (20, 200), (50, 20)):
+            name, times = batches(kind, d, steps, 3 if quick else 7)
+            own = times["descend_batch"]
+            row = [name, _text(own)]
+            for other in ("NumPy", "PyTorch"):
+                if other in times:
+                    row += [_text(times[other]), f"{times[other][0] / own[0]:.1f}"]
+                else:
+                    row += ["not installed", ""]
+            shown.add_row(*row)
+    return shown
+
+
+def _text(seconds: tuple[float, float]) -> str:
+    return f"{1e6 * seconds[0]:.2f} ({1e6 * seconds[1]:.2f})"
+
+
+def main() -> None:
+    """Print both tables."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="fewer repeats, smaller arrays")
+    quick = parser.parse_args().quick
+    if torch is not None:
+        torch.set_num_threads(1)
+    console = Console()
+    with threadpool_limits(limits=1, user_api="blas"):
+        console.print(single_steps(quick))
+        console.print(many_problems(quick))
+
+
+if __name__ == "__main__":
+    main()
