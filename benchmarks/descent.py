@@ -35,7 +35,7 @@ RANK, STEP, PROBLEMS = 3, 0.005, 64
 
 
 def medians(work: dict[str, Work], repeats: int) -> dict[str, tuple[float, float]]:
-    """Median clock and CPU seconds of each, taken in turn after a first round that is not counted."""
+    """Median clock and CPU seconds of each, in turn, after a first round that is not counted."""
     taken: dict[str, list[tuple[float, float]]] = {name: [] for name in work}
     for repeat in range(repeats + 1):
         for name, operation in work.items():

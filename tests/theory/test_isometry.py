@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from leanrank import simulate
 from leanrank.factors import Factors
 from leanrank.operators import DenseSensing, FullObservation, ObservedEntries
 from leanrank.theory import restricted_isometry
@@ -96,3 +97,15 @@ def test_other_array_libraries():
         a = restricted_isometry(DenseSensing(A, symmetric=symmetric), 1, random_state=0)
         b = restricted_isometry(DenseSensing(xp.asarray(A), symmetric=symmetric), 1, random_state=0)
         assert (b.low, b.high) == pytest.approx((a.low, a.high))
+
+
+def test_entries_of_variance_one_over_d_are_off_by_a_factor_of_d(rng):
+    # Rajaraman et al. (2023) say that N(0, 1/d) has restricted isometry under a mean over the
+    # measurements: it is N(0, 1) that has, which is what simulate draws.
+    d, m = 20, 4000
+    X = Factors(rng.standard_normal((d, 3)), rng.standard_normal((d, 3)))
+    A = rng.standard_normal((m, d, d))
+    assert value(DenseSensing(A), X) == pytest.approx(1.0, abs=0.1)
+    assert value(DenseSensing(A / d**0.5), X) == pytest.approx(1.0 / d, rel=0.1)
+    drawn = simulate.dense_sensing((d, d), 3, m=m, random_state=0)
+    assert value(drawn.op, drawn.truth) == pytest.approx(1.0, abs=0.1)
