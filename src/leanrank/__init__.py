@@ -28,6 +28,7 @@ __all__ = [
     "Status",
     "callbacks",
     "check_certificate",
+    "deep",
     "diagnostics",
     "estimators",
     "greedy_prune",
@@ -44,7 +45,7 @@ __all__ = [
 __version__ = "0.1.0"
 
 # scikit-learn and matplotlib take longer to import than all the rest: they wait for their use.
-_LAZY_MODULES = ("callbacks", "diagnostics", "estimators", "io", "papers", "plotting")
+_LAZY_MODULES = ("callbacks", "deep", "diagnostics", "estimators", "io", "papers", "plotting")
 _LAZY_ESTIMATORS = ("LowRankImputer", "QuadraticNetworkRegressor", "RecoveryWarning")
 
 

@@ -1,0 +1,23 @@
+"""Deep linear networks: descent with noise, and its jumps to lower rank.
+
+The setting of Z. Wang and A. Jacot, *Implicit bias of SGD in L2-regularized linear DNNs: one-way
+jumps from high to low rank* (2024).
+"""
+
+from leanrank.deep._factors import DeepFactors, representation_cost
+from leanrank.deep._initial import initial_layers
+from leanrank.deep._jumps import JumpWatch
+from leanrank.deep._schedule import Phase, annealing, periodic
+from leanrank.deep._train import Training, train
+
+__all__ = [
+    "DeepFactors",
+    "JumpWatch",
+    "Phase",
+    "Training",
+    "annealing",
+    "initial_layers",
+    "periodic",
+    "representation_cost",
+    "train",
+]

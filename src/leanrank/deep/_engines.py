@@ -1,0 +1,169 @@
+"""Two ways to do the same updates: entry by entry in compiled code, or by products of layers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Protocol
+
+import numpy as np
+
+from leanrank.deep._factors import DeepFactors
+from leanrank.deep._kernels import descend_entries
+from leanrank.deep._schedule import Phase
+from leanrank.factors import Factors
+from leanrank.operators import FullObservation, Measurement, ObservedEntries
+from leanrank.problem import Problem
+
+__all__ = ["Engine", "Sampling", "engine"]
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Which measurements each update takes.
+
+    Parameters
+    ----------
+    size : int
+        Measurements in all.
+    batch : int or None
+        In an update; None is all of them.
+    replacement : bool
+    """
+
+    size: int
+    batch: int | None
+    replacement: bool
+
+    def picks(self, seed: int, start: int, end: int) -> np.ndarray:
+        """Positions, shape (end - start, batch): a function of seed and step alone."""
+        if self.batch is None:
+            return np.broadcast_to(np.arange(self.size), (end - start, self.size))
+        first, last = start * self.batch, end * self.batch
+        if self.replacement:
+            stream = np.random.Philox(key=seed)
+            stream.advance(first // 4)  # four numbers to a block of the counter
+            raw = stream.random_raw(last - first + first % 4)[first % 4 :]
+            picks = ((raw >> np.uint64(32)) * np.uint64(self.size)) >> np.uint64(32)
+            return picks.astype(np.int64).reshape(-1, self.batch)
+        epochs = range(first // self.size, (last - 1) // self.size + 1)
+        dealt = [np.random.default_rng((seed, epoch)).permutation(self.size) for epoch in epochs]
+        offset = epochs[0] * self.size
+        return np.concatenate(dealt)[first - offset : last - offset].reshape(-1, self.batch)
+
+
+class Engine(Protocol):
+    """Layers that descend."""
+
+    def advance(self, picks: np.ndarray, phase: Phase) -> np.ndarray:
+        """Update once for each row of ``picks``; mean squared residuals before each update.
+
+        There are fewer of them than rows if one was not finite: the updates ended there.
+        """
+
+    def layers(self) -> list[np.ndarray]:
+        """The weights as they are, W_1 first; not a copy."""
+
+
+def engine(problem: Problem, start: DeepFactors, sampling: Sampling) -> Engine:
+    """The faster of both: an entry costs w^2 per middle layer, a product about n1 + n2 entries."""
+    op = problem.op
+    batch = sampling.size if sampling.batch is None else sampling.batch
+    if isinstance(op, ObservedEntries | FullObservation) and batch <= sum(op.shape):
+        return _EntryEngine(op, np.asarray(problem.y, float).ravel(), start)
+    return _ProductEngine(problem, start, sampling.batch is None)
+
+
+@dataclass
+class _EntryEngine:
+    """Layers padded to one width: neurons without weights never get any."""
+
+    op: ObservedEntries | FullObservation
+    y: np.ndarray
+    start: DeepFactors
+
+    def __post_init__(self) -> None:
+        if isinstance(self.op, ObservedEntries):
+            rows, cols = self.op.rows, self.op.cols
+        else:
+            rows, cols = np.divmod(np.arange(self.op.size), self.op.shape[1])
+        self.rows, self.cols = np.asarray(rows, np.int64), np.asarray(cols, np.int64)
+        given, widths = self.start.layers, self.start.widths
+        width = max(widths)
+        self.first = np.zeros((self.op.shape[1], width))
+        self.middle = np.zeros((len(given) - 2, width, width))
+        self.last = np.zeros((self.op.shape[0], width))
+        self._layers = [self.first[:, : widths[0]].T]
+        for own, (into, out) in zip(self.middle, pairwise(widths), strict=True):
+            self._layers.append(own[:out, :into])
+        self._layers.append(self.last[:, : widths[-1]])
+        for own, W in zip(self._layers, given, strict=True):
+            own[:] = W
+
+    def layers(self) -> list[np.ndarray]:
+        return self._layers
+
+    def advance(self, picks: np.ndarray, phase: Phase) -> np.ndarray:
+        squares = np.empty(picks.shape[0])
+        rate = phase.learning_rate
+        done = descend_entries(
+            self.first,
+            self.middle,
+            self.last,
+            self.rows,
+            self.cols,
+            self.y,
+            np.ascontiguousarray(picks),
+            rate,
+            rate * phase.ridge,
+            squares,
+        )
+        return squares[:done]
+
+
+@dataclass
+class _ProductEngine:
+    """Any linear measurements: the gradient by the products of layers below and above each."""
+
+    problem: Problem
+    start: DeepFactors
+    whole: bool
+    _layers: list[np.ndarray] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._layers = [W.copy() for W in self.start.layers]
+
+    def layers(self) -> list[np.ndarray]:
+        return self._layers
+
+    def advance(self, picks: np.ndarray, phase: Phase) -> np.ndarray:
+        op: Measurement = self.problem.op
+        y = np.asarray(self.problem.y).ravel()
+        rate = phase.learning_rate
+        squares = []
+        for index in picks:
+            part, y_part = (op, y) if self.whole else (op.subset(index), y[index])
+            below = [self._layers[0]]  # W_l ... W_1
+            for W in self._layers[1:-1]:
+                below.append(W @ below[-1])
+            residual, S, _ = part.residual_and_adjoint(
+                Factors(self._layers[-1], below[-1].T), y_part
+            )
+            square = float(residual @ residual) / index.size
+            if not np.isfinite(square):
+                break
+            squares.append(square)
+            slope = 2.0 / index.size
+            gradients = []
+            back = S.T @ self._layers[-1]  # S' W_L ... W_{l + 1}, shape (n2, w_l)
+            gradients.append(S @ below[-1].T)
+            for number in range(len(self._layers) - 2, -1, -1):
+                if number:
+                    gradients.append((below[number - 1] @ back).T)
+                    back = back @ self._layers[number]
+                else:
+                    gradients.append(back.T)
+            for W, G in zip(self._layers, reversed(gradients), strict=True):
+                W *= 1.0 - rate * phase.ridge
+                W -= rate * slope * G
+        return np.array(squares)

@@ -1,0 +1,188 @@
+"""DeepFactors: a matrix as the product of many layers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from leanrank import _checks
+from leanrank.factors import Factors
+
+__all__ = ["DeepFactors", "representation_cost"]
+
+
+@dataclass(frozen=True, init=False, eq=False)
+class DeepFactors:
+    r"""A deep linear network :math:`A = W_L \cdots W_1`.
+
+    Parameters
+    ----------
+    layers : sequence of array
+        :math:`W_1, \dots, W_L`, L >= 2: W_1 of shape (w_1, n2), W_l of (w_l, w_{l-1}), W_L of
+        (n1, w_{L-1}). They are copied.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If there are fewer than two, they do not fit together, or are not finite real matrices.
+
+    Notes
+    -----
+    Wang and Jacot (2024), Section 2. Critical points of the loss with weight decay are balanced,
+    :math:`W_l W_l^\top = W_{l+1}^\top W_{l+1}` (Proposition A.1), and then all layers have the
+    singular values :math:`s_i(A)^{1/L}`.
+
+    Examples
+    --------
+    >>> deep = DeepFactors([2.0 * np.eye(2)] * 3)
+    >>> deep.product()
+    array([[8., 0.],
+           [0., 8.]])
+    >>> deep.square_norm(), round(deep.representation_cost(), 9)
+    (24.0, 24.0)
+    """
+
+    layers: tuple[np.ndarray, ...]
+
+    def __init__(self, layers: Sequence[np.ndarray]) -> None:
+        if len(layers) < 2:
+            raise ValueError(f"layers must be at least two matrices, got {len(layers)}")
+        checked = [
+            np.array(_checks.real_array(W, f"layers[{i}]", ndim=2)) for i, W in enumerate(layers)
+        ]
+        for i in range(1, len(checked)):
+            if checked[i].shape[1] != checked[i - 1].shape[0]:
+                raise ValueError(
+                    f"layers[{i}] of shape {checked[i].shape} does not fit onto layers[{i - 1}] "
+                    f"of shape {checked[i - 1].shape}"
+                )
+        object.__setattr__(self, "layers", tuple(checked))
+
+    @property
+    def depth(self) -> int:
+        """Number of layers L."""
+        return len(self.layers)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n1, n2) of the product."""
+        return self.layers[-1].shape[0], self.layers[0].shape[1]
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Hidden widths w_1, ..., w_{L-1}."""
+        return tuple(W.shape[0] for W in self.layers[:-1])
+
+    def product(self) -> np.ndarray:
+        """The matrix A, shape (n1, n2)."""
+        A = self.layers[0]
+        for W in self.layers[1:]:
+            A = W @ A
+        return A
+
+    def singular_values(self) -> np.ndarray:
+        """Those of the product, in decreasing order."""
+        return np.linalg.svd(self.product(), compute_uv=False)
+
+    def layer_singular_values(self) -> tuple[np.ndarray, ...]:
+        """Those of each layer, in decreasing order."""
+        return tuple(np.linalg.svd(W, compute_uv=False) for W in self.layers)
+
+    def square_norm(self) -> float:
+        """Sum of the squares of all weights."""
+        return float(sum(np.sum(W * W) for W in self.layers))
+
+    def representation_cost(self) -> float:
+        """The least sum of squares of any network of this depth with this product."""
+        return representation_cost(self.singular_values(), self.depth)
+
+    def balance_errors(self) -> np.ndarray:
+        r""":math:`|W_l W_l^\top - W_{l+1}^\top W_{l+1}|_F` for l = 1, ..., L - 1."""
+        return np.array(
+            [np.linalg.norm(low @ low.T - high.T @ high) for low, high in pairwise(self.layers)]
+        )
+
+    def approximate_ranks(self, alpha: float) -> np.ndarray:
+        r""":math:`\sum_i f_\alpha(s_i(W_l)^2)` of each layer: a rank that counts small ones less.
+
+        :math:`f_\alpha(x) = x (2 \alpha - x) / \alpha^2` below alpha and 1 above, the example of
+        Wang and Jacot (2024), Section 3.2. ``alpha`` is in units of a squared weight.
+        """
+        alpha = _checks.real_number(alpha, "alpha", above=0.0)
+        ranks = []
+        for s in self.layer_singular_values():
+            share = np.minimum(s * s / alpha, 1.0)
+            ranks.append(np.sum(share * (2.0 - share)))
+        return np.array(ranks)
+
+    def is_in_rank_set(
+        self, rank: int, *, balance: float, excess: float, alpha: float, bound: float
+    ) -> bool:
+        r"""Whether the network is in :math:`B_r`, the set that Theorem 3.2 says is never left.
+
+        Parameters
+        ----------
+        rank : int
+            r.
+        balance : float
+            :math:`\epsilon_1`, which no *squared* balance error may exceed.
+        excess : float
+            :math:`\epsilon_2`: no approximate rank may exceed r by more.
+        alpha : float
+            Of :meth:`approximate_ranks`.
+        bound : float
+            C, which the squared Frobenius norm of no layer may exceed.
+        """
+        rank = _checks.whole_number(rank, "rank")
+        return bool(
+            np.all(self.balance_errors() ** 2 <= balance)
+            and np.all(self.approximate_ranks(alpha) <= rank + excess)
+            and all(np.sum(W * W) <= bound for W in self.layers)
+        )
+
+    def to_factors(self, tol: float = 1e-6) -> Factors:
+        """Balanced factors of the product, without singular values below ``tol`` of the largest."""
+        tol = _checks.real_number(tol, "tol", least=0.0)
+        P, s, Qt = np.linalg.svd(self.product(), full_matrices=False)
+        keep = s > tol * s[0] if s[0] > 0 else np.zeros(s.shape, dtype=bool)
+        root = np.sqrt(s[keep])
+        return Factors(P[:, keep] * root, Qt[keep].T * root)
+
+    def __repr__(self) -> str:
+        hidden = " x ".join(str(w) for w in self.widths)
+        return f"DeepFactors(depth={self.depth}, shape={self.shape}, hidden {hidden})"
+
+
+def representation_cost(singular_values: Any, depth: int) -> float:
+    r"""Least sum of squared weights of a network of that depth: :math:`L \sum_i s_i^{2/L}`.
+
+    Parameters
+    ----------
+    singular_values : array, shape (k,)
+        Of the product.
+    depth : int
+        L, at least 2.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a singular value is negative or the depth is below 2.
+
+    Notes
+    -----
+    Wang and Jacot (2024), Section 2.2: twice the nuclear norm for L = 2, and not convex for more.
+
+    Examples
+    --------
+    >>> representation_cost([8.0, 1.0], 3)
+    15.0
+    """
+    s = _checks.real_array(np.asarray(singular_values, dtype=float), "singular_values", ndim=1)
+    depth = _checks.whole_number(depth, "depth", least=2)
+    if np.any(s < 0):
+        raise ValueError(f"singular_values must not be negative, got {s.min():g}")
+    return float(depth * np.sum(s ** (2.0 / depth)))

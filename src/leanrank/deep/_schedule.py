@@ -1,0 +1,132 @@
+"""Schedules of learning rate and ridge: data, checked before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from leanrank import _checks
+
+__all__ = ["Phase", "annealing", "periodic"]
+
+
+@dataclass(frozen=True)
+class Phase:
+    r"""So many updates with one learning rate and one ridge.
+
+    .. math:: \theta \leftarrow (1 - \eta\lambda)\,\theta - \eta\,\nabla_\theta
+        \tfrac1b \sum_{(i,j) \in B} (A_{ij} - y_{ij})^2
+
+    This is the one convention of :mod:`leanrank.deep`, that of PyTorch's SGD with
+    ``weight_decay`` and the one in which the figures of Wang and Jacot (2024) come out.
+
+    Parameters
+    ----------
+    steps : int
+        Updates, at least 1.
+    learning_rate : float
+        :math:`\eta > 0`.
+    ridge : float
+        :math:`\lambda \ge 0`, with :math:`\eta\lambda < 1`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a number is out of range.
+
+    Examples
+    --------
+    >>> Phase.from_paper(100, 0.4, 0.025, "text")
+    Phase(steps=100, learning_rate=0.2, ridge=0.1)
+    """
+
+    steps: int
+    learning_rate: float
+    ridge: float
+
+    def __post_init__(self) -> None:
+        steps = _checks.whole_number(self.steps, "steps", least=1)
+        rate = _checks.real_number(self.learning_rate, "learning_rate", above=0.0)
+        ridge = _checks.real_number(self.ridge, "ridge", least=0.0)
+        if rate * ridge >= 1.0:
+            raise ValueError(
+                f"learning_rate * ridge must be below 1, got {rate:g} * {ridge:g}: a single step "
+                "would turn every weight around"
+            )
+        for name, value in (("steps", steps), ("learning_rate", rate), ("ridge", ridge)):
+            object.__setattr__(self, name, value)
+
+    @classmethod
+    def from_paper(cls, steps: int, learning_rate: float, ridge: float, source: str) -> Phase:
+        r"""The phase for rates of a formula that Wang and Jacot (2024) print.
+
+        Parameters
+        ----------
+        steps : int
+        learning_rate, ridge : float
+            :math:`\eta` and :math:`\lambda` there.
+        source : str
+            ``"text"`` for Section 2.3, :math:`(1 - 2\eta\lambda)\theta - \frac\eta2 \nabla`, or
+            ``"appendix"`` for D (2), :math:`(1 - \eta\lambda)\theta - \frac\eta2 \nabla`. The
+            figures follow neither: their numbers are those of this class.
+        """
+        factors = {"text": 4.0, "appendix": 2.0}
+        if source not in factors:
+            raise ValueError(f"source must be one of {', '.join(factors)}, got {source!r}")
+        return cls(steps, learning_rate / 2.0, ridge * factors[source])
+
+
+def annealing(
+    noisy_steps: int,
+    quiet_steps: int = 8000,
+    *,
+    learning_rate: float = 0.2,
+    ridge: float = 0.1,
+    quiet_learning_rate: float = 0.02,
+    quiet_ridge: float = 0.001,
+    warm_up_steps: int = 500,
+    warm_up_learning_rate: float = 0.03,
+) -> tuple[Phase, ...]:
+    """Warm up, wait for jumps under noise, then fit quietly: Figure 1 of Wang and Jacot (2024).
+
+    Parts of no steps are left out. Without the warm-up, descent diverges at the large rate from
+    the default initialisation of linear layers.
+
+    Examples
+    --------
+    >>> [phase.steps for phase in annealing(5000)]
+    [500, 5000, 8000]
+    """
+    parts = (
+        (warm_up_steps, warm_up_learning_rate, ridge),
+        (noisy_steps, learning_rate, ridge),
+        (quiet_steps, quiet_learning_rate, quiet_ridge),
+    )
+    return _phases(parts)
+
+
+def periodic(
+    period: int,
+    cycles: int,
+    *,
+    learning_rate: float = 0.4,
+    ridge: float = 0.1,
+    quiet_learning_rate: float = 0.1,
+    quiet_ridge: float = 0.001,
+    warm_up_steps: int = 500,
+    warm_up_learning_rate: float = 0.03,
+) -> tuple[Phase, ...]:
+    """Warm up, then quiet and noisy phases of ``period`` steps in turn: Figure 4.
+
+    Examples
+    --------
+    >>> [phase.ridge for phase in periodic(1000, 2)]
+    [0.1, 0.001, 0.1, 0.001, 0.1]
+    """
+    cycles = _checks.whole_number(cycles, "cycles", least=1)
+    cycle = ((period, quiet_learning_rate, quiet_ridge), (period, learning_rate, ridge))
+    return _phases(((warm_up_steps, warm_up_learning_rate, ridge), *(cycle * cycles)))
+
+
+def _phases(parts: Iterable[tuple[int, float, float]]) -> tuple[Phase, ...]:
+    return tuple(Phase(*part) for part in parts if part[0] != 0)

@@ -1,0 +1,321 @@
+"""Descent of deep linear networks: the formula to the letter, and what the paper saw."""
+
+import numpy as np
+import pytest
+
+import leanrank as lr
+from leanrank.deep import DeepFactors, Phase, annealing, initial_layers, periodic, train
+from leanrank.deep._engines import Sampling
+from leanrank.operators import DenseSensing, ObservedEntries, RankOneSensing
+from leanrank.penalties import Ridge
+from leanrank.problem import Problem
+from leanrank.results import Status
+
+
+def two_by_two(epsilon):
+    """The matrix ((1, *), (epsilon, 1)) of which * is to be found."""
+    return Problem(ObservedEntries([0, 1, 1], [0, 0, 1], (2, 2)), [1.0, epsilon, 1.0])
+
+
+def by_the_formula(layers, rows, cols, y, picks, rate, ridge):
+    """Products and gradients of all layers, step by step."""
+    layers = [W.copy() for W in layers]
+    for batch in picks:
+        A = np.linalg.multi_dot(layers[::-1])
+        R = np.zeros_like(A)
+        for p in batch:
+            R[rows[p], cols[p]] += 2.0 * (A[rows[p], cols[p]] - y[p]) / len(batch)
+        gradients = []
+        for i in range(len(layers)):
+            above, below = np.eye(A.shape[0]), np.eye(A.shape[1])
+            for W in layers[i + 1 :][::-1]:
+                above = above @ W
+            for W in layers[:i]:
+                below = W @ below
+            gradients.append(above.T @ R @ below.T)
+        layers = [
+            (1.0 - rate * ridge) * W - rate * G for W, G in zip(layers, gradients, strict=True)
+        ]
+    return layers
+
+
+@pytest.mark.parametrize("replacement", [True, False])
+@pytest.mark.parametrize("batch", [1, 3, None])
+@pytest.mark.parametrize("depth", [2, 3, 5])
+def test_updates_are_those_of_the_formula(rng, depth, batch, replacement):
+    rows, cols = np.nonzero(rng.random((4, 3)) < 0.7)
+    y = rng.standard_normal(rows.size)
+    problem = Problem(ObservedEntries(rows, cols, (4, 3)), y)
+    start = initial_layers((4, 3), depth, 6, random_state=1)
+    schedule = (Phase(70, 0.05, 0.1), Phase(31, 0.02, 0.5))
+    training = train(
+        problem,
+        start,
+        schedule,
+        every=20,
+        batch_size=batch,
+        replacement=replacement,
+        random_state=3,
+    )
+    seed = int(np.random.default_rng(3).integers(2**62))
+    picks = Sampling(y.size, batch, replacement).picks(seed, 0, 101)
+    layers = by_the_formula(start.layers, rows, cols, y, picks[:70], 0.05, 0.1)
+    layers = by_the_formula(layers, rows, cols, y, picks[70:], 0.02, 0.5)
+    for own, reference in zip(training.networks[0].layers, layers, strict=True):
+        np.testing.assert_allclose(own, reference, rtol=1e-11, atol=1e-13)
+    s = np.linalg.svd(training.networks[0].product(), compute_uv=False)
+    np.testing.assert_allclose(training.singular_values[-1, 0], s, rtol=1e-10)
+    assert training.steps.tolist() == [0, 20, 40, 60, 80, 100, 101]
+    assert training.statuses == (Status.MAX_ITER,)
+
+
+def test_the_gradient_is_that_of_the_loss(rng):
+    # One step on all entries without a ridge, against differences of the loss.
+    problem = two_by_two(0.25)
+    start = initial_layers((2, 2), 3, 4, random_state=0)
+    end = train(problem, start, (Phase(1, 1e-3, 0.0),), batch_size=None).networks[0]
+
+    def loss(layers):
+        A = DeepFactors(layers).product()
+        return np.mean((A[[0, 1, 1], [0, 0, 1]] - problem.y) ** 2)
+
+    for i, W in enumerate(start.layers):
+        direction = rng.standard_normal(W.shape)
+        moved = [list(start.layers) for _ in range(2)]
+        for layers, sign in zip(moved, (1, -1), strict=True):
+            layers[i] = W + sign * 1e-6 * direction
+        slope = (loss(moved[0]) - loss(moved[1])) / 2e-6
+        assert np.sum((W - end.layers[i]) / 1e-3 * direction) == pytest.approx(slope, rel=1e-6)
+
+
+def test_uneven_widths_are_padded_without_a_trace(rng):
+    start = DeepFactors([rng.standard_normal(s) / 2 for s in ((3, 2), (5, 3), (2, 5), (2, 2))])
+    problem = two_by_two(0.5)
+    training = train(problem, start, (Phase(50, 0.05, 0.1),), random_state=0)
+    seed = int(np.random.default_rng(0).integers(2**62))
+    picks = Sampling(3, 1, True).picks(seed, 0, 50)
+    rows, cols = np.array([0, 1, 1]), np.array([0, 0, 1])
+    expected = by_the_formula(start.layers, rows, cols, problem.y, picks, 0.05, 0.1)
+    for own, reference in zip(training.networks[0].layers, expected, strict=True):
+        np.testing.assert_allclose(own, reference, rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize("replacement", [True, False])
+def test_draws_depend_on_seed_and_step_alone(replacement):
+    sampling = Sampling(7, 3, replacement)
+    whole = sampling.picks(5, 0, 40)
+    parts = [sampling.picks(5, a, b) for a, b in ((0, 1), (1, 6), (6, 7), (7, 40))]
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
+    if not replacement:
+        for epoch in whole.reshape(-1)[: 7 * 17].reshape(17, 7):
+            assert sorted(epoch) == list(range(7))
+    many = Sampling(7, 1, True).picks(0, 0, 70_000)
+    assert np.bincount(many.ravel()) == pytest.approx(np.full(7, 10_000), rel=0.05)
+
+
+def test_the_number_of_threads_and_of_runs_changes_no_bit():
+    problem, starts = (
+        two_by_two(0.25),
+        [initial_layers((2, 2), 3, 5, random_state=i) for i in range(6)],
+    )
+    runs = [
+        train(problem, starts[:count], annealing(300, 100), threads=threads, random_state=0)
+        for count, threads in ((6, 1), (6, 4), (3, 1))
+    ]
+    np.testing.assert_array_equal(runs[0].singular_values, runs[1].singular_values)
+    np.testing.assert_array_equal(runs[0].singular_values[:, :3], runs[2].singular_values)
+
+
+def test_runs_jump_to_rank_one_and_never_back():
+    # Figure 1 at width 5, which does not matter for jumps.
+    starts = [initial_layers((2, 2), 3, 5, random_state=i) for i in range(20)]
+    training = train(two_by_two(0.25), starts, annealing(40_000, 0), random_state=1)
+    jumps = training.jumps()
+    assert np.all(jumps >= 0)
+    assert 2_000 < np.median(jumps) - 500 < 8_000
+    ratios = training.ratios()
+    for run, jump in enumerate(jumps):
+        assert ratios[training.steps > jump + 1_000, run].max(initial=0.0) < 1e-12
+
+
+def test_before_a_jump_quiet_descent_fails_and_after_it_succeeds():
+    problem = two_by_two(0.25)
+    start = initial_layers((2, 2), 3, 5, random_state=4)
+    times = range(1_000, 30_001, 1_000)
+    training = train(problem, start, annealing(30_000, 0), keep=times, random_state=2)
+    (jump,) = training.jumps()
+    assert 2_000 < jump < 28_000
+    quiet = (Phase(8_000, 0.02, 0.001),)
+    for time in (jump // 1_000 * 1_000 - 1_000, jump // 1_000 * 1_000 + 2_000):
+        end = train(problem, training.kept[time], quiet, random_state=0).networks[0].product()
+        succeeded = abs(end[0, 1] / 4.0 - 1.0) < 0.1
+        assert succeeded == (time > jump)
+
+
+def test_dealt_out_in_epochs_nothing_jumps():
+    # Of these starts none falls to rank one during the warm-up, as that of seed 0 does.
+    starts = [initial_layers((2, 2), 3, 5, random_state=i) for i in range(1, 6)]
+    training = train(
+        two_by_two(0.25), starts, annealing(20_000, 0), replacement=False, random_state=0
+    )
+    assert np.all(training.jumps() == -1)
+
+
+def test_a_run_ends_at_the_rank_that_is_waited_for():
+    starts = [initial_layers((2, 2), 3, 5, random_state=i) for i in range(3)]
+    whole = train(two_by_two(0.25), starts, annealing(20_000, 0), random_state=1)
+    training = train(two_by_two(0.25), starts, annealing(20_000, 0), until_rank=1, random_state=1)
+    np.testing.assert_array_equal(training.jumps(), whole.jumps())
+    for run, jump in enumerate(training.jumps()):
+        assert training.statuses[run] is Status.STOPPED
+        assert training.messages[run] == f"jumped to rank 1 at step {jump}"
+        assert training.networks[run].singular_values()[1] < 1e-5
+        assert np.isnan(training.singular_values[-1, run]).all()
+
+
+def test_progress_counts_and_stops():
+    starts = [initial_layers((2, 2), 3, 5, random_state=i) for i in range(3)]
+    seen = []
+    train(two_by_two(0.25), starts, annealing(400, 0), progress=lambda *c: seen.append(c))
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+    assert seen[-1] == (2700, 2700)
+    stopped = train(
+        two_by_two(0.25), starts, annealing(400, 0), progress=lambda done, _: done > 1500, threads=1
+    )
+    assert stopped.statuses == (Status.MAX_ITER, Status.STOPPED, Status.STOPPED)
+    assert "stopped on request after 620 steps" in stopped.messages[1]
+
+
+@pytest.mark.parametrize("kind", ["entries", "dense", "rank-one", "symmetric"])
+@pytest.mark.parametrize("batch", [1, 4, None])
+def test_products_of_layers_give_the_same_updates(rng, kind, batch):
+    """Against gradients of the squared residuals by differences of the loss."""
+    shape = (4, 4) if kind == "symmetric" else (4, 3)
+    if kind == "entries":
+        rows, cols = np.nonzero(np.ones(shape))
+        A = np.zeros((rows.size, *shape))
+        A[np.arange(rows.size), rows, cols] = 1.0
+        op = ObservedEntries(rows, cols, shape)
+    elif kind == "rank-one":
+        x, z = rng.standard_normal((9, 4)), rng.standard_normal((9, 3))
+        op, A = RankOneSensing(x, z), np.einsum("mi,mj->mij", x, z)
+    else:
+        A = rng.standard_normal((9, *shape))
+        if kind == "symmetric":
+            A = (A + A.transpose(0, 2, 1)) / 2.0
+        op = DenseSensing(A, symmetric=kind == "symmetric")
+    y = rng.standard_normal(op.size)
+    start = initial_layers(shape, 3, 5, random_state=2)
+    problem = Problem(op, y)
+    phases = (Phase(1, 1e-3, 0.2),)
+    end = train(problem, start, phases, batch_size=batch, random_state=3).networks[0]
+    (picks,) = Sampling(op.size, batch, True).picks(
+        int(np.random.default_rng(3).integers(2**62)), 0, 1
+    )
+
+    def loss(layers):
+        product = DeepFactors(layers).product()
+        return np.mean((np.einsum("mij,ij->m", A[picks], product) - y[picks]) ** 2)
+
+    for i, W in enumerate(start.layers):
+        direction = rng.standard_normal(W.shape)
+        values = []
+        for sign in (1, -1):
+            layers = list(start.layers)
+            layers[i] = W + sign * 1e-6 * direction
+            values.append(loss(layers))
+        slope = (values[0] - values[1]) / 2e-6
+        moved = (W * (1.0 - 2e-4) - end.layers[i]) / 1e-3
+        assert np.sum(moved * direction) == pytest.approx(slope, rel=1e-6, abs=1e-8)
+
+
+def test_both_engines_agree_on_large_batches(rng):
+    # More entries than n1 + n2 go by products; the same entries one step at a time by the formula.
+    rows, cols = np.nonzero(rng.random((6, 5)) < 0.8)
+    y = rng.standard_normal(rows.size)
+    problem = Problem(ObservedEntries(rows, cols, (6, 5)), y)
+    start = initial_layers((6, 5), 4, 7, random_state=1)
+    training = train(problem, start, (Phase(30, 0.1, 0.1),), batch_size=None)
+    picks = Sampling(y.size, None, True).picks(0, 0, 30)
+    layers = by_the_formula(start.layers, rows, cols, y, picks, 0.1, 0.1)
+    for own, reference in zip(training.networks[0].layers, layers, strict=True):
+        np.testing.assert_allclose(own, reference, rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize("distribution", ["linear", "width", "xavier", "lecun", "he"])
+def test_the_variance_of_starting_weights(distribution):
+    layers = initial_layers((40, 60), 3, 90, distribution=distribution, random_state=0).layers
+    for W in layers:
+        out, into = W.shape
+        expected = {
+            "linear": 1.0 / (3 * into),
+            "width": 1.0 / 90,
+            "xavier": 2.0 / (into + out),
+            "lecun": 1.0 / into,
+            "he": 2.0 / into,
+        }[distribution]
+        assert np.var(W) == pytest.approx(expected, rel=0.1)
+        assert abs(np.mean(W)) < 0.1 * expected**0.5
+
+
+def test_divergence_is_found_and_the_last_finite_network_returned():
+    start = initial_layers((2, 2), 3, 50, random_state=0)
+    wild = (Phase(40, 0.01, 0.1), Phase(1_000, 5.0, 0.1))
+    training = train(two_by_two(0.25), [start, start], wild, random_state=0)
+    assert training.statuses[0] is Status.DIVERGED
+    assert "in phase 1, after" in training.messages[0]
+    assert all(np.isfinite(W).all() for W in training.networks[0].layers)
+    assert np.isnan(training.singular_values[-1, 0]).all()
+
+
+def test_full_observation_is_fitted():
+    inst = lr.simulate.full_observation((4, 3), 1, random_state=0)
+    start = initial_layers((4, 3), 3, 6, random_state=0)
+    training = train(Problem(inst.op, inst.y), start, (Phase(60_000, 0.05, 0.0),), batch_size=4)
+    assert inst.error(training.networks[0].to_factors(1e-3)) < 1e-3
+
+
+def test_starts_are_left_alone_and_quiet_periods_have_their_rates():
+    start = initial_layers((2, 2), 3, 5, random_state=0)
+    before = [W.copy() for W in start.layers]
+    train(two_by_two(0.25), start, periodic(10, 2), random_state=0)
+    for W, was in zip(start.layers, before, strict=True):
+        np.testing.assert_array_equal(W, was)
+
+
+def test_formulas_of_the_paper_become_phases():
+    # (1 - 2 eta lambda) theta - eta / 2 grad, and with a factor of one in the appendix.
+    eta, lam = 0.3, 0.05
+    for source, decay in (("text", 2.0), ("appendix", 1.0)):
+        phase = Phase.from_paper(1, eta, lam, source)
+        assert phase.learning_rate == pytest.approx(eta / 2)
+        assert phase.learning_rate * phase.ridge == pytest.approx(decay * eta * lam)
+
+
+def test_input_that_cannot_be_right():
+    problem, start = two_by_two(0.25), initial_layers((2, 2), 3, 5, random_state=0)
+    phases = (Phase(10, 0.1, 0.1),)
+    with pytest.raises(ValueError, match="steps must be at least 1"):
+        Phase(0, 0.1, 0.1)
+    with pytest.raises(ValueError, match="below 1, got 2"):
+        Phase(1, 2.0, 0.5)
+    with pytest.raises(ValueError, match="source must be one of text, appendix"):
+        Phase.from_paper(1, 0.1, 0.1, "figures")
+    with pytest.raises(TypeError, match="schedule must be a sequence of Phase"):
+        train(problem, start, ())
+    with pytest.raises(ValueError, match=r"starts\[0\] must be of shape \(2, 2\)"):
+        train(problem, initial_layers((3, 2), 3, 5), phases)
+    with pytest.raises(TypeError, match=r"starts\[0\] must be DeepFactors"):
+        train(problem, [np.eye(2)], phases)
+    with pytest.raises(ValueError, match="multiples of every = 20, got 30"):
+        train(problem, start, phases, every=20, keep=[30])
+    with pytest.raises(ValueError, match="without a penalty"):
+        train(problem.with_penalty(Ridge(0.1)), start, phases)
+    with pytest.raises(ValueError, match=r"one depth, got 3 and, in starts\[1\], 4"):
+        train(problem, [start, initial_layers((2, 2), 4, 5)], phases)
+    with pytest.raises(ValueError, match="until_rank must be at least 1 and at most 1"):
+        train(problem, start, phases, until_rank=2)
+    with pytest.raises(ValueError, match="one of linear, width, xavier, lecun, he, got 'kaiming'"):
+        initial_layers((2, 2), 3, 5, distribution="kaiming")
+    with pytest.raises(ValueError, match="batch_size"):
+        train(problem, start, phases, batch_size=4)
