@@ -180,10 +180,35 @@ def test_progress_counts_and_stops():
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
     assert seen[-1] == (2700, 2700)
     stopped = train(
-        two_by_two(0.25), starts, annealing(400, 0), progress=lambda done, _: done > 1500, threads=1
+        two_by_two(0.25),
+        starts,
+        annealing(8000, 0),
+        progress=lambda done, _: done > 10_000,
+        threads=1,
     )
     assert stopped.statuses == (Status.MAX_ITER, Status.STOPPED, Status.STOPPED)
-    assert "stopped on request after 620 steps" in stopped.messages[1]
+    assert stopped.messages[2] == "stopped on request after 0 steps"
+    last = stopped.steps[np.isfinite(stopped.losses[:, 1])][-1]
+    assert stopped.messages[1] == f"stopped on request after {last} steps"
+    s = stopped.singular_values[stopped.steps == last, 1].ravel()
+    np.testing.assert_allclose(stopped.networks[1].singular_values(), s, rtol=1e-12)
+
+
+def test_records_do_not_depend_on_how_often_they_are_taken():
+    start = initial_layers((2, 2), 4, 5, random_state=0)
+    schedule = (Phase(130, 0.03, 0.1), Phase(9000, 0.1, 0.1))
+    often, seldom = (
+        train(two_by_two(0.25), start, schedule, every=every, random_state=0) for every in (10, 500)
+    )
+    _, i, j = np.intersect1d(often.steps, seldom.steps, return_indices=True)
+    assert j.size == seldom.steps.size == 20
+    np.testing.assert_allclose(
+        often.singular_values[i], seldom.singular_values[j], rtol=1e-12, atol=1e-13
+    )
+    kept = train(two_by_two(0.25), start, schedule, every=10, keep=[130, 4000], random_state=0).kept
+    for step, (network,) in kept.items():
+        record = often.singular_values[often.steps == step, 0].ravel()
+        np.testing.assert_allclose(network.singular_values(), record, rtol=1e-12, atol=1e-13)
 
 
 @pytest.mark.parametrize("kind", ["entries", "dense", "rank-one", "symmetric"])

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from leanrank.deep._factors import DeepFactors
-from leanrank.deep._kernels import descend_entries
+from leanrank.deep._kernels import descend_recorded
 from leanrank.deep._schedule import Phase
 from leanrank.factors import Factors
 from leanrank.operators import FullObservation, Measurement, ObservedEntries
@@ -55,10 +55,14 @@ class Sampling:
 class Engine(Protocol):
     """Layers that descend."""
 
-    def advance(self, picks: np.ndarray, phase: Phase) -> np.ndarray:
-        """Update once for each row of ``picks``; mean squared residuals before each update.
+    def advance(
+        self, picks: np.ndarray, phase: Phase, ends: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Update once for each row of ``picks``.
 
-        There are fewer of them than rows if one was not finite: the updates ended there.
+        Gives the mean squared residuals before each update, fewer than rows if one was not
+        finite, where updates end; and the products of the layers after the first ``ends[r]``
+        updates, shape (len(ends), n1, n2).
         """
 
     def layers(self) -> list[np.ndarray]:
@@ -103,10 +107,13 @@ class _EntryEngine:
     def layers(self) -> list[np.ndarray]:
         return self._layers
 
-    def advance(self, picks: np.ndarray, phase: Phase) -> np.ndarray:
+    def advance(
+        self, picks: np.ndarray, phase: Phase, ends: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
         squares = np.empty(picks.shape[0])
+        products = np.full((ends.size, *self.op.shape), np.nan)
         rate = phase.learning_rate
-        done = descend_entries(
+        done = descend_recorded(
             self.first,
             self.middle,
             self.last,
@@ -117,8 +124,10 @@ class _EntryEngine:
             rate,
             rate * phase.ridge,
             squares,
+            ends,
+            products,
         )
-        return squares[:done]
+        return squares[:done], products
 
 
 @dataclass
@@ -136,34 +145,49 @@ class _ProductEngine:
     def layers(self) -> list[np.ndarray]:
         return self._layers
 
-    def advance(self, picks: np.ndarray, phase: Phase) -> np.ndarray:
-        op: Measurement = self.problem.op
-        y = np.asarray(self.problem.y).ravel()
-        rate = phase.learning_rate
-        squares = []
-        for index in picks:
-            part, y_part = (op, y) if self.whole else (op.subset(index), y[index])
-            below = [self._layers[0]]  # W_l ... W_1
-            for W in self._layers[1:-1]:
-                below.append(W @ below[-1])
-            residual, S, _ = part.residual_and_adjoint(
-                Factors(self._layers[-1], below[-1].T), y_part
-            )
-            square = float(residual @ residual) / index.size
+    def advance(
+        self, picks: np.ndarray, phase: Phase, ends: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        squares, products = [], []
+        for done, index in enumerate(picks, start=1):
+            square = self._update(index, phase)
             if not np.isfinite(square):
                 break
             squares.append(square)
-            slope = 2.0 / index.size
-            gradients = []
-            back = S.T @ self._layers[-1]  # S' W_L ... W_{l + 1}, shape (n2, w_l)
-            gradients.append(S @ below[-1].T)
-            for number in range(len(self._layers) - 2, -1, -1):
-                if number:
-                    gradients.append((below[number - 1] @ back).T)
-                    back = back @ self._layers[number]
-                else:
-                    gradients.append(back.T)
-            for W, G in zip(self._layers, reversed(gradients), strict=True):
-                W *= 1.0 - rate * phase.ridge
-                W -= rate * slope * G
-        return np.array(squares)
+            if done in ends:
+                products.append(_products(self._layers)[-1])
+        missing = ends.size - len(products)
+        products += [np.full(self.problem.op.shape, np.nan)] * missing
+        return np.array(squares), np.array(products).reshape(-1, *self.problem.op.shape)
+
+    def _update(self, index: np.ndarray, phase: Phase) -> float:
+        """One update; the mean squared residual before it, without one if that is not finite."""
+        op: Measurement = self.problem.op
+        y = np.asarray(self.problem.y).ravel()
+        if not self.whole:
+            op, y = op.subset(index), y[index]
+        last = self._layers[-1]
+        below = _products(self._layers[:-1])
+        residual, S, _ = op.residual_and_adjoint(Factors(last, below[-1].T), y)
+        square = float(residual @ residual) / index.size
+        if not np.isfinite(square):
+            return square
+        gradients = [S @ below[-1].T]
+        back = S.T @ last  # S^T W_L ... W_{l+1}, shape (n2, w_l)
+        for W, under in zip(self._layers[-2:0:-1], below[-2::-1], strict=True):
+            gradients.append((under @ back).T)
+            back = back @ W
+        gradients.append(back.T)
+        rate = phase.learning_rate
+        for W, gradient in zip(self._layers, reversed(gradients), strict=True):
+            W *= 1.0 - rate * phase.ridge
+            W -= (2.0 * rate / index.size) * gradient
+        return square
+
+
+def _products(layers: list[np.ndarray]) -> list[np.ndarray]:
+    """W_1, W_2 W_1, W_3 W_2 W_1, and so on."""
+    found = [layers[0]]
+    for W in layers[1:]:
+        found.append(W @ found[-1])
+    return found

@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-__all__ = ["descend_entries"]
+__all__ = ["descend_entries", "descend_recorded"]
 
 # Sums may be reordered, but NaN and infinity must stay what they are: divergence is looked for.
 _FLAGS = {"reassoc", "contract", "nsz"}
@@ -159,3 +159,23 @@ def descend_entries(first, middle, last, rows, cols, y, picks, rate, decay, squa
             last *= one * shrunk
             shrunk = 1.0
     return steps
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def descend_recorded(first, middle, last, rows, cols, y, picks, rate, decay, squares, ends, out):  # type: ignore[no-untyped-def]
+    """As :func:`descend_entries`; out[r] is the product of the layers after ends[r] steps."""
+    at = 0
+    for record in range(ends.size + 1):
+        end = ends[record] if record < ends.size else picks.shape[0]
+        done = descend_entries(
+            first, middle, last, rows, cols, y, picks[at:end], rate, decay, squares[at:end]
+        )
+        if done < end - at:
+            return at + done
+        if record < ends.size:
+            A = first.T
+            for layer in range(middle.shape[0]):
+                A = np.dot(middle[layer], A).T.copy().T
+            out[record] = np.dot(last, A)
+        at = end
+    return at

@@ -26,8 +26,8 @@ __all__ = ["Training", "train"]
 
 Progress = Callable[[int, int], bool | None]
 
-_PENDING = 1 << 17
-"""Numbers in products whose singular values are taken in one go."""
+_BLOCK_STEPS, _BLOCK_NUMBERS = 4096, 1 << 20
+"""Updates and numbers in recorded products of what compiled code does in one go, at most."""
 
 
 @dataclass(frozen=True)
@@ -204,27 +204,22 @@ def train(
         threads = _checks.whole_number(threads, "threads", least=1)
     rng = _checks.generator(random_state)
     sampling = Sampling(m, batch_size, replacement)
-    stops = _stops(schedule, every)
-    ticker = _Ticker(progress, len(runs) * stops[-1].end)
-    made = [
-        _Run(start, engine(problem, start, sampling), frozenset(keep), until_rank) for start in runs
-    ]
+    blocks = _blocks(schedule, every, frozenset(keep), problem.op.shape, until_rank)
+    ticker = _Ticker(progress, len(runs) * blocks[-1].end)
+    made = [_Run(start, engine(problem, start, sampling), until_rank) for start in runs]
     seeds = [int(rng.integers(2**62)) for _ in made]
 
     def go(run: _Run, seed: int) -> None:
-        run.record(0)
-        for stop in stops:
+        for block in blocks:
             if ticker.cancelled:
-                break
-            picks = sampling.picks(seed, stop.start, stop.end)
-            run.advance(stop, picks, schedule[stop.phase])
-            if stop.record:
-                run.record(stop.end)
-            ticker.tick(stop.end - stop.start)
-            if run.ended:
-                ticker.tick(stops[-1].end - stop.end)
-                break
-        run.flush()
+                return
+            run.advance(block, sampling.picks(seed, block.start, block.end))
+            if block.end in keep and run.ended is None:
+                run.kept[block.end] = run.network
+            ticker.tick(block.end - block.start)
+            if run.ended is not None:
+                ticker.tick(blocks[-1].end - block.end)
+                return
 
     # Factors are small: more threads of BLAS than one cost more than they compute, and the order
     # of their sums would change bits.
@@ -236,17 +231,43 @@ def train(
             ticker.cancelled = True
         finally:
             pool.shutdown()
-    return _gathered(made, stops, keep)
+    return _gathered(made, blocks, keep)
 
 
 @dataclass(frozen=True)
-class _Stop:
-    """A stretch of one phase, between records or the ends of phases."""
+class _Block:
+    """Updates of one phase that are done in one go, with records after some of them."""
 
     start: int
     end: int
-    phase: int
-    record: bool
+    number: int
+    phase: Phase
+    records: np.ndarray
+
+
+def _blocks(
+    schedule: Sequence[Phase],
+    every: int,
+    keep: frozenset[int],
+    shape: tuple[int, int],
+    until_rank: int | None,
+) -> list[_Block]:
+    """Blocks end where a phase does, where a network is kept, and where a jump is looked for."""
+    most = max(1, min(_BLOCK_STEPS // every, _BLOCK_NUMBERS // (shape[0] * shape[1])))
+    most = every * (most if until_rank is None else 1)
+    total = sum(phase.steps for phase in schedule)
+    blocks = []
+    at = 0
+    for number, phase in enumerate(schedule):
+        end = at + phase.steps
+        while at < end:
+            upto = min(end, (at // every) * every + most, *(k for k in keep if k > at))
+            records = np.arange((at // every + 1) * every, upto + 1, every)
+            if upto == total and upto % every:
+                records = np.append(records, upto)
+            blocks.append(_Block(at, upto, number, phase, records))
+            at = upto
+    return blocks
 
 
 @dataclass
@@ -268,104 +289,78 @@ class _Ticker:
                 self.cancelled = True
 
 
-@dataclass
 class _Run:
     """One trajectory and its records."""
 
-    start: DeepFactors
-    engine: Engine
-    keep: frozenset[int]
-    until_rank: int | None
-    values: list[np.ndarray] = field(default_factory=list)
-    losses: list[float] = field(default_factory=list)
-    kept: dict[int, DeepFactors] = field(default_factory=dict)
-    ended: Status | None = None
-    message: str = ""
-
-    def __post_init__(self) -> None:
-        self._safe = [W.copy() for W in self.start.layers]
-        self._products: list[np.ndarray] = []
-        self._squares: list[np.ndarray] = []
+    def __init__(self, start: DeepFactors, engine: Engine, until_rank: int | None) -> None:
+        self.engine, self.until_rank = engine, until_rank
+        self.values = [start.singular_values()[None]]
+        self.losses = [np.array([np.nan])]
+        self.kept: dict[int, DeepFactors] = {}
+        self.network = start
+        self.ended: Status | None = None
+        self.message = ""
         self._watch = JumpWatch()
+        self._carried = np.zeros(0)
 
     @property
-    def network(self) -> DeepFactors:
-        """As last recorded, which was finite."""
-        return DeepFactors(self._safe)
+    def count(self) -> int:
+        """Records so far."""
+        return sum(losses.size for losses in self.losses)
 
-    def advance(self, stop: _Stop, picks: np.ndarray, phase: Phase) -> None:
+    def advance(self, block: _Block, picks: np.ndarray) -> None:
+        """Do the updates of a block, and take its records as far as they are finite."""
+        ends = block.records - block.start
         with np.errstate(over="ignore", invalid="ignore"):
-            squares = self.engine.advance(picks, phase)
-        self._squares.append(squares)
-        if squares.size < picks.shape[0]:
-            self._diverged(stop.start + squares.size, f"in phase {stop.phase}, ")
+            squares, products = self.engine.advance(picks, block.phase, ends)
+        finite = np.isfinite(products).all(axis=(1, 2))
+        good = int(np.argmin(finite)) if not finite.all() else finite.size
+        self._record(block.end, squares, ends[:good], products[:good])
+        if squares.size < picks.shape[0] or good < ends.size:
+            self._diverged(block, block.start + min(squares.size, *ends[good : good + 1]))
+        elif not all(np.isfinite(W).all() for W in self.engine.layers()):
+            self._diverged(block, block.end)
+        else:
+            self.network = DeepFactors(self.engine.layers())
 
-    def _diverged(self, step: int, where: str) -> None:
+    def _record(
+        self, step: int, squares: np.ndarray, ends: np.ndarray, products: np.ndarray
+    ) -> None:
+        squares = np.concatenate([self._carried, squares])
+        parts = np.split(squares, ends + self._carried.size)
+        self._carried = parts.pop()
+        if not ends.size:
+            return
+        self.values.append(np.linalg.svd(products, compute_uv=False))
+        self.losses.append(np.array([part.mean() for part in parts]))
+        s = self.values[-1][-1]
+        if (
+            self.until_rank is not None
+            and s[0] > 0
+            and self._watch.see(step, s[self.until_rank] / s[0])
+        ):
+            self.ended = Status.STOPPED
+            self.message = f"jumped to rank {self.until_rank} at step {self._watch.jumped}"
+
+    def _diverged(self, block: _Block, step: int) -> None:
         self.ended = Status.DIVERGED
         self.message = (
-            f"the weights stopped being finite {where}after {step} steps; warm up with a smaller "
-            "learning rate, or lower it throughout"
+            f"the weights stopped being finite in phase {block.number}, after {step} steps; warm "
+            "up with a smaller learning rate, or lower it throughout"
         )
 
-    def record(self, step: int) -> None:
-        """Measure, unless there is nothing finite left to measure."""
-        if self.ended is not None:
-            return
-        layers = self.engine.layers()
-        A = layers[0]
-        for W in layers[1:]:
-            A = W @ A
-        if not np.isfinite(A).all() or not all(np.isfinite(W).all() for W in layers):
-            self._diverged(step, "")
-            return
-        for own, W in zip(self._safe, layers, strict=True):
-            own[:] = W
-        self._products.append(A)
-        self.losses.append(float(np.mean(np.concatenate(self._squares))) if step else np.nan)
-        self._squares = []
-        if step in self.keep:
-            self.kept[step] = self.network
-        if self.until_rank is not None:
-            self.flush()
-            s = self.values[-1]
-            if s[0] > 0 and self._watch.see(step, s[self.until_rank] / s[0]):
-                self.ended = Status.STOPPED
-                self.message = f"jumped to rank {self.until_rank} at step {self._watch.jumped}"
-        elif len(self._products) * A.size > _PENDING:
-            self.flush()
 
-    def flush(self) -> None:
-        """Singular values of the products that wait for it: many small ones in one call."""
-        if self._products:
-            self.values.extend(np.linalg.svd(np.array(self._products), compute_uv=False))
-            self._products = []
-
-
-def _stops(schedule: Sequence[Phase], every: int) -> list[_Stop]:
-    stops = []
-    at = 0
-    total = sum(phase.steps for phase in schedule)
-    for number, phase in enumerate(schedule):
-        end = at + phase.steps
-        while at < end:
-            upto = min(end, (at // every + 1) * every)
-            stops.append(_Stop(at, upto, number, upto % every == 0 or upto == total))
-            at = upto
-    return stops
-
-
-def _gathered(runs: list[_Run], stops: list[_Stop], keep: Sequence[int]) -> Training:
-    steps = np.array([0, *(stop.end for stop in stops if stop.record)])
-    values = np.full((steps.size, len(runs), min(runs[0].start.shape)), np.nan)
+def _gathered(runs: list[_Run], blocks: list[_Block], keep: Sequence[int]) -> Training:
+    steps = np.concatenate([[0], *(block.records for block in blocks)]).astype(np.int64)
+    values = np.full((steps.size, len(runs), min(runs[0].network.shape)), np.nan)
     losses = np.full((steps.size, len(runs)), np.nan)
     for i, run in enumerate(runs):
-        if run.values:
-            values[: len(run.values), i] = run.values
-        losses[: len(run.losses), i] = run.losses
-        if run.ended is None and len(run.values) == steps.size:
+        values[: run.count, i] = np.concatenate(run.values)
+        losses[: run.count, i] = np.concatenate(run.losses)
+        if run.ended is None and run.count == steps.size:
             run.ended, run.message = Status.MAX_ITER, f"the schedule of {steps[-1]} steps is done"
         elif run.ended is None:
-            last = steps[len(run.values) - 1] if run.values else 0
+            last = steps[run.count - 1]
             run.ended, run.message = Status.STOPPED, f"stopped on request after {last} steps"
     return Training(
         steps,
