@@ -3,7 +3,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from leanrank import operators, simulate, solvers, testing, theory
+from leanrank import deep, operators, simulate, solvers, testing, theory
 from leanrank.certificates import Certificate, check_certificate
 from leanrank.factors import Factors
 from leanrank.greedy import greedy_prune
@@ -45,7 +45,7 @@ __all__ = [
 __version__ = "0.1.0"
 
 # scikit-learn and matplotlib take longer to import than all the rest: they wait for their use.
-_LAZY_MODULES = ("callbacks", "deep", "diagnostics", "estimators", "io", "papers", "plotting")
+_LAZY_MODULES = ("callbacks", "diagnostics", "estimators", "io", "papers", "plotting")
 _LAZY_ESTIMATORS = ("LowRankImputer", "QuadraticNetworkRegressor", "RecoveryWarning")
 
 

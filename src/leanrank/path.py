@@ -1,9 +1,10 @@
 """Paths to the right rank: grow columns where the certificate asks, or penalise and prune.
 
-Two complementary ways, both without knowing the rank. *Growing* starts from nothing and adds the
-leading virtual column of the certificate whenever progress stalls; it is the better one where
-singular values are far apart. *Penalising* starts wide and lets the group Lasso empty the columns
-that are not needed; it is the better one where singular values are close and measurements few.
+Complementary ways, all without knowing the rank. *Growing* starts from nothing and adds the leading
+virtual column of the certificate whenever progress stalls; it is the better one where singular
+values are far apart. *Penalising* starts wide and lets the group Lasso empty the columns that are
+not needed; it is the better one where singular values are close and measurements few. *Climbing*
+lets noise and a rising ridge take directions from a deep network, for those who ask for it.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from leanrank._arrays import array_namespace, gaussian, like, norm, to_numpy
 from leanrank.certificates import is_exact, virtual_columns
+from leanrank.deep import DeepFactors, RidgeLadder
 from leanrank.factors import Factors, degrees_of_freedom
 from leanrank.operators import Measurement
 from leanrank.penalties import GroupLasso
@@ -29,6 +32,7 @@ __all__ = [
     "Stage",
     "StopRun",
     "append_leading",
+    "climb",
     "fit",
     "fit_core_first",
     "grow",
@@ -308,6 +312,75 @@ def penalise(
             kept = state.factors.keep(alive)
             state = replace(solver, damping=state.memory.damping).init(penalised, kept)
     return prune_recorded(state.factors, penalty.prune_threshold, monitor)
+
+
+def climb(
+    problem: Problem,
+    ladder: RidgeLadder,
+    solver: Solver,
+    monitor: Monitor,
+    rng: np.random.Generator,
+    phase: str,
+    *,
+    max_width: int,
+    greedy: bool = False,
+) -> Iterator[Stage]:
+    """Leading directions of a deep network, fitted without a ridge: a stage for each width.
+
+    Each is from the network of fewest directions that has so many, on the last of its rungs. Once
+    one fits exactly the ladder is left, and the stages end at the least width that does. From the
+    first direction on that does not pay (unless ``greedy``), columns are grown.
+    """
+    nothing = Factors.empty(problem.op.shape, False, problem.op.reference)
+    start = append_leading(problem, problem.evaluate(nothing), rng, 1)
+    scale = start.norm()
+    pruned: dict[int, Factors] = {}
+
+    def directions(network: DeepFactors) -> Factors:
+        return network.to_factors(1e-2).scaled(scale).astype(problem.op.reference)
+
+    def watch(network: DeepFactors) -> None:
+        monitor(replace(solver.init(problem, directions(network)), phase="descend"))
+
+    def fitted(factors: Factors) -> Stage:
+        point = fit_core_first(problem, factors, solver, monitor, phase)
+        return Stage(point, is_exact(problem, point))
+
+    networks = ladder.climb(
+        problem.scaled(1.0 / scale), start.scaled(1.0 / scale), 4 * max_width, rng, watch
+    )
+    for factors in map(directions, networks):
+        new = 0 < factors.width <= max_width and factors.width not in pruned
+        pruned[factors.width] = factors
+        if new and fitted(factors).exact:
+            break
+    if max(pruned, default=0) == 0:  # nothing is left on any rung
+        pruned = {1: start}
+    last: Stage | None = None
+    for width in range(1, min(max(pruned), max_width) + 1):
+        factors = pruned[min(k for k in pruned if k >= width)]
+        stage = fitted(factors.keep(np.arange(factors.width) < width))
+        if not (greedy or last is None or _paid(last.point, stage.point, problem.op.size)):
+            break
+        yield stage
+        if stage.exact:
+            return
+        last = stage
+    assert last is not None
+    yield from islice(
+        grow(
+            problem,
+            last.factors,
+            solver,
+            monitor,
+            rng,
+            max_width=max_width,
+            phase=phase,
+            greedy=greedy,
+        ),
+        1,
+        None,
+    )
 
 
 def prune_recorded(factors: Factors, threshold: float, monitor: Monitor) -> Factors:

@@ -10,6 +10,7 @@ import numpy as np
 
 from leanrank._arrays import Array, to_numpy
 from leanrank.certificates import Certificate, certify, exact_tolerance, in_units, is_exact
+from leanrank.deep import RidgeLadder
 from leanrank.factors import Factors, degrees_of_freedom
 from leanrank.operators import Measurement
 from leanrank.path import (
@@ -17,6 +18,7 @@ from leanrank.path import (
     Stage,
     StopRun,
     append_leading,
+    climb,
     fit,
     fit_core_first,
     grow,
@@ -51,6 +53,8 @@ class Pipeline:
     penalty : Penalty or None
         The user's own, in the units of y.
     solver : Solver
+    ladder : RidgeLadder or None
+        Finds the widths to choose from instead of growing, where it is given.
     validation : float, pair (Measurement, array in the units of y), or None
     max_iter : int
         Of the last refit.
@@ -65,6 +69,7 @@ class Pipeline:
     width: int
     penalty: Penalty | None
     solver: Solver
+    ladder: RidgeLadder | None
     validation: float | tuple[Measurement, Array] | None
     max_iter: int
     rng: np.random.Generator
@@ -140,9 +145,27 @@ class Pipeline:
         )
 
     def _explore(self, data: Split) -> list[Stage]:
-        """Grow on the training share for as long as that pays on the rest."""
+        """Follow a path on the training share for as long as that pays on the rest."""
         top = max(1, widest(data.train.op, self.symmetric))
-        return watch(self._grow(data.train, self._empty(), top, phase="explore"), data)
+        return watch(self._path(data.train, top, "explore"), data)
+
+    def _path(
+        self, problem: Problem, width: int, phase: str, *, greedy: bool = False
+    ) -> Iterator[Stage]:
+        """Stages of rising width from nothing: by growing, or from a deep network."""
+        if self.ladder is None:
+            return self._grow(problem, self._empty(), width, phase=phase, greedy=greedy)
+        most = min(width, self.width)
+        return climb(
+            problem,
+            self.ladder,
+            self.solver,
+            self.monitor,
+            self.rng,
+            phase,
+            max_width=most,
+            greedy=greedy,
+        )
 
     def _exact(self, factors: Factors) -> Factors | None:
         """Factors that fit all measurements exactly, from ones that fit the training share."""
@@ -159,9 +182,9 @@ class Pipeline:
         return op.size < 1.5 * degrees_of_freedom(op.shape, 2 * width, self.symmetric)
 
     def _all_measurements(self, width: int) -> Factors | None:
-        """An exact fit to all measurements, none held out: by growing, or by penalising."""
-        stages = list(self._grow(self.problem, self._empty(), 2 * width + 10))
-        if not stages[-1].exact:
+        """An exact fit to all measurements, none held out: along a path, or by penalising."""
+        stages = list(self._path(self.problem, 2 * width + 10, "grow"))
+        if not stages[-1].exact and self.ladder is None:
             stages = self._by_penalising(stages)
         return stages[-1].factors if stages and stages[-1].exact else None
 
@@ -268,7 +291,7 @@ class Pipeline:
         paths = []
         for part in split(self.problem, 0.5 / rounds, self.rng, rounds):
             top = min(width, widest(part.train.op, self.symmetric))
-            path = self._grow(part.train, self._empty(), top, phase="validate", greedy=True)
+            path = self._path(part.train, top, "validate", greedy=True)
             paths.append((part, [part.assess(stage) for stage in path]))
         return paths
 

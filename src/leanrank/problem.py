@@ -123,6 +123,12 @@ class Problem:
         new.y = array_namespace(self.y).take(self.y, integers(index, self.y), axis=0)
         return new
 
+    def scaled(self, factor: float) -> Problem:
+        """The unpenalised problem of a multiple of the matrix; passes are counted together."""
+        new = self.with_penalty(NoPenalty())
+        new.y = self.y * float(factor)
+        return new
+
     @property
     def zero_loss(self) -> float:
         """Loss of the zero matrix."""

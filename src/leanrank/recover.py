@@ -10,8 +10,9 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from leanrank import _checks
-from leanrank._arrays import Array
+from leanrank._arrays import Array, is_numpy_array
 from leanrank.certificates import measurement_scale
+from leanrank.deep import RidgeLadder
 from leanrank.factors import degrees_of_freedom
 from leanrank.operators import Measurement
 from leanrank.path import Monitor, widest
@@ -32,7 +33,7 @@ def recover(
     rank: int | None = None,
     width: int | None = None,
     penalty: Penalty | None = None,
-    solver: Solver | None = None,
+    solver: Solver | RidgeLadder | str | None = None,
     validation: float | tuple[Measurement, Array] | None = None,
     max_iter: int = 200,
     time_limit: float | None = None,
@@ -64,8 +65,11 @@ def recover(
     penalty : Penalty, optional
         Solve the problem with this penalty at full ``width`` instead of following a path; then
         prune (group Lasso: at :math:`2\sqrt\beta`) and refit. In the units of y.
-    solver : Solver, optional
-        Fits factors of given width; damped Gauss-Newton by default.
+    solver : Solver, RidgeLadder or "deep", optional
+        Fits factors of given width; damped Gauss-Newton by default. A
+        :class:`~leanrank.deep.RidgeLadder`, or "deep" for the usual one, looks for the rank by
+        stochastic descent of a deep network under a rising ridge instead of growing; what it
+        leaves is pruned and refitted as ever. It takes many more passes.
     validation : float or pair (Measurement, array), optional
         Share of the measurements that is held out at random while the rank is searched, 0.05 by
         default, or measurements of one's own for that. The last refit is to all measurements.
@@ -127,7 +131,7 @@ def _pipeline(
     rank: int | None,
     width: int | None,
     penalty: Penalty | None,
-    solver: Solver | None,
+    solver: Any,
     validation: Any,
     max_iter: int,
     random_state: Any,
@@ -162,6 +166,7 @@ def _pipeline(
     elif validation is not None:
         validation = _checks.real_number(validation, "validation", above=0, most=0.9)
     max_iter = _checks.whole_number(max_iter, "max_iter", least=1)
+    ladder = _ladder(solver, op, symmetric, rank, penalty)
     scale = measurement_scale(op, y)
     return Pipeline(
         problem=Problem(op, y / scale if scale > 0 else y),
@@ -170,9 +175,32 @@ def _pipeline(
         rank=rank,
         width=max(1, width if width is not None else widest(op, symmetric)),
         penalty=penalty,
-        solver=GaussNewton() if solver is None else solver,
+        solver=GaussNewton() if solver is None or ladder is not None else solver,
+        ladder=ladder,
         validation=validation,
         max_iter=max_iter,
         rng=_checks.generator(random_state),
         monitor=Monitor(scale=scale),
     )
+
+
+def _ladder(
+    solver: Any, op: Measurement, symmetric: bool, rank: int | None, penalty: Penalty | None
+) -> RidgeLadder | None:
+    """The deep network that is asked for, if any."""
+    if isinstance(solver, str):
+        if solver != "deep":
+            raise ValueError(f'solver must be a Solver, a RidgeLadder or "deep", got {solver!r}')
+        solver = RidgeLadder()
+    if not isinstance(solver, RidgeLadder):
+        return None
+    for name, given in (("rank", rank), ("penalty", penalty)):
+        if given is not None:
+            raise ValueError(
+                f"solver={solver!r} looks for the rank by a ridge of its own; leave {name} out"
+            )
+    if symmetric:
+        raise ValueError(f"solver={solver!r} recovers X = U V^T only; leave symmetric out")
+    if not is_numpy_array(op.reference):
+        raise TypeError(f"solver={solver!r} needs NumPy arrays: networks train on the CPU")
+    return solver

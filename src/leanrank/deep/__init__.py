@@ -7,6 +7,7 @@ jumps from high to low rank* (2024).
 from leanrank.deep._factors import DeepFactors, representation_cost
 from leanrank.deep._initial import initial_layers
 from leanrank.deep._jumps import JumpWatch
+from leanrank.deep._ladder import RidgeLadder
 from leanrank.deep._schedule import Phase, annealing, periodic
 from leanrank.deep._train import Training, train
 
@@ -14,6 +15,7 @@ __all__ = [
     "DeepFactors",
     "JumpWatch",
     "Phase",
+    "RidgeLadder",
     "Training",
     "annealing",
     "initial_layers",

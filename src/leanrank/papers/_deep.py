@@ -20,7 +20,8 @@ __all__ = ["observed", "starts", "test_losses"]
 
 def observed(epsilon: float) -> Problem:
     """The three entries that are seen."""
-    return Problem(ObservedEntries([0, 1, 1], [0, 0, 1], (2, 2)), [1.0, epsilon, 1.0])
+    rows, cols = np.array([[0, 1, 1], [0, 0, 1]])
+    return Problem(ObservedEntries(rows, cols, (2, 2)), np.array([1.0, epsilon, 1.0]))
 
 
 def test_losses(networks: Sequence[DeepFactors], epsilon: float) -> np.ndarray:
