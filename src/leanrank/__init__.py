@@ -12,10 +12,16 @@ from leanrank.recover import recover
 from leanrank.results import RecoveryError, Result, Status
 
 if TYPE_CHECKING:
-    from leanrank.estimators import LowRankImputer, QuadraticNetworkRegressor, RecoveryWarning
+    from leanrank.estimators import (
+        DeepLinearCompletion,
+        LowRankImputer,
+        QuadraticNetworkRegressor,
+        RecoveryWarning,
+    )
 
 __all__ = [
     "Certificate",
+    "DeepLinearCompletion",
     "Factors",
     "GroupLasso",
     "LowRankImputer",
@@ -46,7 +52,12 @@ __version__ = "0.1.0"
 
 # scikit-learn and matplotlib take longer to import than all the rest: they wait for their use.
 _LAZY_MODULES = ("callbacks", "diagnostics", "estimators", "io", "papers", "plotting")
-_LAZY_ESTIMATORS = ("LowRankImputer", "QuadraticNetworkRegressor", "RecoveryWarning")
+_LAZY_ESTIMATORS = (
+    "DeepLinearCompletion",
+    "LowRankImputer",
+    "QuadraticNetworkRegressor",
+    "RecoveryWarning",
+)
 
 
 def __getattr__(name: str) -> Any:

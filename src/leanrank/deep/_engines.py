@@ -17,7 +17,15 @@ from leanrank.factors import Factors
 from leanrank.operators import FullObservation, Measurement, ObservedEntries
 from leanrank.problem import Problem
 
-__all__ = ["Engine", "Sampling", "engine", "layer_gradients", "products", "sharpness"]
+__all__ = [
+    "Engine",
+    "Sampling",
+    "engine",
+    "layer_gradients",
+    "products",
+    "sharpest_entry",
+    "sharpness",
+]
 
 
 @dataclass(frozen=True)
@@ -89,11 +97,7 @@ class _EntryEngine:
     start: DeepFactors
 
     def __post_init__(self) -> None:
-        if isinstance(self.op, ObservedEntries):
-            rows, cols = self.op.rows, self.op.cols
-        else:
-            rows, cols = np.divmod(np.arange(self.op.size), self.op.shape[1])
-        self.rows, self.cols = np.asarray(rows, np.int64), np.asarray(cols, np.int64)
+        self.rows, self.cols = _positions(self.op)
         given, widths = self.start.layers, self.start.widths
         width = max(widths)
         self.first = np.zeros((self.op.shape[1], width))
@@ -181,6 +185,14 @@ class _ProductEngine:
         return square
 
 
+def _positions(op: ObservedEntries | FullObservation) -> tuple[np.ndarray, np.ndarray]:
+    if isinstance(op, ObservedEntries):
+        rows, cols = op.rows, op.cols
+    else:
+        rows, cols = np.divmod(np.arange(op.size), op.shape[1])
+    return np.asarray(rows, np.int64), np.asarray(cols, np.int64)
+
+
 def products(layers: Sequence[np.ndarray]) -> list[np.ndarray]:
     """W_1, W_2 W_1, W_3 W_2 W_1, and so on."""
     found = [layers[0]]
@@ -224,3 +236,20 @@ def sharpness(op: Measurement, network: DeepFactors, steps: int = 10) -> float:
                 image = image + op.forward(Factors(left, below[number - 1].T))
             t = image / np.linalg.norm(image)
     return value
+
+
+def sharpest_entry(op: ObservedEntries | FullObservation, network: DeepFactors) -> float:
+    """The largest sharpness of a single observed entry.
+
+    In W_l the derivative of entry (i, j) is row i of the product of the layers above times column
+    j of that below.
+    """
+    layers = network.layers
+    below = products(layers[:-1])
+    above = [W.T for W in products([W.T for W in layers[:0:-1]])][::-1]  # W_L ... W_2, ..., W_L
+    row_squares = [*(np.sum(A * A, axis=1) for A in above), np.ones(op.shape[0])]
+    col_squares = [np.ones(op.shape[1]), *(np.sum(B * B, axis=0) for B in below)]
+    rows, cols = _positions(op)
+    return float(
+        np.max(sum(a[rows] * b[cols] for a, b in zip(row_squares, col_squares, strict=True)))
+    )

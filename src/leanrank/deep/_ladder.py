@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from leanrank import _checks
-from leanrank.deep._engines import sharpness
+from leanrank.deep._engines import sharpest_entry, sharpness
 from leanrank.deep._factors import DeepFactors
 from leanrank.deep._initial import initial_layers
-from leanrank.deep._schedule import Phase
+from leanrank.deep._schedule import Phase, check_schedule
 from leanrank.deep._train import train
 from leanrank.factors import Factors
 from leanrank.operators import FullObservation, Measurement, ObservedEntries
@@ -39,7 +39,7 @@ class RidgeLadder:
     ----------
     depth : int
         Layers L. With more, small singular values are lost sooner, and noise too.
-    width : int, optional
+    hidden_width : int, optional
         Of all hidden layers; four times the largest rank that the measurements can determine, at
         most min(n1, n2), if left out.
     epochs : float
@@ -81,7 +81,7 @@ class RidgeLadder:
     """
 
     depth: int = 3
-    width: int | None = None
+    hidden_width: int | None = None
     epochs: float = 50.0
     lowest: float = 0.01
     highest: float = 0.9
@@ -93,17 +93,15 @@ class RidgeLadder:
 
     def __post_init__(self) -> None:
         _checks.whole_number(self.depth, "depth", least=2)
-        for name in ("width", "batch_size"):
+        for name in ("hidden_width", "batch_size"):
             if getattr(self, name) is not None:
                 _checks.whole_number(getattr(self, name), name, least=1)
         for name in ("epochs", "lowest", "learning_rate", "start"):
             _checks.real_number(getattr(self, name), name, above=0.0)
         _checks.real_number(self.highest, "highest", least=self.lowest)
         _checks.real_number(self.factor, "factor", above=1.0)
-        if self.schedule is not None and not (
-            self.schedule and all(isinstance(phase, Phase) for phase in self.schedule)
-        ):
-            raise TypeError(f"schedule must be a sequence of Phase, got {self.schedule!r}")
+        if self.schedule is not None:
+            check_schedule(self.schedule)
 
     def climb(
         self,
@@ -122,7 +120,7 @@ class RidgeLadder:
         leading : Factors
             Of rank one, about the leading part of the matrix.
         width : int
-            Where ``width`` is None.
+            Of hidden layers, where ``hidden_width`` is None.
         rng : Generator
         watch : callable, optional
             Called with the network a few times on each rung.
@@ -133,8 +131,9 @@ class RidgeLadder:
             After Ctrl-C.
         """
         op, m = problem.op, problem.op.size
-        batch = min(m, self.batch_size or (1 if _is_of_entries(op) else sum(op.shape)))
-        network = initial_layers(op.shape, self.depth, self.width or width, random_state=rng)
+        of_entries = isinstance(op, ObservedEntries | FullObservation)
+        batch = min(m, self.batch_size or (1 if of_entries else sum(op.shape)))
+        network = initial_layers(op.shape, self.depth, self.hidden_width or width, random_state=rng)
         network = DeepFactors([self.start * W for W in network.layers])
         if self.schedule is not None:
             for phase in self.schedule:
@@ -184,10 +183,6 @@ def _descend(
     return network
 
 
-def _is_of_entries(op: Measurement) -> bool:
-    return isinstance(op, ObservedEntries | FullObservation)
-
-
 def _peak(depth: int) -> float:
     r"""Largest value of :math:`(1 - s) s^{1 - 2/L}`."""
     power = 1.0 - 2.0 / depth
@@ -205,8 +200,7 @@ def _balanced(leading: Factors, depth: int) -> DeepFactors:
 
 
 def _sharpest(op: Measurement, network: DeepFactors, batch: int, rng: np.random.Generator) -> float:
-    """The largest sharpness of some batches."""
-    count = max(1, min(64, op.size // batch))
-    return max(
-        sharpness(op.subset(rng.integers(op.size, size=batch)), network) for _ in range(count)
-    )
+    """The largest sharpness of a batch: of single entries exactly, otherwise of a few batches."""
+    if batch == 1 and isinstance(op, ObservedEntries | FullObservation):
+        return sharpest_entry(op, network)
+    return max(sharpness(op.subset(rng.integers(op.size, size=batch)), network) for _ in range(8))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from leanrank import _checks
 
-__all__ = ["Phase", "annealing", "periodic"]
+__all__ = ["Phase", "annealing", "check_schedule", "periodic"]
 
 
 @dataclass(frozen=True)
@@ -126,6 +127,13 @@ def periodic(
     cycles = _checks.whole_number(cycles, "cycles", least=1)
     cycle = ((period, quiet_learning_rate, quiet_ridge), (period, learning_rate, ridge))
     return _phases(((warm_up_steps, warm_up_learning_rate, ridge), *(cycle * cycles)))
+
+
+def check_schedule(schedule: Any) -> None:
+    """Refuse what is not a sequence of phases, at least one."""
+    ok = isinstance(schedule, Sequence) and schedule
+    if not ok or not all(isinstance(phase, Phase) for phase in schedule):
+        raise TypeError(f"schedule must be a sequence of Phase, at least one, got {schedule!r}")
 
 
 def _phases(parts: Iterable[tuple[int, float, float]]) -> tuple[Phase, ...]:

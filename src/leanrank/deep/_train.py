@@ -7,18 +7,19 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
 from leanrank import _checks
 from leanrank._arrays import is_numpy_array
 from leanrank.deep._engines import Engine, Sampling, engine
 from leanrank.deep._factors import DeepFactors
 from leanrank.deep._jumps import JumpWatch
-from leanrank.deep._schedule import Phase
+from leanrank.deep._schedule import Phase, check_schedule
 from leanrank.problem import Problem
 from leanrank.results import Status
 
@@ -187,8 +188,7 @@ def train(
     _check_problem(problem)
     runs = [starts] if isinstance(starts, DeepFactors) else list(starts)
     _check_starts(problem, runs)
-    if not schedule or not all(isinstance(phase, Phase) for phase in schedule):
-        raise TypeError(f"schedule must be a sequence of Phase, at least one, got {schedule!r}")
+    check_schedule(schedule)
     m = problem.op.size
     if batch_size is not None:
         batch_size = _checks.whole_number(batch_size, "batch_size", least=1, most=m)
@@ -223,7 +223,7 @@ def train(
 
     # Factors are small: more threads of BLAS than one cost more than they compute, and the order
     # of their sums would change bits.
-    with threadpool_limits(limits=1, user_api="blas"):
+    with _blas().limit(limits=1, user_api="blas"):
         pool = ThreadPoolExecutor(max_workers=min(threads or os.cpu_count() or 1, len(made)))
         try:
             list(pool.map(go, made, seeds))
@@ -232,6 +232,12 @@ def train(
         finally:
             pool.shutdown()
     return _gathered(made, blocks, keep)
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    """Finding the libraries takes longer than a short run."""
+    return ThreadpoolController()
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from leanrank import _checks
 from leanrank.certificates import exact_tolerance
+from leanrank.deep import RidgeLadder
 from leanrank.estimators._entries import Columns, Entries, observed, varying
 from leanrank.estimators._rows import RowModel
 from leanrank.factors import Factors, degrees_of_freedom
@@ -353,11 +354,16 @@ class LowRankImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # 
             entries.values,
             rank=rank,
             width=width,
+            solver=self._solver(),
             validation=self.validation,
             max_iter=self.max_iter,
             time_limit=None if end == math.inf else max(end - time.monotonic(), 1e-9),
             random_state=self.random_state,
         )
+
+    def _solver(self) -> RidgeLadder | None:
+        """What recover is to find the rank with."""
+        return None
 
     def _left_out(self, entries: Entries, n_rows: int, n_cols: int) -> str:
         """A sentence about rows and columns that the fit did not see."""
