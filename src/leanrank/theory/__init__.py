@@ -6,6 +6,15 @@ from leanrank.theory._asymmetric import (
     gaussian_misalignment_estimate,
     misalignment,
 )
+from leanrank.theory._deep import (
+    AbsorbingSet,
+    CriticalPoint,
+    absorbing_set,
+    collapse_ridge,
+    largest_ridge,
+    ridge_equilibria,
+    two_by_two_critical_points,
+)
 from leanrank.theory._flow import (
     active_fraction,
     expected_active,
@@ -36,12 +45,16 @@ from leanrank.theory._sensing import (
 )
 
 __all__ = [
+    "AbsorbingSet",
+    "CriticalPoint",
     "IsometryBounds",
     "PruningParameters",
     "TargetFrame",
     "WarmUp",
+    "absorbing_set",
     "active_fraction",
     "asymmetric_error_bound",
+    "collapse_ridge",
     "critical_lambda",
     "degrees_of_freedom",
     "descent_steps",
@@ -54,6 +67,7 @@ __all__ = [
     "implicit_error_bound",
     "invariant_step_size",
     "isometry_sample_size",
+    "largest_ridge",
     "misalignment",
     "noise_floor",
     "oracle_error",
@@ -61,7 +75,9 @@ __all__ = [
     "predicted_column_norm",
     "pruning_parameters",
     "restricted_isometry",
+    "ridge_equilibria",
     "sample_size",
     "smallest_surviving_sigma",
     "stable_step_size",
+    "two_by_two_critical_points",
 ]
