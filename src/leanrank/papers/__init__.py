@@ -59,6 +59,14 @@ _EXPERIMENTS = {
     "asymmetric-theorem29": "leanrank.papers.asymmetric_theorem29",
     "asymmetric-theorem61": "leanrank.papers.asymmetric_theorem61",
     "asymmetric-misalignment": "leanrank.papers.asymmetric_misalignment",
+    "deep-fig1": "leanrank.papers.deep_fig1",
+    "deep-fig2": "leanrank.papers.deep_fig2",
+    "deep-fig3": "leanrank.papers.deep_fig3",
+    "deep-fig4": "leanrank.papers.deep_fig4",
+    "deep-replacement": "leanrank.papers.deep_replacement",
+    "deep-theorem32": "leanrank.papers.deep_theorem32",
+    "deep-landscape": "leanrank.papers.deep_landscape",
+    "deep-width": "leanrank.papers.deep_width",
 }
 
 

@@ -127,7 +127,7 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
         3, f"Figure 1: one-way jumps of a network of depth {p['depth']}", width=4.4, height=3.4
     )
     first = next(iter(results))
-    last = first["jumps"][0] + 4000 if first["jumps"][0] >= 0 else first["steps"][-1]
+    last = first["jumps"][0] / 0.65 if first["jumps"][0] >= 0 else first["steps"][-1]
     seen = first["steps"] <= last
     one.plot(
         first["steps"][seen],
@@ -147,7 +147,7 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
     )
     one.set(yscale="log", ylim=(1e-18, 30), xlabel="SGD steps", ylabel="ratio, relative loss")
     look.heading(one, "One run")
-    look.legend(one, loc="center right")
+    look.legend(one, loc="lower left")
     finite = np.isfinite(when)
     every.plot(when[finite], losses[finite], ".", ms=3, alpha=0.4, color=look.BLUE, rasterized=True)
     every.axvline(0, color=look.RED, lw=1)

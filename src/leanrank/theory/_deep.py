@@ -295,12 +295,12 @@ def _of_rank_one(p: np.ndarray) -> np.ndarray:
 
 def _angles(epsilon: float) -> Iterator[np.ndarray]:
     """Leading directions of what fits, with any x; and a grid."""
-    for x in np.linspace(-3.0, 3.0, 25) / epsilon:
+    for x in np.linspace(-3.0, 3.0, 13) / epsilon:
         P, s, Qt = np.linalg.svd([[1.0, x], [epsilon, 1.0]])
         yield np.array([np.log(s[0]), np.arctan2(P[1, 0], P[0, 0]), np.arctan2(*Qt[0, ::-1])])
     for size in (0.003, 0.1, 1.0):
-        for a in np.linspace(0.05, np.pi + 0.05, 6, endpoint=False):
-            for b in np.linspace(-np.pi, np.pi, 12, endpoint=False):
+        for a in np.linspace(0.05, np.pi + 0.05, 4, endpoint=False):
+            for b in np.linspace(-np.pi, np.pi, 8, endpoint=False):
                 yield np.array([np.log(size), a, b + 0.02])
 
 
