@@ -9,7 +9,6 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import leanrank as lr
 from leanrank.deep import Phase, RidgeLadder, annealing, initial_layers
 from leanrank.deep._engines import sharpest_entry, sharpness
-from leanrank.deep._ladder import _peak
 from leanrank.problem import Problem
 from leanrank.results import Status
 
@@ -76,12 +75,6 @@ def test_networks_lose_rank_rung_by_rung(rng):
     assert ranks == sorted(ranks, reverse=True)
     assert 3 in ranks
     assert ranks[-1] < 3
-
-
-@pytest.mark.parametrize("depth", [2, 3, 5])
-def test_the_peak_is_the_largest_value(depth):
-    s = np.linspace(0.0, 1.0, 100_001)
-    assert _peak(depth) == pytest.approx(np.max((1 - s) * s ** (1 - 2 / depth)), abs=1e-8)
 
 
 @pytest.mark.parametrize("highest", [0.9, 1.2])

@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 
 from leanrank import _checks
+from leanrank._arrays import to_numpy
 from leanrank.factors import Factors
 
 __all__ = ["DeepFactors", "representation_cost"]
+
+_EPS = float(np.finfo(float).eps)
 
 
 @dataclass(frozen=True, init=False, eq=False)
@@ -61,6 +64,49 @@ class DeepFactors:
                     f"of shape {checked[i - 1].shape}"
                 )
         object.__setattr__(self, "layers", tuple(checked))
+
+    @classmethod
+    def balanced(
+        cls, matrix: np.ndarray | Factors, depth: int, width: int | None = None
+    ) -> DeepFactors:
+        r"""A network of least sum of squares for a product.
+
+        Parameters
+        ----------
+        matrix : array, shape (n1, n2), or Factors
+            The product.
+        depth : int
+            L, at least 2.
+        width : int, optional
+            Of all hidden layers; the rank of the matrix, at least 1, if left out.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If the width is below the rank, or an argument is not valid.
+
+        Examples
+        --------
+        >>> deep = DeepFactors.balanced(np.diag([8.0, 1.0]), 3)
+        >>> deep.layer_singular_values()[1], round(deep.square_norm(), 9)
+        (array([2., 1.]), 15.0)
+        """
+        depth = _checks.whole_number(depth, "depth", least=2)
+        if isinstance(matrix, Factors):
+            P, s, Q = (to_numpy(part) for part in matrix.svd())
+        else:
+            A = _checks.real_array(matrix, "matrix", ndim=2)
+            P, s, Qt = np.linalg.svd(A, full_matrices=False)
+            Q = Qt.T
+        rank = int(np.sum(s > s.max(initial=0.0) * max(P.shape[0], Q.shape[0]) * _EPS))
+        width = max(rank, 1) if width is None else _checks.whole_number(width, "width", least=1)
+        if width < rank:
+            raise ValueError(f"width must be at least the rank, {rank}, got {width}")
+        root = np.zeros(width)
+        root[:rank] = s[:rank] ** (1.0 / depth)
+        first, last = np.zeros((width, Q.shape[0])), np.zeros((P.shape[0], width))
+        first[:rank], last[:, :rank] = Q[:, :rank].T, P[:, :rank]
+        return cls([root[:, None] * first, *[np.diag(root)] * (depth - 2), last * root])
 
     @property
     def depth(self) -> int:

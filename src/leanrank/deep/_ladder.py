@@ -17,6 +17,7 @@ from leanrank.factors import Factors
 from leanrank.operators import FullObservation, Measurement, ObservedEntries
 from leanrank.problem import Problem
 from leanrank.results import Status
+from leanrank.theory import largest_ridge
 
 __all__ = ["RidgeLadder"]
 
@@ -140,8 +141,8 @@ class RidgeLadder:
                 network = _descend(problem, network, phase, batch, rng, watch)
             yield network
             return
-        reference = _balanced(leading, self.depth)
-        most = 2.0 * float(np.mean(op.forward(leading) ** 2)) * _peak(self.depth)
+        reference = DeepFactors.balanced(leading, self.depth)
+        most = float(np.mean(op.forward(leading) ** 2)) * largest_ridge(1.0, self.depth)
         steps = max(1, round(self.epochs * m / batch))
         ridge = self.lowest * most
         while ridge <= self.highest * most:
@@ -181,22 +182,6 @@ def _descend(
         network = training.networks[0]
         watch(network)
     return network
-
-
-def _peak(depth: int) -> float:
-    r"""Largest value of :math:`(1 - s) s^{1 - 2/L}`."""
-    power = 1.0 - 2.0 / depth
-    s = power / (1.0 + power)
-    return float((1.0 - s) * s**power)
-
-
-def _balanced(leading: Factors, depth: int) -> DeepFactors:
-    """Layers of width one, of equal size, whose product is a matrix of rank one."""
-    u, v = np.asarray(leading.U), np.asarray(leading.V)
-    s = float(np.linalg.norm(u) * np.linalg.norm(v))
-    root = s ** (1.0 / depth)
-    middle = [np.array([[root]])] * (depth - 2)
-    return DeepFactors([root * v.T / np.linalg.norm(v), *middle, root * u / np.linalg.norm(u)])
 
 
 def _sharpest(op: Measurement, network: DeepFactors, batch: int, rng: np.random.Generator) -> float:

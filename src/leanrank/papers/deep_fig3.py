@@ -139,12 +139,11 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
     epsilons = np.array(p["epsilons"])[order]
     for ax, (sampling, words) in zip(axes, _SAMPLINGS.items(), strict=True):
         medians = _medians(p, results, sampling)[order]
-        for colour, time, column in zip(
-            look.shades(len(p["times"])), p["times"], medians.T, strict=True
+        thick = np.linspace(5.0, 1.2, len(p["times"]))  # lines may coincide
+        for colour, lw, time, column in zip(
+            look.shades(len(p["times"])), thick, p["times"], medians.T, strict=True
         ):
-            ax.plot(
-                epsilons, np.maximum(column, 1e-6), "o-", ms=4, color=colour, label=f"{time} steps"
-            )
+            ax.plot(epsilons, column, "o-", ms=lw + 2, lw=lw, color=colour, label=f"{time} steps")
         ax.plot(epsilons, _thresholds(p)[order], color=look.INK, lw=0.8, ls=":")
         ax.set(yscale="log", xlabel=r"$\epsilon$")
         look.marks(ax, list(epsilons))

@@ -160,6 +160,7 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
             label=f"period {a}, rate {b:g}",
         )
     shares.set(ylim=(-0.03, 1.35), xlabel="quiet phase", ylabel="share of runs solved at its end")
+    shares.set_yticks(np.linspace(0.0, 1.0, 6))
     look.heading(shares, "All runs")
     look.whole_numbers(shares)
     look.legend(shares, loc="upper left", ncols=2)
