@@ -183,14 +183,15 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
                 ax.annotate(
                     f"{counts[i]}",
                     (point.matrix[0, 1], point.value),
-                    xytext=(7, -3),
+                    xytext=(0, 7),
                     textcoords="offset points",
+                    ha="center",
                     fontsize=8,
                     color=look.INK,
                 )
         ax.axvline(1.0 / p["epsilon"], color=look.PALE, lw=1)
         ax.set(xscale="symlog", xlabel="missing entry x", ylabel="loss with ridge")
-        ax.margins(x=0.12)
+        ax.margins(x=0.12, y=0.15)
         look.heading(ax, f"depth {row['depth']}, ridge {row['ridge']:g}: numbers are random starts")
     look.legend(axes[0], loc="center left", fontsize=7)
     return figure

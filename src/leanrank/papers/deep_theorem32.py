@@ -149,7 +149,7 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
         rank.plot(times, np.asarray(first["first_rank"])[:, i : i + 1], color=colour, lw=1)
         balance.plot(times, np.asarray(first["first_balance"])[:, i : i + 1], color=colour, lw=0.7)
     rank.axhline(1.0 + p["excess"], color=look.INK, lw=0.8, ls=":")
-    rank.set(xlabel="SGD steps", ylabel="approximate rank, largest of the layers")
+    rank.set(ylim=(0.8, 4.2), xlabel="SGD steps", ylabel="approximate rank, largest of the layers")
     look.heading(rank, "Up to five runs, and the bound")
     balance.axhline(p["balance"], color=look.INK, lw=0.8, ls=":")
     balance.set(yscale="log", xlabel="SGD steps", ylabel="squared balance error")
