@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import leanrank as lr
 from leanrank.deep import DeepFactors, initial_layers, representation_cost
 
 
@@ -22,6 +23,28 @@ def test_representation_cost_is_a_bound_that_balanced_networks_reach(seed, depth
     np.testing.assert_allclose(best.product(), deep.product(), atol=1e-12)
     np.testing.assert_allclose(best.balance_errors(), 0.0, atol=1e-10)
     assert best.square_norm() == pytest.approx(deep.representation_cost(), rel=1e-6, abs=1e-9)
+
+
+@given(st.integers(0, 10_000), st.integers(2, 6), st.integers(1, 3), st.integers(0, 4))
+def test_balanced_networks_have_the_product_and_the_least_cost(seed, depth, rank, spare):
+    rng = np.random.default_rng(seed)
+    factors = lr.Factors(rng.standard_normal((5, rank)), rng.standard_normal((4, rank)))
+    for matrix in (factors, factors.to_dense()):
+        deep = DeepFactors.balanced(matrix, depth, rank + spare)
+        assert deep.widths == (rank + spare,) * (depth - 1)
+        np.testing.assert_allclose(deep.product(), factors.to_dense(), atol=1e-12)
+        np.testing.assert_allclose(deep.balance_errors(), 0.0, atol=1e-12)
+        cost = representation_cost(np.asarray(factors.singular_values()), depth)
+        assert deep.square_norm() == pytest.approx(cost, rel=1e-9)
+    assert DeepFactors.balanced(factors, depth).widths == (rank,) * (depth - 1)
+
+
+def test_balanced_networks_of_zero_and_of_too_small_a_width():
+    zero = DeepFactors.balanced(np.zeros((3, 2)), 4)
+    assert zero.square_norm() == 0.0
+    assert zero.widths == (1, 1, 1)
+    with pytest.raises(ValueError, match="width"):
+        DeepFactors.balanced(np.eye(3), 3, 2)
 
 
 def test_approximate_rank_and_membership():

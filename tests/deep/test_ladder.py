@@ -7,7 +7,7 @@ import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import leanrank as lr
-from leanrank.deep import Phase, RidgeLadder, annealing, initial_layers
+from leanrank.deep import CollapseWarning, Phase, RidgeLadder, annealing, initial_layers
 from leanrank.deep._engines import sharpest_entry, sharpness
 from leanrank.problem import Problem
 from leanrank.results import Status
@@ -114,7 +114,8 @@ def test_divergence_halves_the_rate():
 def test_a_ladder_on_which_nothing_is_left_still_answers():
     inst = completion()
     ladder = RidgeLadder(schedule=[Phase(20 * inst.op.size, 0.05, 5.0)])
-    result = lr.recover(inst.op, inst.y, solver=ladder)
+    with pytest.warns(CollapseWarning, match="phase 0"):
+        result = lr.recover(inst.op, inst.y, solver=ladder)
     assert (result.rank, result.status) == (3, Status.CONVERGED)
 
 

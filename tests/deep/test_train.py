@@ -1,15 +1,29 @@
 """Descent of deep linear networks: the formula to the letter, and what the paper saw."""
 
+import warnings
+from itertools import pairwise
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 import leanrank as lr
-from leanrank.deep import DeepFactors, Phase, annealing, initial_layers, periodic, train
+from leanrank.deep import (
+    CollapseWarning,
+    DeepFactors,
+    Phase,
+    annealing,
+    initial_layers,
+    periodic,
+    train,
+)
 from leanrank.deep._engines import Sampling
 from leanrank.operators import DenseSensing, ObservedEntries, RankOneSensing
 from leanrank.penalties import Ridge
 from leanrank.problem import Problem
 from leanrank.results import Status
+from leanrank.theory import collapse_ridge
 
 
 def two_by_two(epsilon):
@@ -47,7 +61,7 @@ def test_updates_are_those_of_the_formula(rng, depth, batch, replacement):
     y = rng.standard_normal(rows.size)
     problem = Problem(ObservedEntries(rows, cols, (4, 3)), y)
     start = initial_layers((4, 3), depth, 6, random_state=1)
-    schedule = (Phase(70, 0.05, 0.1), Phase(31, 0.02, 0.5))
+    schedule = (Phase(70, 0.05, 0.03), Phase(31, 0.02, 0.07))
     training = train(
         problem,
         start,
@@ -59,8 +73,8 @@ def test_updates_are_those_of_the_formula(rng, depth, batch, replacement):
     )
     seed = int(np.random.default_rng(3).integers(2**62))
     picks = Sampling(y.size, batch, replacement).picks(seed, 0, 101)
-    layers = by_the_formula(start.layers, rows, cols, y, picks[:70], 0.05, 0.1)
-    layers = by_the_formula(layers, rows, cols, y, picks[70:], 0.02, 0.5)
+    layers = by_the_formula(start.layers, rows, cols, y, picks[:70], 0.05, 0.03)
+    layers = by_the_formula(layers, rows, cols, y, picks[70:], 0.02, 0.07)
     for own, reference in zip(training.networks[0].layers, layers, strict=True):
         np.testing.assert_allclose(own, reference, rtol=1e-11, atol=1e-13)
     s = np.linalg.svd(training.networks[0].product(), compute_uv=False)
@@ -344,3 +358,66 @@ def test_input_that_cannot_be_right():
         initial_layers((2, 2), 3, 5, distribution="kaiming")
     with pytest.raises(ValueError, match="batch_size"):
         train(problem, start, phases, batch_size=4)
+
+
+@pytest.mark.parametrize("depth", [2, 3, 4])
+def test_a_step_is_that_of_pytorch_with_weight_decay(depth):
+    torch = pytest.importorskip("torch")
+    problem = two_by_two(0.25)
+    start = initial_layers((2, 2), depth, 5, random_state=depth)
+    layers = [torch.tensor(W, requires_grad=True) for W in start.layers]
+    descent = torch.optim.SGD(layers, lr=0.1, weight_decay=0.3)
+    seed = int(np.random.default_rng(7).integers(2**62))
+    for pick in Sampling(3, 1, True).picks(seed, 0, 5)[:, 0]:
+        A = torch.linalg.multi_dot(layers[::-1])
+        loss = (A[[0, 1, 1][pick], [0, 0, 1][pick]] - problem.y[pick]) ** 2
+        descent.zero_grad()
+        loss.backward()
+        descent.step()
+    own = train(problem, start, [Phase(5, 0.1, 0.3)], random_state=7).networks[0]
+    for W, reference in zip(own.layers, layers, strict=True):
+        np.testing.assert_allclose(W, reference.detach().numpy(), rtol=1e-12, atol=1e-14)
+
+
+@settings(max_examples=20, deadline=None, derandomize=True)
+@given(
+    seed=st.integers(0, 10_000),
+    depth=st.integers(2, 5),
+    ridge=st.floats(0.0, 0.5),
+    batch=st.sampled_from([1, None]),
+)
+def test_under_gradient_flow_balance_errors_decay_with_twice_the_ridge(seed, depth, ridge, batch):
+    # Whatever is sampled: each entry's gradient leaves the differences as they are.
+    problem = two_by_two(0.5)
+    start = initial_layers((2, 2), depth, 4, random_state=seed)
+    steps, rate = 20_000, 1e-4
+    end = train(
+        problem, start, [Phase(steps, rate, ridge)], batch_size=batch, every=steps, random_state=0
+    ).networks[0]
+    decay = np.exp(-2.0 * ridge * steps * rate)
+    for (low, high), (a, b) in zip(pairwise(start.layers), pairwise(end.layers), strict=True):
+        before, after = low @ low.T - high.T @ high, a @ a.T - b.T @ b
+        np.testing.assert_allclose(after, decay * before, atol=2e-3)
+
+
+@pytest.mark.parametrize("depth", [2, 3, 4])
+def test_a_ridge_that_leaves_nothing_is_warned_of(depth):
+    problem = two_by_two(0.25)
+    y, G = problem.y, np.array([[1.0, 0.0], [0.25, 1.0]]) / 3.0
+    bound = collapse_ridge(depth, float(np.mean(y * y)), float(np.linalg.norm(G, 2)))
+    start = initial_layers((2, 2), depth, 4, random_state=0)
+    with pytest.warns(CollapseWarning, match="phase 1"):
+        train(problem, start, [Phase(1, 0.1, 0.0), Phase(1, 0.1, 1.001 * bound)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        train(problem, start, [Phase(1, 0.1, 0.0), Phase(1, 0.1, 0.999 * bound)])
+        train(problem, start, annealing(10, 10))
+        train(problem, start, periodic(10, 2))
+
+
+def test_nothing_but_zero_is_left_after_the_warning():
+    problem = two_by_two(0.25)
+    starts = [initial_layers((2, 2), 3, 4, random_state=i) for i in range(5)]
+    with pytest.warns(CollapseWarning):
+        training = train(problem, starts, [Phase(20_000, 0.05, 0.7)], batch_size=None)
+    assert training.singular_values[-1].max() < 1e-12

@@ -9,9 +9,10 @@ from leanrank.deep._initial import initial_layers
 from leanrank.deep._jumps import JumpWatch
 from leanrank.deep._ladder import RidgeLadder
 from leanrank.deep._schedule import Phase, annealing, periodic
-from leanrank.deep._train import Training, train
+from leanrank.deep._train import CollapseWarning, Training, train
 
 __all__ = [
+    "CollapseWarning",
     "DeepFactors",
     "JumpWatch",
     "Phase",

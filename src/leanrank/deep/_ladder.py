@@ -12,7 +12,7 @@ from leanrank.deep._engines import sharpest_entry, sharpness
 from leanrank.deep._factors import DeepFactors
 from leanrank.deep._initial import initial_layers
 from leanrank.deep._schedule import Phase, check_schedule
-from leanrank.deep._train import train
+from leanrank.deep._train import collapses, train
 from leanrank.factors import Factors
 from leanrank.operators import FullObservation, Measurement, ObservedEntries
 from leanrank.problem import Problem
@@ -145,7 +145,7 @@ class RidgeLadder:
         most = float(np.mean(op.forward(leading) ** 2)) * largest_ridge(1.0, self.depth)
         steps = max(1, round(self.epochs * m / batch))
         ridge = self.lowest * most
-        while ridge <= self.highest * most:
+        while ridge <= self.highest * most and not collapses(problem, self.depth, ridge):
             sharpest = max(_sharpest(op, net, batch, rng) for net in (network, reference))
             rate = min(self.learning_rate * batch / sharpest, 0.5 / ridge)
             network = _descend(problem, network, Phase(steps, rate, ridge), batch, rng, watch)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -22,13 +23,18 @@ from leanrank.deep._jumps import JumpWatch
 from leanrank.deep._schedule import Phase, check_schedule
 from leanrank.problem import Problem
 from leanrank.results import Status
+from leanrank.theory import collapse_ridge
 
-__all__ = ["Training", "train"]
+__all__ = ["CollapseWarning", "Training", "collapses", "train"]
 
 Progress = Callable[[int, int], bool | None]
 
 _BLOCK_STEPS, _BLOCK_NUMBERS = 4096, 1 << 20
 """Updates and numbers in recorded products of what compiled code does in one go, at most."""
+
+
+class CollapseWarning(UserWarning):
+    """A ridge is so large that it leaves no matrix but zero."""
 
 
 @dataclass(frozen=True)
@@ -167,6 +173,12 @@ def train(
     ValueError, TypeError
         If the problem is of another kind, a start does not fit, or a number is out of range.
 
+    Warns
+    -----
+    CollapseWarning
+        Where the ridge of a phase leaves no critical point but zero, by
+        :func:`leanrank.theory.collapse_ridge`.
+
     Notes
     -----
     Wang and Jacot (2024), Section 2.3. An update on an observed entry costs O(w^2) for each middle
@@ -189,6 +201,7 @@ def train(
     runs = [starts] if isinstance(starts, DeepFactors) else list(starts)
     _check_starts(problem, runs)
     check_schedule(schedule)
+    _warn_of_collapse(problem, runs[0].depth, schedule)
     m = problem.op.size
     if batch_size is not None:
         batch_size = _checks.whole_number(batch_size, "batch_size", least=1, most=m)
@@ -388,6 +401,32 @@ def _check_problem(problem: Problem) -> None:
         raise ValueError(
             f"problem must be without a penalty, got {problem.penalty!r}: the ridge is in the "
             "schedule"
+        )
+
+
+def collapses(problem: Problem, depth: int, ridge: float) -> bool:
+    """Whether a ridge is so large that zero is certain to be the only critical point."""
+    y = np.asarray(problem.y, float).ravel()
+    square = float(np.mean(y * y))
+    G = problem.op.adjoint(problem.y)
+    # A product with a vector bounds the norm from below: where that is enough, it is enough.
+    probe = G.T @ (G @ np.ones((problem.op.shape[1], 1), problem.y.dtype))
+    size = float(np.linalg.norm(probe))
+    least = float(np.linalg.norm(G @ probe)) / size if size > 0 else 0.0
+    if ridge <= collapse_ridge(depth, square, least / y.size):
+        return False
+    dense = G @ np.eye(problem.op.shape[1], dtype=problem.y.dtype)
+    return ridge > collapse_ridge(depth, square, float(np.linalg.norm(dense, 2)) / y.size)
+
+
+def _warn_of_collapse(problem: Problem, depth: int, schedule: Sequence[Phase]) -> None:
+    largest = max(schedule, key=lambda phase: phase.ridge)
+    if collapses(problem, depth, largest.ridge):
+        warnings.warn(
+            f"with the ridge {largest.ridge:g} of phase {schedule.index(largest)} zero is the only "
+            "critical point, and all layers shrink to it; take a smaller ridge",
+            CollapseWarning,
+            stacklevel=3,
         )
 
 
