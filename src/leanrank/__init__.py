@@ -8,6 +8,7 @@ from leanrank.certificates import Certificate, check_certificate
 from leanrank.factors import Factors
 from leanrank.greedy import greedy_prune
 from leanrank.penalties import GroupLasso, NoPenalty, Ridge
+from leanrank.problem import Problem
 from leanrank.recover import recover
 from leanrank.results import RecoveryError, Result, Status
 
@@ -26,6 +27,7 @@ __all__ = [
     "GroupLasso",
     "LowRankImputer",
     "NoPenalty",
+    "Problem",
     "QuadraticNetworkRegressor",
     "RecoveryError",
     "RecoveryWarning",

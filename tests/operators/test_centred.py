@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from leanrank import Factors, recover
-from leanrank.operators import Centred, DenseSensing, RankOneSensing
+from leanrank.operators import Centred, DenseSensing, ObservedEntries, RankOneSensing
 from leanrank.operators._base import ExplicitTangent
 from leanrank.problem import Problem
 from leanrank.testing import check_adjoint
@@ -80,3 +80,11 @@ def test_bad_input():
         Centred(np.eye(3))
     with pytest.raises(ValueError, match="index"):
         Centred(RankOneSensing(np.eye(3))).subset(np.array([7]))
+
+
+def test_rows_that_nothing_was_measured_of_stay_undetermined():
+    rows, cols = np.nonzero(np.ones((5, 4)))
+    op = ObservedEntries(rows[rows != 2], cols[rows != 2], (5, 4))
+    found = Centred(op).undetermined(1)
+    np.testing.assert_array_equal(found[0], [2])
+    np.testing.assert_array_equal(found[1], op.undetermined(1)[1])

@@ -73,6 +73,10 @@ class Centred(Measurement):
     def adjoint(self, residual: Array) -> MatrixLike:
         return self.op.adjoint(_centred(residual))
 
+    def undetermined(self, rank: int, symmetric: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """What is undetermined with the constant known stays so without it."""
+        return self.op.undetermined(rank, symmetric)
+
     def tangent(self, factors: Factors) -> Tangent:
         inner = self.op.tangent(factors)
         value = _centred(inner.value)

@@ -1,0 +1,203 @@
+"""Deep linear networks: updates a second beside plain loops, and completion beside the core.
+
+    python benchmarks/deep.py [--quick]
+
+Updates of networks of depth 3 on one observed entry at a time, one run and 64, against loops in
+NumPy and in PyTorch (where it is installed) that do the same update to all runs at once. Everything
+in one run, in turn, one BLAS thread; seconds of the clock, since `train` uses all cores. Then
+`recover` with and without `solver="deep"` on completion instances: rank, error, CPU seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import numpy as np
+from descent import Work, medians
+from rich.console import Console
+from rich.table import Table
+from threadpoolctl import threadpool_limits
+
+from leanrank import recover, simulate
+from leanrank.deep import DeepFactors, Phase, initial_layers, train
+from leanrank.operators import ObservedEntries
+from leanrank.problem import Problem
+
+try:
+    import torch
+except ImportError:
+    torch = None
+
+RATE, RIDGE, DEPTH, RUNS = 0.03, 1e-6, 3, 64
+
+
+def two_by_two() -> Problem:
+    """The problem of Wang and Jacot."""
+    rows, cols = np.array([[0, 1, 1], [0, 0, 1]])
+    return Problem(ObservedEntries(rows, cols, (2, 2)), np.array([1.0, 0.25, 1.0]))
+
+
+def large(side: int) -> Problem:
+    """A tenth of a matrix of rank 5 and spectral norm one."""
+    inst = simulate.matrix_completion(side, 5, fraction=0.1, random_state=0)
+    return Problem(inst.op, inst.y / np.linalg.norm(inst.truth.to_dense(), 2))
+
+
+def numpy_loop(problem: Problem, starts: list[DeepFactors], steps: int) -> None:
+    """All runs at once, in arrays with an axis for them."""
+    rows, cols, y = problem.op.rows, problem.op.cols, problem.y
+    first, middle, last = (np.stack([s.layers[i] for s in starts]) for i in range(3))
+    rng, run = np.random.default_rng(0), np.arange(len(starts))
+    for _ in range(steps):
+        k = rng.integers(y.size, size=len(starts))
+        i, j = rows[k], cols[k]
+        low, high = first[run, :, j], last[run, i]
+        inner, outer = np.einsum("rij,rj->ri", middle, low), np.einsum("rij,ri->rj", middle, high)
+        slope = 2.0 * RATE * (np.sum(high * inner, axis=1) - y[k])[:, None]
+        for W in (first, middle, last):
+            W *= 1.0 - RATE * RIDGE
+        first[run, :, j] -= slope * outer
+        middle -= (slope * high)[:, :, None] * low[:, None, :]
+        last[run, i] -= slope * inner
+
+
+def numpy_single(problem: Problem, start: DeepFactors, steps: int) -> None:
+    """One run, no product of layers formed."""
+    rows, cols, y = problem.op.rows, problem.op.cols, problem.y
+    first, middle, last = (W.copy() for W in start.layers)
+    rng = np.random.default_rng(0)
+    for _ in range(steps):
+        k = rng.integers(y.size)
+        i, j = rows[k], cols[k]
+        low, high = first[:, j].copy(), last[i].copy()
+        inner, outer = middle @ low, middle.T @ high
+        slope = 2.0 * RATE * (high @ inner - y[k])
+        for W in (first, middle, last):
+            W *= 1.0 - RATE * RIDGE
+        first[:, j] -= slope * outer
+        middle -= np.outer(slope * high, low)
+        last[i] -= slope * inner
+
+
+def torch_loop(problem: Problem, starts: list[DeepFactors], steps: int) -> None:
+    """As one would write it: autograd and SGD with weight decay; batched over runs."""
+    rows, cols = (torch.as_tensor(index) for index in (problem.op.rows, problem.op.cols))
+    y = torch.as_tensor(problem.y)
+    layers = [
+        torch.tensor(np.stack([s.layers[i] for s in starts]), requires_grad=True) for i in range(3)
+    ]
+    descent = torch.optim.SGD(layers, lr=RATE, weight_decay=RIDGE)
+    generator, run = torch.Generator().manual_seed(0), torch.arange(len(starts))
+    for _ in range(steps):
+        k = torch.randint(y.numel(), (len(starts),), generator=generator)
+        A = layers[2] @ layers[1] @ layers[0]
+        loss = torch.sum((A[run, rows[k], cols[k]] - y[k]) ** 2)
+        descent.zero_grad()
+        loss.backward()
+        descent.step()
+
+
+def updates(quick: bool) -> Table:
+    """Run-steps a second."""
+    shown = Table(title="updates of networks of depth 3, a second", title_justify="left")
+    for name in ("matrix", "width", "runs", "leanrank", "NumPy", "PyTorch", "over NumPy"):
+        shown.add_column(name, justify="left" if name == "matrix" else "right")
+    settings = [(two_by_two(), 100, 1, 40), (two_by_two(), 100, RUNS, 40)]
+    settings += [(two_by_two(), 5, 1, 400), (two_by_two(), 5, RUNS, 400)]
+    settings += [(large(100 if quick else 500), 100 if quick else 500, 1, 1)]
+    for problem, width, runs, boost in settings:
+        shape = problem.op.shape
+        steps = 50 if quick or shape[0] > 2 else 200
+        starts = [initial_layers(shape, DEPTH, width, random_state=i) for i in range(runs)]
+        own = 50 * boost * steps
+
+        def leanrank(
+            problem: Problem = problem, starts: list[DeepFactors] = starts, steps: int = own
+        ) -> object:
+            return train(problem, starts, [Phase(steps, RATE, RIDGE)], every=steps)
+
+        def in_numpy(
+            problem: Problem = problem, starts: list[DeepFactors] = starts, steps: int = steps
+        ) -> object:
+            if len(starts) > 1:
+                return numpy_loop(problem, starts, steps)
+            return numpy_single(problem, starts[0], steps)
+
+        def in_torch(
+            problem: Problem = problem, starts: list[DeepFactors] = starts, steps: int = steps
+        ) -> object:
+            return torch_loop(problem, starts, steps)
+
+        work: dict[str, Work] = {"leanrank": leanrank, "NumPy": in_numpy}
+        if torch is not None:
+            work["PyTorch"] = in_torch
+        taken = medians(work, 3 if quick else 7)
+        speed = {
+            name: runs * (own if name == "leanrank" else steps) / clock
+            for name, (clock, _) in taken.items()
+        }
+        shown.add_row(
+            f"{shape[0]} x {shape[1]}",
+            f"{width}",
+            f"{runs}",
+            *(f"{speed[n]:,.0f}" if n in speed else "" for n in ("leanrank", "NumPy", "PyTorch")),
+            f"{speed['leanrank'] / speed['NumPy']:.1f}",
+        )
+    return shown
+
+
+def completion(quick: bool) -> Table:
+    """The core and the ladder of ridges on the same instances, median over seeds."""
+    side = 60 if quick else 200
+    title = f"completion of {side} x {side}, rank 3, with and without a deep network"
+    shown = Table(title=title, title_justify="left")
+    for name in ("instance", "solver", "rank found", "error, median", "largest", "CPU s", "ratio"):
+        shown.add_column(name, justify="left" if name in ("instance", "solver") else "right")
+    cases = {
+        "20 % seen, kappa 10": {"fraction": 0.4 if quick else 0.2, "kappa": 10.0},
+        "2 x freedom": {"oversampling": 2.0},
+        "3 x freedom, kappa 100": {"oversampling": 3.0, "kappa": 100.0},
+        "4 x freedom, noise 0.05": {"oversampling": 4.0, "noise": 0.05},
+    }
+    seeds = range(2 if quick else 10)
+    for name, options in cases.items():
+        median_cpu = None
+        for solver in (None, "deep"):
+            errors, ranks, cpu = [], [], []
+            for seed in seeds:
+                inst = simulate.matrix_completion(side, 3, random_state=seed, **options)
+                start = time.process_time()
+                result = recover(inst.op, inst.y, solver=solver, random_state=seed)
+                cpu.append(time.process_time() - start)
+                errors.append(inst.error(result.factors))
+                ranks.append(result.rank)
+            own = float(np.median(cpu))
+            median_cpu = own if median_cpu is None else median_cpu
+            shown.add_row(
+                name,
+                solver or "core",
+                f"3 on {sum(r == 3 for r in ranks)} of {len(ranks)}",
+                f"{np.median(errors):.1e}",
+                f"{max(errors):.1e}",
+                f"{own:.2f}",
+                f"{own / median_cpu:.0f}",
+            )
+    return shown
+
+
+def main() -> None:
+    """Print both tables."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="small sizes, few repeats")
+    quick = parser.parse_args().quick
+    console = Console()
+    with threadpool_limits(limits=1, user_api="blas"):
+        if torch is not None:
+            torch.set_num_threads(1)
+        console.print(updates(quick))
+        console.print(completion(quick))
+
+
+if __name__ == "__main__":
+    main()
