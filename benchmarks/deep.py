@@ -110,7 +110,7 @@ def updates(quick: bool) -> Table:
         shape = problem.op.shape
         steps = 50 if quick or shape[0] > 2 else 200
         starts = [initial_layers(shape, DEPTH, width, random_state=i) for i in range(runs)]
-        own = 50 * boost * steps
+        own = 10 * boost * steps // (8 if runs > 1 else 1)
 
         def leanrank(
             problem: Problem = problem, starts: list[DeepFactors] = starts, steps: int = own
