@@ -586,3 +586,12 @@ def test_something_that_is_no_callback(small):
 def test_no_penalty_at_full_width_is_a_penalty(small):
     result = recover(small.op, small.y, penalty=NoPenalty(), width=2)
     assert result.factors.width <= 2
+
+
+@pytest.mark.parametrize("seed", [2, 3, 6])
+def test_where_growing_is_trapped_at_the_right_rank_a_lower_one_is_looked_for(seed):
+    # One column more fits exactly in many ways; the certificate does not hold there.
+    inst = lr.simulate.matrix_completion(200, 3, oversampling=2.0, random_state=seed)
+    result = lr.recover(inst.op, inst.y, random_state=seed)
+    assert (result.rank, result.status) == (3, lr.Status.CONVERGED)
+    assert inst.error(result.factors) < 1e-9

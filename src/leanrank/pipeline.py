@@ -107,8 +107,24 @@ class Pipeline:
         if exact is None and self._is_scarce(best, data):
             exact = self._all_measurements(best.width)
         if exact is not None:
-            return self._certified(self.problem, self._least_rank(exact), error)
+            result = self._certified(self.problem, self._least_rank(exact), error)
+            return result if result.success else self._of_lower_rank(result, stages)
         return self._by_held_out(data, stages)
+
+    def _of_lower_rank(self, result: Result, grown: list[Stage]) -> Result:
+        """An exact fit of lower rank than one that is not determined, if penalising finds it.
+
+        Where growing is trapped at the right rank, the next column may fit what is left in many
+        ways.
+        """
+        if self.ladder is not None or result.rank < 2:
+            return result
+        whole = [Stage(self.problem.evaluate(stage.factors), False) for stage in grown]
+        stages = self._by_penalising(whole, below=result.rank)
+        if stages and stages[-1].exact and stages[-1].width < result.rank:
+            lower = self._certified(self.problem, self._least_rank(stages[-1].factors), None)
+            return lower if lower.success else result
+        return result
 
     @property
     def _tools(self) -> Tools:
@@ -188,8 +204,8 @@ class Pipeline:
             stages = self._by_penalising(stages)
         return stages[-1].factors if stages and stages[-1].exact else None
 
-    def _by_penalising(self, grown: list[Stage]) -> list[Stage]:
-        """Penalise, prune, grow on, until a fit is exact.
+    def _by_penalising(self, grown: list[Stage], below: int | None = None) -> list[Stage]:
+        """Penalise, prune, grow on, until a fit is exact, and of rank ``below`` that if given.
 
         From nothing, which suits singular values that are close, and from the last stage that
         growing did well, which suits those that are far apart; strong penalties first.
@@ -202,8 +218,9 @@ class Pipeline:
         found: list[Stage] = []
         for base, strength in attempts:
             factors = self._penalise(base, strength, top)
-            if factors.width <= self.width:
-                found += self._grow(self.problem, factors, self.width)
+            most = self.width if below is None else below - 1
+            if factors.width <= most:
+                found += self._grow(self.problem, factors, most)
                 if found[-1].exact:
                     break
         return found

@@ -228,8 +228,8 @@ experiment = Experiment(
         "perturbed_time": Parameter(
             2.5, None, "and their time: the longer, the more imbalance", above=0
         ),
-        "time": Parameter(5.0, 2.5, "time in units of log(sigma_r / eps^2) / sigma_r", above=0),
-        "seeds": Parameter(3, 1, "instances", least=1),
+        "time": Parameter(2.5, None, "time in units of log(sigma_r / eps^2) / sigma_r", above=0),
+        "seeds": Parameter(8, 1, "instances", least=1),
     },
     trials=trials,
     run_trial=run_trial,
