@@ -40,7 +40,7 @@ def trials(p: Mapping[str, Any]) -> list[Trial]:
         for kappa in (p["kappas"][:2] if source == "perfect" else p["kappas"][:1])
     ]
     size = {"part": "size", "sizes": p["sizes"], "scale": min(p["scales"]), **common}
-    size |= {"learning_rate": p["perturbed_rate"], "time": p["perturbed_time"]}
+    size["learning_rate"] = p["perturbed_rate"]
     return out + [
         {"kind": kind, "kappa": kappa, **size, "stream": i}
         for i in range(p["seeds"])
@@ -225,9 +225,6 @@ experiment = Experiment(
         "kinds": Parameter(_KINDS, None, "perturbations", choices=_KINDS),
         "learning_rate": Parameter(0.05, None, "eta", above=0),
         "perturbed_rate": Parameter(0.2, None, "eta of the perturbed runs", above=0),
-        "perturbed_time": Parameter(
-            2.5, None, "and their time: the longer, the more imbalance", above=0
-        ),
         "time": Parameter(2.5, None, "time in units of log(sigma_r / eps^2) / sigma_r", above=0),
         "seeds": Parameter(8, 1, "instances", least=1),
     },
