@@ -105,7 +105,7 @@ def updates(quick: bool) -> Table:
         shown.add_column(name, justify="left" if name == "matrix" else "right")
     settings = [(two_by_two(), 100, 1, 40), (two_by_two(), 100, RUNS, 40)]
     settings += [(two_by_two(), 5, 1, 400), (two_by_two(), 5, RUNS, 400)]
-    settings += [(large(100 if quick else 500), 100 if quick else 500, 1, 1)]
+    settings += [(large(100 if quick else 500), 100 if quick else 500, 1, 40)]
     for problem, width, runs, boost in settings:
         shape = problem.op.shape
         steps = 50 if quick or shape[0] > 2 else 200

@@ -63,8 +63,7 @@ def run_trial(t: Trial, rng: np.random.Generator) -> dict[str, Any]:
         "times": np.array(times),
         "offshoots": np.array([_deep.test_losses(nets, t["epsilon"]) for nets in offshoots]),
         "steps": training.steps,
-        "ratio": ratios[:, 0],
-        "train": training.losses[:, 0],
+        "ratios": ratios,
     }
 
 
@@ -127,11 +126,13 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
         3, f"Figure 1: one-way jumps of a network of depth {p['depth']}", width=4.4, height=3.4
     )
     first = next(iter(results))
-    last = first["jumps"][0] / 0.65 if first["jumps"][0] >= 0 else first["steps"][-1]
+    run = int(np.argsort(first["jumps"])[len(first["jumps"]) // 2])
+    at = first["jumps"][run]
+    last = at / 0.65 if at >= 0 else first["steps"][-1]
     seen = first["steps"] <= last
     one.plot(
         first["steps"][seen],
-        first["ratio"][seen],
+        first["ratios"][seen, run],
         color=look.RED,
         lw=1,
         label="$s_2 / s_1$ under noise",
@@ -139,7 +140,7 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
     shown = np.asarray(first["times"]) <= last
     one.plot(
         np.asarray(first["times"])[shown],
-        losses[shown, 0],
+        losses[shown, run],
         "o",
         ms=4,
         color=look.BLUE,

@@ -193,7 +193,7 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
         ax.set(xscale="symlog", xlabel="missing entry x", ylabel="loss with ridge")
         ax.margins(x=0.12, y=0.15)
         look.heading(ax, f"depth {row['depth']}, ridge {row['ridge']:g}: numbers are random starts")
-    look.legend(axes[0], loc="center left", fontsize=7)
+    look.legend(axes[0], loc="upper left", fontsize=7)
     return figure
 
 

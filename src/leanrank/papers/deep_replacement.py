@@ -75,7 +75,7 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
     figure, (ax,) = look.panels(1, "Jumps take sampling with replacement", width=6.2, height=3.6)
     for i, (sampling, words) in enumerate(_SAMPLINGS.items()):
         jumps = _deep.joined(results.where(sampling=sampling), "jumps")
-        look_of_line = {"color": look.COLOURS[i], "lw": 6 - 1.5 * i}  # lines may coincide
+        look_of_line = {"color": look.COLOURS[i], "lw": 4.5 - 1.2 * i}  # lines may coincide
         _deep.share_jumped(ax, jumps, p["steps"] + 500, label=words, **look_of_line)
     look.legend(ax, loc="center right")
     return figure
