@@ -364,7 +364,7 @@ def _judge(
             shown = ", ".join(str(i) for i in index[:5]) + (", ..." if len(index) > 5 else "")
             reasons.append(
                 f"{len(index)} {name}(s) have too few measurements to be determined at rank "
-                f"{c.rank} ({name} {shown}): their values are a guess"
+                f"{c.rank} ({name} {shown}, counted from 0): their values are a guess"
             )
     if c.identifiability < 1e-7:
         reasons.append(

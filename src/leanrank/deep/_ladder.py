@@ -21,8 +21,8 @@ from leanrank.theory import largest_ridge
 
 __all__ = ["RidgeLadder"]
 
-_PARTS = 8
-"""Of a rung: after each it can be watched and interrupted."""
+_PARTS, _LEAST = 8, 500
+"""Parts of a rung, after each of which it can be watched and interrupted, and their least steps."""
 
 _MOST_HALVINGS = 10
 
@@ -165,7 +165,8 @@ def _descend(
 ) -> DeepFactors:
     """The network after a phase, in parts; where one diverges, at half the rate from there."""
     halvings = 0
-    ends = np.unique(np.linspace(0, phase.steps, _PARTS + 1).round().astype(int))
+    parts = min(_PARTS, 1 + phase.steps // _LEAST)
+    ends = np.linspace(0, phase.steps, parts + 1).round().astype(int)
     for steps in np.diff(ends):
         while True:
             rate = phase.learning_rate / 2**halvings

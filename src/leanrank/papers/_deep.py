@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import stats
 
-from leanrank.deep import DeepFactors, initial_layers
+from leanrank.deep import DeepFactors, Phase, initial_layers, train
 from leanrank.operators import ObservedEntries
 from leanrank.papers._experiment import Results
 from leanrank.problem import Problem
@@ -29,6 +29,7 @@ __all__ = [
     "interval",
     "joined",
     "observed",
+    "offshoot_losses",
     "predicted_loss",
     "share_jumped",
     "starts",
@@ -48,6 +49,32 @@ def observed(epsilon: float) -> Problem:
 def test_losses(networks: Sequence[DeepFactors], epsilon: float) -> np.ndarray:
     r"""Squared relative error of the entry that is not seen: 1 where it is taken to be zero."""
     return np.array([(epsilon * network.product()[0, 1] - 1.0) ** 2 for network in networks])
+
+
+def offshoot_losses(
+    kept: Sequence[DeepFactors | None],
+    epsilon: float,
+    quiet: Phase | None,
+    rng: np.random.Generator,
+    *,
+    batch_size: int | None = 1,
+) -> np.ndarray:
+    """:func:`test_losses` after another phase from each network; NaN for those that diverged."""
+    losses = np.full(len(kept), np.nan)
+    alive = np.array([net is not None for net in kept])
+    networks: Sequence[DeepFactors] = [net for net in kept if net is not None]
+    if networks and quiet is not None:
+        networks = train(
+            observed(epsilon),
+            networks,
+            [quiet],
+            batch_size=batch_size,
+            every=quiet.steps,
+            threads=1,
+            random_state=rng,
+        ).networks
+    losses[alive] = test_losses(networks, epsilon)
+    return losses
 
 
 def starts(

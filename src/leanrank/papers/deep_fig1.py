@@ -54,14 +54,13 @@ def run_trial(t: Trial, rng: np.random.Generator) -> dict[str, Any]:
     ]
     quiet = Phase(t["quiet_steps"], t["quiet_learning_rate"], t["quiet_ridge"])
     offshoots = [
-        train(problem, kept, [quiet], every=quiet.steps, threads=1, random_state=rng).networks
-        for kept in (list(filter(None, training.kept[time])) for time in times)
+        _deep.offshoot_losses(training.kept[time], t["epsilon"], quiet, rng) for time in times
     ]
     return {
         "jumps": jumps,
         "back": np.array(back),
         "times": np.array(times),
-        "offshoots": np.array([_deep.test_losses(nets, t["epsilon"]) for nets in offshoots]),
+        "offshoots": np.array(offshoots),
         "steps": training.steps,
         "ratios": ratios,
     }
@@ -82,7 +81,7 @@ def judge(p: Mapping[str, Any], results: Results) -> Verdict:
     waits = np.percentile(jumped - 500, [5, 25, 50, 75, 95]) if jumped.size else np.full(5, np.nan)
     returned = int(np.sum(back[jumps >= 0] > _NONE_BACK))
     before, after = losses[when < 0], losses[when > _SETTLING]
-    failing = float(np.mean(before > _SUCCEEDS)) if before.size else np.nan
+    failing = float(np.mean(~(before < _SUCCEEDS))) if before.size else np.nan
     succeeding = float(np.mean(after < _SUCCEEDS)) if after.size else np.nan
     numbers = {
         "jumped": jumped.size,
@@ -91,8 +90,8 @@ def judge(p: Mapping[str, Any], results: Results) -> Verdict:
         "largest_ratio_after": float(np.nanmax(back)) if jumped.size else np.nan,
         "failing_before": failing,
         "succeeding_after": succeeding,
-        "test_loss_before_median": float(np.median(before)) if before.size else np.nan,
-        "test_loss_after_median": float(np.median(after)) if after.size else np.nan,
+        "test_loss_before_median": float(np.nanmedian(before)) if before.size else np.nan,
+        "test_loss_after_median": float(np.nanmedian(after)) if after.size else np.nan,
         "test_loss_predicted": _predicted(p),
     }
     measured = (

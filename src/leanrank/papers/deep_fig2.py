@@ -46,11 +46,9 @@ def run_trial(t: Trial, rng: np.random.Generator) -> dict[str, Any]:
         problem, nets, schedule, every=_RECORDED, keep=[end], threads=1, random_state=rng
     )
     quiet = Phase(t["quiet_steps"], t["quiet_learning_rate"], t["quiet_ridge"])
-    kept = [net for net in training.kept[end] if net is not None]
-    ends = train(problem, kept, [quiet], every=quiet.steps, threads=1, random_state=rng).networks
     return {
         "jumps": training.jumps(),
-        "test": _deep.test_losses(ends, t["epsilon"]),
+        "test": _deep.offshoot_losses(training.kept[end], t["epsilon"], quiet, rng),
         "steps": training.steps,
         "ratios": training.ratios(),
     }
@@ -74,14 +72,14 @@ def judge(p: Mapping[str, Any], results: Results) -> Verdict:
             f"jumped_{depth}": within,
             f"jumped_later_{depth}": later,
             f"median_jump_{depth}": median,
-            f"test_loss_{depth}": float(np.median(test)),
+            f"test_loss_{depth}": float(np.nanmedian(test)),
             f"test_loss_predicted_{depth}": best,
         }
         when = f", the median at {median:.0f}" if np.isfinite(median) else ""
         parts.append(
             f"depth {depth}: {_deep.interval(within, jumps.size)} jump within {end} steps, {later} "
             f"within {p['steps'] + _WARM_UP}{when}; median test loss at the end "
-            f"{np.median(test):.2g}, {best:.2g} for the minimiser of rank one"
+            f"{np.nanmedian(test):.2g}, {best:.2g} for the minimiser of rank one"
         )
     measured = "; ".join(parts)
     holds = shares[0] <= 0.05 and solved[0] <= 0.05 and min(*shares[1:], *solved[1:]) >= 0.6

@@ -48,18 +48,24 @@ def run_trial(t: Trial, rng: np.random.Generator) -> dict[str, Any]:
     )
     quiet = Phase(t["quiet_steps"], t["quiet_learning_rate"], t["quiet_ridge"])
     nets = _deep.starts(t["runs"], t["depth"], t["width"], rng)
-    options: dict[str, Any] = {"batch_size": batch, "threads": 1, "random_state": rng}
     later = [time for time in t["times"] if time]
-    training = train(problem, nets, noisy, every=math.gcd(*later), keep=later, **options)
-    losses = np.full((len(t["times"]), t["runs"]), np.nan)
-    for row, time in zip(losses, t["times"], strict=True):
-        at_time = training.kept[time] if time else nets
-        alive = [i for i, net in enumerate(at_time) if net is not None]
-        kept = [net for net in at_time if net is not None]
-        if kept:
-            fitted = train(problem, kept, [quiet], every=quiet.steps, **options).networks
-            row[alive] = _deep.test_losses(fitted, t["epsilon"])
-    return {"test": losses}
+    training = train(
+        problem,
+        nets,
+        noisy,
+        batch_size=batch,
+        every=math.gcd(*later),
+        keep=later,
+        threads=1,
+        random_state=rng,
+    )
+    losses = [
+        _deep.offshoot_losses(
+            training.kept[time] if time else nets, t["epsilon"], quiet, rng, batch_size=batch
+        )
+        for time in t["times"]
+    ]
+    return {"test": np.array(losses)}
 
 
 def _medians(p: Mapping[str, Any], results: Results, sampling: str) -> np.ndarray:

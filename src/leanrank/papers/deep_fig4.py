@@ -58,14 +58,10 @@ def run_trial(t: Trial, rng: np.random.Generator) -> dict[str, Any]:
     training = train(
         _deep.observed(t["epsilon"]), begun.networks, phases, every=every, keep=times, **options
     )
-    losses = np.full((len(times), t["count"]), np.nan)
-    for row, time in zip(losses, times, strict=True):
-        alive = [i for i, net in enumerate(training.kept[time]) if net is not None]
-        kept = [net for net in training.kept[time] if net is not None]
-        row[alive] = _deep.test_losses(kept, t["epsilon"])
+    losses = [_deep.offshoot_losses(training.kept[time], t["epsilon"], None, rng) for time in times]
     return {
         "steps": np.array(times) + _WARM_UP,
-        "test": losses,
+        "test": np.array(losses),
         "ratios": training.ratios()[1:],
         "jumps": training.jumps(),
         "diverged": np.array([status is Ended.DIVERGED for status in training.statuses]),
