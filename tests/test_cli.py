@@ -360,3 +360,16 @@ def test_closed_pipe_is_no_traceback(table):
     outcome = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
     assert outcome.stdout.startswith("site,c0,c1"[:10])
     assert "Traceback" not in outcome.stderr
+
+
+def test_a_deep_network_on_the_command_line(tmp_path):
+    inst = lr.simulate.matrix_completion((30, 20), 2, oversampling=3, random_state=0)
+    path, out = tmp_path / "problem.npz", tmp_path / "result.npz"
+    np.savez(path, rows=inst.op.rows, cols=inst.op.cols, shape=(30, 20), y=inst.y)
+    done = run("recover", path, "--deep", "--json", "--out", out)
+    assert json.loads(done.stdout)["parameters"]["deep"] is True
+    result = lr.io.load_result(out)
+    assert inst.error(result.factors) < 1e-9
+    assert any(record.phase == "descend" for record in result.history.records)
+    done = run("recover", path, "--deep", "--rank", "2", code=2)
+    assert "rank" in done.stderr

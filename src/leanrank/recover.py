@@ -197,10 +197,11 @@ def _ladder(
     for name, given in (("rank", rank), ("penalty", penalty)):
         if given is not None:
             raise ValueError(
-                f"solver={solver!r} looks for the rank by a ridge of its own; leave {name} out"
+                f"{name} must be left out: a deep network finds the rank by a ridge of its own, "
+                f"got {given!r}"
             )
     if symmetric:
-        raise ValueError(f"solver={solver!r} recovers X = U V^T only; leave symmetric out")
+        raise ValueError("symmetric must be left out: a deep network recovers X = U V^T only")
     if not is_numpy_array(op.reference):
-        raise TypeError(f"solver={solver!r} needs NumPy arrays: networks train on the CPU")
+        raise TypeError("op must be of NumPy arrays: deep networks train on the CPU")
     return solver

@@ -56,6 +56,9 @@ TimeLimit = Annotated[
 ]
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same answer.")]
 Symmetric = Annotated[bool, typer.Option("--symmetric", help="Recover X = U U^T.")]
+Deep = Annotated[
+    bool, typer.Option("--deep", help="Find the rank by SGD of a deep linear network; slow.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
 
 
@@ -89,6 +92,7 @@ def recover(
     time_limit: TimeLimit = None,
     seed: Seed = 0,
     symmetric: Symmetric = False,
+    deep: Deep = False,
     quiet: Quiet = False,
 ) -> None:
     """Recover a matrix from the linear measurements in an .npz file.
@@ -100,7 +104,7 @@ def recover(
     with terminal.errors():
         terminal.check_outputs(file, (out, ARRAYS), (plot, PICTURES), (summary, ()))
         problem = io.read_problem(file, symmetric=symmetric)
-        settings = Settings(rank, width, validation, time_limit, seed, problem.symmetric)
+        settings = Settings(rank, width, validation, time_limit, seed, problem.symmetric, deep)
         result, seconds = terminal.recover(problem.op, problem.y, settings)
         values = settings.summary(result, file, seconds, measurements=problem.op.size)
         if out is not None and not terminal.is_empty(result):
@@ -144,6 +148,7 @@ def complete(
     time_limit: TimeLimit = None,
     seed: Seed = 0,
     symmetric: Symmetric = False,
+    deep: Deep = False,
     quiet: Quiet = False,
 ) -> None:
     """Fill in the missing entries of a matrix (.csv, .npy, .npz, .mtx)."""
@@ -158,7 +163,7 @@ def complete(
             io.check_matrix_format(out, matrix.shape)
         share = matrix.values.size / (n1 * n2)
         terminal.say(f"{file}: {n1} x {n2}, {share:.1%} observed ({matrix.table})", matrix.notes)
-        settings = Settings(rank, width, validation, time_limit, seed, symmetric)
+        settings = Settings(rank, width, validation, time_limit, seed, symmetric, deep)
         if matrix.missing == 0 and not fit_all:
             terminal.write_matrix(matrix.completed(None), out, matrix.table)
             completed_unchanged(terminal, file, summary)

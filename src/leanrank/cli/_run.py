@@ -33,7 +33,7 @@ PICTURES = (".png", ".pdf", ".svg")
 
 @dataclass(frozen=True)
 class Settings:
-    """What the user set; the names are those of :func:`leanrank.recover`."""
+    """What the user set; the names are those of :func:`leanrank.recover`, and ``solver="deep"``."""
 
     rank: int | None
     width: int | None
@@ -41,6 +41,7 @@ class Settings:
     time_limit: float | None
     seed: int
     symmetric: bool
+    deep: bool = False
 
     def summary(
         self, result: Result, source: Path | None, seconds: float, **more: Any
@@ -136,6 +137,7 @@ class Terminal:
                     symmetric=settings.symmetric,
                     rank=settings.rank,
                     width=settings.width,
+                    solver="deep" if settings.deep else None,
                     validation=settings.validation,
                     time_limit=settings.time_limit,
                     callbacks=[progress],

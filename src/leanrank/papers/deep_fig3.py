@@ -68,11 +68,21 @@ def run_trial(t: Trial, rng: np.random.Generator) -> dict[str, Any]:
     return {"test": np.array(losses)}
 
 
-def _medians(p: Mapping[str, Any], results: Results, sampling: str) -> np.ndarray:
-    """Median test loss, (epsilons, times); a network that diverged counts as 1."""
+def _losses(p: Mapping[str, Any], results: Results, sampling: str) -> np.ndarray:
+    """Test losses, (epsilons, times, runs); that of a network that diverged counts as 1."""
     rows = [results.where(sampling=sampling, epsilon=epsilon) for epsilon in p["epsilons"]]
     losses = np.array([next(iter(row))["test"] for row in rows])
-    return np.median(np.where(np.isnan(losses), 1.0, losses), axis=2)
+    return np.where(np.isnan(losses), 1.0, losses)
+
+
+def _medians(p: Mapping[str, Any], results: Results, sampling: str) -> np.ndarray:
+    return np.median(_losses(p, results, sampling), axis=2)
+
+
+def _shares(p: Mapping[str, Any], results: Results, sampling: str) -> np.ndarray:
+    """Share of networks that recover the entry, (epsilons, times)."""
+    recovered = _losses(p, results, sampling) < _thresholds(p)[:, None, None]
+    return np.asarray(recovered.mean(axis=2))
 
 
 def _thresholds(p: Mapping[str, Any]) -> np.ndarray:
@@ -100,6 +110,8 @@ def judge(p: Mapping[str, Any], results: Results) -> Verdict:
         "times": times,
         "median_test_loss": noisy,
         "median_test_loss_all_entries": full,
+        "share_recovered": _shares(p, results, "one"),
+        "share_recovered_all_entries": _shares(p, results, "all"),
         "least_epsilon": np.array(least),
         "least_epsilon_all_entries": least_full,
     }
