@@ -331,9 +331,13 @@ def climb(
     one fits exactly the ladder is left, and the stages end at the least width that does. From the
     first direction on that does not pay (unless ``greedy``), columns are grown.
     """
-    nothing = Factors.empty(problem.op.shape, False, problem.op.reference)
-    start = append_leading(problem, problem.evaluate(nothing), rng, 1)
+    nothing = problem.evaluate(Factors.empty(problem.op.shape, False, problem.op.reference))
+    last = Stage(nothing, is_exact(problem, nothing))
+    yield last
+    start = append_leading(problem, nothing, rng, min(1, max_width))
     scale = start.norm()
+    if last.exact or scale == 0:
+        return
     pruned: dict[int, Factors] = {}
 
     def directions(network: DeepFactors) -> Factors:
@@ -347,7 +351,11 @@ def climb(
         return Stage(point, is_exact(problem, point))
 
     networks = ladder.climb(
-        problem.scaled(1.0 / scale), start.scaled(1.0 / scale), 4 * max_width, rng, watch
+        problem.scaled(1.0 / scale),
+        start.scaled(1.0 / scale),
+        min(4 * max_width, *problem.op.shape),
+        rng,
+        watch,
     )
     for factors in map(directions, networks):
         new = 0 < factors.width <= max_width and factors.width not in pruned
@@ -356,17 +364,15 @@ def climb(
             break
     if max(pruned, default=0) == 0:  # nothing is left on any rung
         pruned = {1: start}
-    last: Stage | None = None
     for width in range(1, min(max(pruned), max_width) + 1):
         factors = pruned[min(k for k in pruned if k >= width)]
         stage = fitted(factors.keep(np.arange(factors.width) < width))
-        if not (greedy or last is None or _paid(last.point, stage.point, problem.op.size)):
+        if not (greedy or last.width == 0 or _paid(last.point, stage.point, problem.op.size)):
             break
         yield stage
         if stage.exact:
             return
         last = stage
-    assert last is not None
     yield from islice(
         grow(
             problem,

@@ -105,6 +105,30 @@ def test_a_schedule_of_ones_own():
     assert (result.rank, result.status) == (3, Status.CONVERGED)
 
 
+def test_noise_alone_is_not_taken_for_a_matrix(rng):
+    rows, cols = np.nonzero(rng.random((30, 30)) < 0.5)
+    op = lr.operators.ObservedEntries(rows, cols, (30, 30))
+    result = lr.recover(op, rng.standard_normal(rows.size), solver=QUICK)
+    assert not result.success
+
+
+def test_measurements_that_say_nothing_but_one():
+    # All that is not held out is zero: there is no direction to start from.
+    op = lr.operators.ObservedEntries(*np.divmod(np.arange(100), 10), (10, 10))
+    y = np.zeros(100)
+    y[37] = 1.0
+    for seed in range(5):
+        result = lr.recover(op, y, solver=QUICK, validation=0.5, random_state=seed)
+        assert np.isfinite(result.factors.to_dense()).all()
+
+
+def test_hardly_more_measurements_than_unknowns(rng):
+    rows, cols = np.nonzero(np.ones((4, 3)))
+    op = lr.operators.ObservedEntries(rows[:7], cols[:7], (4, 3))
+    result = lr.recover(op, rng.standard_normal(7), solver=QUICK)
+    assert not result.success
+
+
 def test_divergence_halves_the_rate():
     inst = completion()
     result = lr.recover(inst.op, inst.y, solver=RidgeLadder(learning_rate=50.0, epochs=5))
