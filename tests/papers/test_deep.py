@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from leanrank import papers
-from leanrank.deep import DeepFactors
+from leanrank.deep import DeepFactors, Phase
 from leanrank.papers import Status, _deep
 
 HOLDS, WITH, FAILS = Status.HOLDS, Status.HOLDS_WITH, Status.FAILS
@@ -25,6 +25,12 @@ def test_the_problem_is_of_rank_one_where_the_test_loss_is_zero():
     np.testing.assert_allclose(problem.op.forward(full.to_factors()), problem.y)
     zero = DeepFactors([np.zeros((1, 2)), np.zeros((2, 1))])
     np.testing.assert_allclose(_deep.test_losses([full, zero], epsilon), [0.0, 1.0], atol=1e-15)
+
+
+def test_networks_that_diverged_have_no_test_loss(rng):
+    zero = DeepFactors([np.zeros((1, 2)), np.zeros((2, 1))])
+    found = _deep.offshoot_losses([None, zero], 0.25, Phase(10, 0.1, 0.0), rng)
+    np.testing.assert_array_equal(found, [np.nan, 1.0])
 
 
 def test_chunks_make_up_all_runs():
