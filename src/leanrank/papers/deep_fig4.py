@@ -112,10 +112,9 @@ def judge(p: Mapping[str, Any], results: Results) -> Verdict:
     measured = "; ".join(parts)
     if not holds:
         return Verdict(Status.FAILS, measured, numbers=numbers)
-    condition = (
-        f"a period of about {p['periods'][0]} steps, which the paper does not state, and for the "
-        f"runs that do not diverge ({lost} of {p['runs']} do)"
-    )
+    condition = f"a period of about {p['periods'][0]} steps, which the paper does not state"
+    if lost:
+        condition += f", and a run that does not diverge ({lost} of {p['runs']} do)"
     return Verdict(Status.HOLDS_WITH, measured, condition, numbers)
 
 
