@@ -334,37 +334,20 @@ def climb(
     nothing = problem.evaluate(Factors.empty(problem.op.shape, False, problem.op.reference))
     last = Stage(nothing, is_exact(problem, nothing))
     yield last
-    start = append_leading(problem, nothing, rng, min(1, max_width))
-    scale = start.norm()
-    if last.exact or scale == 0:
+    if last.exact or max_width == 0:
         return
-    pruned: dict[int, Factors] = {}
-
-    def directions(network: DeepFactors) -> Factors:
-        return network.to_factors(1e-2).scaled(scale).astype(problem.op.reference)
-
-    def watch(network: DeepFactors) -> None:
-        monitor(replace(solver.init(problem, directions(network)), phase="descend"))
 
     def fitted(factors: Factors) -> Stage:
         point = fit_core_first(problem, factors, solver, monitor, phase)
         return Stage(point, is_exact(problem, point))
 
-    networks = ladder.climb(
-        problem.scaled(1.0 / scale),
-        start.scaled(1.0 / scale),
-        min(4 * max_width, *problem.op.shape),
-        rng,
-        watch,
-    )
-    for factors in map(directions, networks):
-        new = 0 < factors.width <= max_width and factors.width not in pruned
+    pruned: dict[int, Factors] = {}
+    for factors in _rungs(problem, ladder, solver, monitor, rng, nothing, max_width):
+        new = factors.width <= max_width and factors.width not in pruned
         pruned[factors.width] = factors
         if new and fitted(factors).exact:
             break
-    if max(pruned, default=0) == 0:  # nothing is left on any rung
-        pruned = {1: start}
-    for width in range(1, min(max(pruned), max_width) + 1):
+    for width in range(1, min(max(pruned, default=0), max_width) + 1):
         factors = pruned[min(k for k in pruned if k >= width)]
         stage = fitted(factors.keep(np.arange(factors.width) < width))
         if not (greedy or last.width == 0 or _paid(last.point, stage.point, problem.op.size)):
@@ -373,20 +356,38 @@ def climb(
         if stage.exact:
             return
         last = stage
-    yield from islice(
-        grow(
-            problem,
-            last.factors,
-            solver,
-            monitor,
-            rng,
-            max_width=max_width,
-            phase=phase,
-            greedy=greedy,
-        ),
-        1,
-        None,
-    )
+    options: dict[str, Any] = {"max_width": max_width, "phase": phase, "greedy": greedy}
+    grown = grow(problem, last.factors, solver, monitor, rng, **options)
+    yield from islice(grown, 1, None)
+
+
+def _rungs(
+    problem: Problem,
+    ladder: RidgeLadder,
+    solver: Solver,
+    monitor: Monitor,
+    rng: np.random.Generator,
+    nothing: Point,
+    max_width: int,
+) -> Iterator[Factors]:
+    """What is left of a deep network after each rung, less directions below 0.01 of the first."""
+    start = append_leading(problem, nothing, rng, 1)
+    scale = start.norm()
+    if scale == 0:
+        return
+
+    def directions(network: DeepFactors) -> Factors:
+        return network.to_factors(1e-2).scaled(scale).astype(problem.op.reference)
+
+    def watch(network: DeepFactors) -> None:
+        monitor(replace(solver.init(problem, directions(network)), phase="descend"))
+
+    width = min(4 * max_width, *problem.op.shape)
+    unit, leading = problem.scaled(1.0 / scale), start.scaled(1.0 / scale)
+    for network in ladder.climb(unit, leading, width, rng, watch):
+        factors = directions(network)
+        if factors.width:
+            yield factors
 
 
 def prune_recorded(factors: Factors, threshold: float, monitor: Monitor) -> Factors:

@@ -213,31 +213,48 @@ def two_by_two_critical_points(
     ridge = _checks.real_number(ridge, "ridge", above=0.0)
     objective = _TwoByTwo(epsilon, depth, ridge)
     zero = np.zeros((2, 2))
-    ones = _found(objective, 1, objective.gradient_of_rank_one, _of_rank_one, _angles(epsilon))
-    twos = _found(objective, 2, objective.gradient, _reshaped, _entries(epsilon, ones))
-    points = [CriticalPoint(zero, 0, objective.value(zero), is_minimum=True), *ones, *twos]
+    ones = _found(objective, _of_rank_one(objective))
+    twos = _found(objective, _of_rank_two(objective, ones))
+    points = [CriticalPoint(zero, 0, objective.value(zero), is_minimum=True)]
+    points += [point for _, point in (*ones, *twos)]
     return tuple(sorted(points, key=lambda point: (point.rank, point.value)))
 
 
-def _found(
-    objective: _TwoByTwo,
-    rank: int,
-    gradient: Callable[[np.ndarray], np.ndarray],
-    matrix: Callable[[np.ndarray], np.ndarray],
-    starts: Iterable[np.ndarray],
-) -> list[CriticalPoint]:
-    found: list[CriticalPoint] = []
-    for start in starts:
-        point = _stationary(gradient, start)
-        if point is None:
-            continue
-        A = matrix(point)
-        s = np.linalg.svd(A, compute_uv=False)
-        known = any(np.allclose(A, other.matrix, atol=1e-6) for other in found)
-        if s[rank - 1] > 1e-9 and s[0] < objective.largest and not known:
-            curvature = np.linalg.eigvalsh(_jacobian(gradient, point))
-            found.append(CriticalPoint(A, rank, objective.value(A), bool(curvature[0] > 0)))
-    return found
+@dataclass(frozen=True)
+class _Polar:
+    """A matrix by its singular values, which may be tiny, and angles of singular vectors."""
+
+    coordinates: np.ndarray
+    orientation: int = 1
+
+    @classmethod
+    def of(cls, s: np.ndarray, P: np.ndarray, Q: np.ndarray) -> _Polar:
+        """From singular values and, in columns, vectors."""
+        angles = np.arctan2(P[1, 0], P[0, 0]), np.arctan2(Q[1, 0], Q[0, 0])
+        sign = np.sign(np.linalg.det(P) * np.linalg.det(Q)) if len(s) > 1 else 1
+        return cls(np.array([*np.log(s), *angles]), int(sign))
+
+    @property
+    def values(self) -> np.ndarray:
+        return np.exp(self.coordinates[:-2])
+
+    def vectors(self) -> tuple[np.ndarray, np.ndarray]:
+        (a, b), o = self.coordinates[-2:], self.orientation
+        P = np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]])
+        return P, np.array([[np.cos(b), -o * np.sin(b)], [np.sin(b), o * np.cos(b)]])
+
+    def matrix(self) -> np.ndarray:
+        s, (P, Q) = self.values, self.vectors()
+        return (P[:, : s.size] * s) @ Q[:, : s.size].T
+
+    def is_close(self, other: _Polar) -> bool:
+        pairs = []
+        for polar in (self, other):
+            order = np.argsort(-polar.values)
+            P, Q = polar.vectors()
+            leading = np.outer(P[:, order[0]], Q[:, order[0]])
+            pairs.append(np.array([*polar.coordinates[order], *leading.ravel(), polar.orientation]))
+        return np.allclose(*pairs, rtol=0.0, atol=1e-5)
 
 
 @dataclass(frozen=True)
@@ -247,13 +264,21 @@ class _TwoByTwo:
     ridge: float
 
     @property
+    def target(self) -> np.ndarray:
+        return np.array([[1.0, 0.0], [self.epsilon, 1.0]])
+
+    @property
     def largest(self) -> float:
         """No critical point has a larger singular value: see :func:`collapse_ridge`."""
         mean_square = (2.0 + self.epsilon**2) / 3.0
         return float((mean_square / (2.0 * self.ridge)) ** (self.depth / 2.0))
 
+    def smallest(self, slope: np.ndarray) -> np.ndarray:
+        """Singular values at which the ridge balances a loss of that slope at zero."""
+        return (self.ridge / slope) ** (self.depth / (self.depth - 2.0))
+
     def residual(self, A: np.ndarray) -> np.ndarray:
-        R = A - np.array([[1.0, 0.0], [self.epsilon, 1.0]])
+        R = A - self.target
         R[0, 1] = 0.0
         return R
 
@@ -262,75 +287,78 @@ class _TwoByTwo:
         cost = self.depth * np.sum(s ** (2.0 / self.depth))
         return float(np.sum(self.residual(A) ** 2) / 3.0 + self.ridge / 2.0 * cost)
 
-    def gradient(self, entries: np.ndarray) -> np.ndarray:
-        """Of the value, where both singular values are positive."""
-        P, s, Qt = np.linalg.svd(entries.reshape(2, 2))
-        pull = (P * s ** (2.0 / self.depth - 1.0)) @ Qt
-        A = _reshaped(entries)
-        return np.ravel(2.0 / 3.0 * self.residual(A) + self.ridge * pull)
-
-    def gradient_of_rank_one(self, p: np.ndarray) -> np.ndarray:
-        """In the logarithm of the singular value and the angles of both singular vectors."""
-        s, (a, b) = np.exp(p[0]), p[1:]
-        u, v = np.array([np.cos(a), np.sin(a)]), np.array([np.cos(b), np.sin(b)])
-        du, dv = np.array([-u[1], u[0]]), np.array([-v[1], v[0]])
-        G = 2.0 / 3.0 * self.residual(s * np.outer(u, v))
-        return np.array(
-            [
-                s * (u @ G @ v) + self.ridge * s ** (2.0 / self.depth),
-                s * (du @ G @ v),
-                s * (u @ G @ dv),
-            ]
-        )
+    def gradient(self, polar: _Polar) -> np.ndarray:
+        """Of the value in polar coordinates, each part divided by something positive."""
+        s, (P, Q), o = polar.values, polar.vectors(), polar.orientation
+        G = 2.0 / 3.0 * P.T @ self.residual(polar.matrix()) @ Q
+        pull = self.ridge * s ** (2.0 / self.depth - 1.0)
+        t = s[1] / s[0] if s.size > 1 else 0.0
+        turns = np.array([G[1, 0] - t * G[0, 1], o * (G[0, 1] - t * G[1, 0])])
+        return np.concatenate([np.diag(G)[: s.size] / pull + 1.0, turns / pull[0]])
 
 
-def _reshaped(entries: np.ndarray) -> np.ndarray:
-    return np.array(entries).reshape(2, 2)
+_Found = list[tuple[_Polar, CriticalPoint]]
 
 
-def _of_rank_one(p: np.ndarray) -> np.ndarray:
-    s, (a, b) = np.exp(p[0]), p[1:]
-    return s * np.outer([np.cos(a), np.sin(a)], [np.cos(b), np.sin(b)])
+def _found(objective: _TwoByTwo, starts: Iterable[_Polar]) -> _Found:
+    found: _Found = []
+    for start in starts:
+
+        def gradient(x: np.ndarray, o: int = start.orientation) -> np.ndarray:
+            return objective.gradient(_Polar(x, o))
+
+        with np.errstate(all="ignore"):
+            x = optimize.root(gradient, start.coordinates, tol=1e-12).x
+            if not np.linalg.norm(gradient(x)) < 1e-7:
+                continue
+        polar = _Polar(x, start.orientation)
+        if not any(polar.is_close(other) for other, _ in found):
+            A = polar.matrix()
+            # Positive factors of a gradient keep the signs of its derivative's eigenvalues.
+            curvature = np.linalg.eigvals(_jacobian(gradient, x)).real
+            point = CriticalPoint(A, x.size - 2, objective.value(A), bool(np.all(curvature > 0)))
+            found.append((polar, point))
+    return found
 
 
-def _angles(epsilon: float) -> Iterator[np.ndarray]:
-    """Leading directions of what fits, with any x; and a grid."""
-    for x in np.linspace(-3.0, 3.0, 13) / epsilon:
-        P, s, Qt = np.linalg.svd([[1.0, x], [epsilon, 1.0]])
-        yield np.array([np.log(s[0]), np.arctan2(P[1, 0], P[0, 0]), np.arctan2(*Qt[0, ::-1])])
+def _fits(objective: _TwoByTwo) -> Iterator[_Polar]:
+    """What fits, with any x."""
+    for x in np.geomspace(0.1, max(10.0 / objective.epsilon, objective.largest), 24):
+        for sign in (-1.0, 1.0):
+            P, s, Qt = np.linalg.svd(objective.target + [[0.0, sign * x], [0.0, 0.0]])
+            yield _Polar.of(s, P, Qt.T)
+
+
+def _of_rank_one(objective: _TwoByTwo) -> Iterator[_Polar]:
+    """Where zero is left in either direction; leading parts of what fits; and a grid."""
+    P, s, Qt = np.linalg.svd(objective.target)
+    for i, size in enumerate(objective.smallest(2.0 / 3.0 * s)):
+        yield _Polar.of(np.array([size]), P[:, i:], Qt[i:].T)
+    for fit in _fits(objective):
+        for size in (0.1, 1.0):
+            yield _Polar.of(size * fit.values[:1], *fit.vectors())
     for size in (0.003, 0.1, 1.0):
         for a in np.linspace(0.05, np.pi + 0.05, 4, endpoint=False):
             for b in np.linspace(-np.pi, np.pi, 8, endpoint=False):
-                yield np.array([np.log(size), a, b + 0.02])
+                yield _Polar(np.array([np.log(size), a, b + 0.02]))
 
 
-def _entries(epsilon: float, ones: Iterable[CriticalPoint]) -> Iterator[np.ndarray]:
-    """What fits, with any x; and points of rank one with a little of the other direction."""
-    for x in np.linspace(-2.0, 2.0, 21) / epsilon:
-        yield np.array([0.9, x, epsilon, 0.9])
-    for point in ones:
-        P, _, Qt = np.linalg.svd(point.matrix)
-        for t in (-0.3, -0.03, -0.003, 0.003, 0.03, 0.3):
-            yield np.ravel(point.matrix + t * np.outer(P[:, 1], Qt[1]))
-
-
-def _stationary(
-    gradient: Callable[[np.ndarray], np.ndarray], start: np.ndarray
-) -> np.ndarray | None:
-    with np.errstate(all="ignore"):
-        try:
-            solution = optimize.root(gradient, start, tol=1e-13)
-        except np.linalg.LinAlgError:
-            return None
-        good = np.all(np.isfinite(solution.x)) and np.linalg.norm(gradient(solution.x)) < 1e-9
-    return solution.x if good else None
+def _of_rank_two(objective: _TwoByTwo, ones: _Found) -> Iterator[_Polar]:
+    """What fits; and where points of rank one are left in the other direction."""
+    yield from _fits(objective)
+    for polar, point in ones:
+        P, Q = polar.vectors()
+        slope = 2.0 / 3.0 * float(P[:, 1] @ objective.residual(point.matrix) @ Q[:, 1])
+        small = objective.smallest(np.array(abs(slope)))
+        for size in np.geomspace(small, polar.values[0], 6):
+            s = np.array([*polar.values, size])
+            yield _Polar(np.array([*np.log(s), *polar.coordinates[1:]]), -1 if slope > 0 else 1)
 
 
 def _jacobian(gradient: Callable[[np.ndarray], np.ndarray], x: np.ndarray) -> np.ndarray:
     h = 1e-6
     columns = [(gradient(x + h * e) - gradient(x - h * e)) / (2 * h) for e in np.eye(x.size)]
-    J = np.array(columns)
-    return (J + J.T) / 2.0
+    return np.array(columns)
 
 
 @dataclass(frozen=True)
