@@ -8,12 +8,10 @@ from leanrank.theory._asymmetric import (
 )
 from leanrank.theory._deep import (
     AbsorbingSet,
-    CriticalPoint,
     absorbing_set,
     collapse_ridge,
     largest_ridge,
     ridge_equilibria,
-    two_by_two_critical_points,
 )
 from leanrank.theory._flow import (
     active_fraction,
@@ -21,6 +19,7 @@ from leanrank.theory._flow import (
     gradient_flow_limit_norms,
 )
 from leanrank.theory._isometry import IsometryBounds, restricted_isometry
+from leanrank.theory._landscape import CriticalPoint, two_by_two_critical_points
 from leanrank.theory._noise import noise_floor, oracle_error
 from leanrank.theory._pruning import (
     PruningParameters,
