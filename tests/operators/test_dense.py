@@ -159,3 +159,15 @@ def test_awkward_but_good_input(rng):
         np.testing.assert_array_equal(to_numpy(given), before)
     ones = DenseSensing(np.ones((1, 2, 2), dtype=int))
     assert ones.reference.dtype == np.float64
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("m", "n", "b"), [(1, 1, 2), (4, 511, 3), (6, 513, 7), (11, 1100, 2)])
+def test_a_sweep_of_many_vectors_at_every_remainder(rng, m, n, b, dtype):
+    data, vectors, shift = (rng.standard_normal(s).astype(dtype) for s in ((m, n), (b, n), m))
+    out, total = np.empty((b, m), dtype), np.empty((b, n), dtype)
+    _kernels.sweep_many(data, vectors, shift, out, total)
+    expected = vectors.astype(float) @ data.T.astype(float) - shift
+    tol = 1e2 * n * np.finfo(dtype).eps
+    np.testing.assert_allclose(out, expected, rtol=0, atol=tol)
+    np.testing.assert_allclose(total, expected @ data, rtol=0, atol=n * tol)

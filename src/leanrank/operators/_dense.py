@@ -152,9 +152,9 @@ class DenseSensing(Measurement):
         return self._matrix(xp.astype(residual, self._data.dtype, copy=False) @ self._data)
 
     def residual_and_adjoint(self, factors: Factors, y: Array) -> tuple[Array, MatrixLike, float]:
-        """One sweep: each block of rows is multiplied both ways while it is in cache."""
-        residual, total = self._sweep(self._vector(factors), y)
-        return residual, self._matrix(total), 1.0
+        """One sweep: each row is multiplied both ways while it is in cache."""
+        residuals, matrices, cost = self.residuals_and_adjoints([factors], y)
+        return residuals[0], matrices[0], cost
 
     def residuals_and_adjoints(
         self, many: Sequence[Factors], y: Array
@@ -163,31 +163,25 @@ class DenseSensing(Measurement):
         if not many:
             return [], [], 0.0
         xp = array_namespace(self._data)
-        vectors = xp.stack([self._vector(factors) for factors in many], axis=1)
-        residuals, totals = self._sweep(vectors, xp.expand_dims(y, axis=1))
+        vectors = xp.stack([self._vector(factors) for factors in many])
+        residuals, totals, cost = self._sweep(vectors, y)
         each = range(len(many))
-        return (
-            [residuals[:, i] for i in each],
-            [self._matrix(totals[i, :]) for i in each],
-            1.0,
-        )
+        return [residuals[i, :] for i in each], [self._matrix(totals[i, :]) for i in each], cost
 
-    def _sweep(self, vectors: Array, y: Array) -> tuple[Array, Array]:
-        """Residuals (m,) or (m, b), and what they sum the data up to, (p,) or (b, p)."""
-        xp = array_namespace(self._data)
-        if is_numpy_array(self._data) and vectors.ndim == 1:
-            y = np.asarray(y, dtype=self._data.dtype)
-            residual, one, total = np.empty_like(y), np.ones_like(y), np.empty_like(vectors)
-            _kernels.sweep(self._data, vectors, y, one, residual, total)
-            return residual, total
-        total = xp.zeros_like(vectors if vectors.ndim == 1 else vectors.T)
-        parts = []
-        for block in self._blocks():
-            rows = self._data[block, :]
-            part = rows @ vectors - y[block, ...]
-            total += (part if part.ndim == 1 else part.T) @ rows
-            parts.append(part)
-        return xp.concat(parts), total
+    def _sweep(self, vectors: Array, y: Array) -> tuple[Array, Array, float]:
+        """Residuals (b, m) of vectors (b, p), what they sum the data up to (b, p), and passes."""
+        if not is_numpy_array(self._data):
+            residuals = vectors @ self._data.T - y
+            return residuals, residuals @ self._data, 2.0
+        y = np.asarray(y, dtype=self._data.dtype)
+        residuals = np.empty((vectors.shape[0], self.size), dtype=self._data.dtype)
+        totals = np.empty_like(vectors)
+        if vectors.shape[0] == 1:
+            one = np.ones_like(y)
+            _kernels.sweep(self._data, vectors[0], y, one, residuals[0], totals[0])
+        else:
+            _kernels.sweep_many(self._data, vectors, y, residuals, totals)
+        return residuals, totals, 1.0
 
     def _blocks(self) -> list[slice]:
         rows = max(1, _BLOCK_BYTES * self.size // self.nbytes)

@@ -17,6 +17,7 @@ __all__ = [
     "packed_tangent",
     "rows_times_blocks",
     "sweep",
+    "sweep_many",
 ]
 
 
@@ -200,3 +201,53 @@ def sweep(data, vector, shift, weights, out, total):  # type: ignore[no-untyped-
         out[i] = t0
         for j in range(n):
             total[j] += a0[j] * t0
+
+
+_CHUNK = 512
+"""Columns of four rows that stay in the first-level cache while all vectors meet them."""
+
+
+@njit(cache=True, fastmath=True, nogil=True)
+def sweep_many(data, vectors, shift, out, total):  # type: ignore[no-untyped-def]
+    """One sweep for many vectors, (b, n): out[v] = data @ vectors[v] - shift, total = out @ data.
+
+    Data are read once, whatever the number of vectors. BLAS is slow on products so thin.
+    """
+    m, n = data.shape
+    b = vectors.shape[0]
+    zero = data.dtype.type(0.0)
+    total[:] = zero
+    for i in range(0, m, 4):
+        # Where the rows end, the last one is met again, with nothing of it added.
+        a = min(i + 1, m - 1), min(i + 2, m - 1), min(i + 3, m - 1)
+        products = np.zeros((b, 4), data.dtype)
+        for at in range(0, n, _CHUNK):
+            chunk = slice(at, min(at + _CHUNK, n))
+            a0, a1, a2, a3 = data[i, chunk], data[a[0], chunk], data[a[1], chunk], data[a[2], chunk]
+            for v in range(b):
+                x = vectors[v, chunk]
+                t0, t1, t2, t3 = zero, zero, zero, zero
+                for j in range(x.size):
+                    t0 += a0[j] * x[j]
+                    t1 += a1[j] * x[j]
+                    t2 += a2[j] * x[j]
+                    t3 += a3[j] * x[j]
+                products[v, 0] += t0
+                products[v, 1] += t1
+                products[v, 2] += t2
+                products[v, 3] += t3
+        for v in range(b):
+            for r in range(4):
+                if i + r < m:
+                    products[v, r] -= shift[i + r]
+                    out[v, i + r] = products[v, r]
+                else:
+                    products[v, r] = zero
+        for at in range(0, n, _CHUNK):
+            chunk = slice(at, min(at + _CHUNK, n))
+            a0, a1, a2, a3 = data[i, chunk], data[a[0], chunk], data[a[1], chunk], data[a[2], chunk]
+            for v in range(b):
+                t0, t1, t2, t3 = products[v]
+                x = total[v, chunk]
+                for j in range(x.size):
+                    x[j] += (a0[j] * t0 + a1[j] * t1) + (a2[j] * t2 + a3[j] * t3)
