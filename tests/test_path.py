@@ -12,13 +12,14 @@ from leanrank.factors import degrees_of_freedom
 from leanrank.path import (
     Monitor,
     StopRun,
-    _paid,
     append_leading,
     fit,
     fit_core_first,
     grow,
+    paid,
     penalise,
     prune_recorded,
+    retreat,
     widest,
 )
 from leanrank.penalties import GroupLasso
@@ -106,7 +107,7 @@ def test_no_column_pays_on_noise():
             progress=1.0,
         ).point
         assert after.loss < before.loss
-        assert not _paid(before, after, 400)
+        assert not paid(before, after, 400)
 
 
 def test_what_pays_is_measured_by_its_degrees_of_freedom(rng):
@@ -114,9 +115,9 @@ def test_what_pays_is_measured_by_its_degrees_of_freedom(rng):
     before, after = (problem.evaluate(f) for f in (empty(instance), instance.truth))
     share = degrees_of_freedom((12, 9), 3) / 250
     limit = min(2.6 * share, 0.6)
-    for drop, paid in ((0.9 * limit, False), (1.1 * limit, True)):
+    for drop, worth in ((0.9 * limit, False), (1.1 * limit, True)):
         object.__setattr__(after, "loss", (1.0 - drop) * before.loss)
-        assert _paid(before, after, 250) is paid
+        assert paid(before, after, 250) is worth
 
 
 @kinds
@@ -220,3 +221,20 @@ def test_a_monitor_stops_when_any_callback_says_so():
     assert asked == [0]
     assert monitor.best is not None
     assert len(monitor.history) == 1
+
+
+def test_walking_back_keeps_the_better_fit_of_each_width(rng):
+    instance = simulate.rank_one_sensing(20, 2, m=80, symmetric=True, noise=0.1, random_state=11)
+    problem = Problem(instance.op, instance.y / np.sqrt(np.mean(instance.y**2)))
+    tools = (GaussNewton(), Monitor())
+    stages = list(grow(problem, empty(instance), *tools, rng, max_width=4, greedy=True))
+    wide = penalise(problem, stages[0].point, rng, Monitor(), width=10, strength=0.004)
+    back = retreat(problem, stages, wide, *tools, "back")
+    assert [stage.width for stage in back] == [stage.width for stage in stages]
+    losses = [(new.point.loss, old.point.loss) for new, old in zip(back, stages, strict=True)]
+    assert all(new <= old for new, old in losses)
+    assert any(new < 0.5 * old for new, old in losses)
+    for stage in back:
+        assert stage.point.loss == problem.evaluate(stage.factors).loss
+    alone = retreat(problem, stages, empty(instance), *tools, "back")
+    assert [stage.point.loss for stage in alone] == [stage.point.loss for stage in stages]

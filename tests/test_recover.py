@@ -169,6 +169,16 @@ def test_noise_costs_no_more_than_knowing_the_rank(kind):
     assert 0.05 < result.certificate.held_out_error < 0.25
 
 
+@pytest.mark.parametrize("told", [True, False])
+@pytest.mark.parametrize("seed", [1, 9, 11])
+def test_few_and_noisy_measurements_do_not_trap_the_fit(seed, told):
+    # 1.7 to 2 times the degrees of freedom: a fit that grows to its width is often trapped.
+    instance = simulate.rank_one_sensing(20, 2, m=80, symmetric=True, noise=0.1, random_state=seed)
+    result = solved(instance, rank=2 if told else None)
+    assert result.rank == 2
+    assert instance.error(result.factors) < 1.05 * oracle_error(instance)
+
+
 def test_noise_only_is_never_called_a_success(rng):
     for op, symmetric in (
         (DenseSensing(rng.standard_normal((150, 10, 10)), symmetric=True), True),

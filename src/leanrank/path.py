@@ -3,8 +3,8 @@
 Complementary ways, all without knowing the rank. *Growing* starts from nothing and adds the leading
 virtual column of the certificate whenever progress stalls; it is the better one where singular
 values are far apart. *Penalising* starts wide and lets the group Lasso empty the columns that are
-not needed; it is the better one where singular values are close and measurements few. *Climbing*
-lets noise and a rising ridge take directions from a deep network, for those who ask for it.
+not needed; it is the better one where singular values are close and measurements few; a path that
+was grown is *walked back* from what it leaves.
 """
 
 from __future__ import annotations
@@ -12,14 +12,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from leanrank._arrays import array_namespace, gaussian, like, norm, to_numpy
 from leanrank.certificates import is_exact, virtual_columns
-from leanrank.deep import DeepFactors, RidgeLadder
 from leanrank.factors import Factors, degrees_of_freedom
 from leanrank.operators import Measurement
 from leanrank.penalties import GroupLasso
@@ -32,12 +30,13 @@ __all__ = [
     "Stage",
     "StopRun",
     "append_leading",
-    "climb",
     "fit",
     "fit_core_first",
     "grow",
+    "paid",
     "penalise",
     "prune_recorded",
+    "retreat",
     "widest",
 ]
 
@@ -57,12 +56,15 @@ class Monitor:
     best : Factors or None
         What to return if the run is stopped: the latest of exploring or refitting, or what the
         pipeline has found to be better.
+    descended : set of int
+        Ranks of deep networks on their way down.
     """
 
     callbacks: tuple[Callback, ...] = ()
     scale: float = 1.0
     history: History = field(default_factory=History)
     best: Factors | None = None
+    descended: set[int] = field(default_factory=set)
     column_norms: dict[str, Any] = field(default_factory=dict)
 
     def __call__(self, state: State) -> None:
@@ -201,8 +203,8 @@ def grow(
         exact = is_exact(problem, point)
         yield Stage(point, exact)
         room = max_width - point.factors.width
-        paid = greedy or before is None or _paid(before, point, problem.op.size)
-        if exact or room <= 0 or not paid:
+        worth = greedy or before is None or paid(before, point, problem.op.size)
+        if exact or room <= 0 or not worth:
             return
         before = point
         factors = append_leading(problem, point, rng, min(room, 1 + point.factors.width // 8))
@@ -210,7 +212,32 @@ def grow(
             return
 
 
-def _paid(before: Point, after: Point, m: int) -> bool:
+def retreat(
+    problem: Problem,
+    stages: list[Stage],
+    wide: Factors,
+    solver: Solver,
+    monitor: Monitor,
+    phase: str,
+) -> list[Stage]:
+    """A path walked back from wide factors: each width also pruned from above, the better one kept.
+
+    A fit that grew to its width may be trapped where one of more columns is not, and its weakest
+    directions can then be spared.
+    """
+    back = []
+    for stage in reversed(stages):
+        if wide.width >= stage.width:
+            fewer = wide.balance().keep(np.arange(wide.width) < stage.width)
+            point = fit_core_first(problem, fewer, solver, monitor, phase)
+            if point.loss < stage.point.loss:
+                stage = Stage(point, is_exact(problem, point))
+            wide = stage.factors
+        back.append(stage)
+    return back[::-1]
+
+
+def paid(before: Point, after: Point, m: int) -> bool:
     """Whether new columns lowered the loss by more than fitting noise would.
 
     A column that fits noise lowers the residual sum of squares by up to twice its share of the
@@ -312,82 +339,6 @@ def penalise(
             kept = state.factors.keep(alive)
             state = replace(solver, damping=state.memory.damping).init(penalised, kept)
     return prune_recorded(state.factors, penalty.prune_threshold, monitor)
-
-
-def climb(
-    problem: Problem,
-    ladder: RidgeLadder,
-    solver: Solver,
-    monitor: Monitor,
-    rng: np.random.Generator,
-    phase: str,
-    *,
-    max_width: int,
-    greedy: bool = False,
-) -> Iterator[Stage]:
-    """Leading directions of a deep network, fitted without a ridge: a stage for each width.
-
-    Each is from the network of fewest directions that has so many, on the last of its rungs. Once
-    one fits exactly the ladder is left, and the stages end at the least width that does. From the
-    first direction on that does not pay (unless ``greedy``), columns are grown.
-    """
-    nothing = problem.evaluate(Factors.empty(problem.op.shape, False, problem.op.reference))
-    last = Stage(nothing, is_exact(problem, nothing))
-    yield last
-    if last.exact or max_width == 0:
-        return
-
-    def fitted(factors: Factors) -> Stage:
-        point = fit_core_first(problem, factors, solver, monitor, phase)
-        return Stage(point, is_exact(problem, point))
-
-    pruned: dict[int, Factors] = {}
-    for factors in _rungs(problem, ladder, solver, monitor, rng, nothing, max_width):
-        new = factors.width <= max_width and factors.width not in pruned
-        pruned[factors.width] = factors
-        if new and fitted(factors).exact:
-            break
-    for width in range(1, min(max(pruned, default=0), max_width) + 1):
-        factors = pruned[min(k for k in pruned if k >= width)]
-        stage = fitted(factors.keep(np.arange(factors.width) < width))
-        if not (greedy or last.width == 0 or _paid(last.point, stage.point, problem.op.size)):
-            break
-        yield stage
-        if stage.exact:
-            return
-        last = stage
-    options: dict[str, Any] = {"max_width": max_width, "phase": phase, "greedy": greedy}
-    grown = grow(problem, last.factors, solver, monitor, rng, **options)
-    yield from islice(grown, 1, None)
-
-
-def _rungs(
-    problem: Problem,
-    ladder: RidgeLadder,
-    solver: Solver,
-    monitor: Monitor,
-    rng: np.random.Generator,
-    nothing: Point,
-    max_width: int,
-) -> Iterator[Factors]:
-    """What is left of a deep network after each rung, less directions below 0.01 of the first."""
-    start = append_leading(problem, nothing, rng, 1)
-    scale = start.norm()
-    if scale == 0:
-        return
-
-    def directions(network: DeepFactors) -> Factors:
-        return network.to_factors(1e-2).scaled(scale).astype(problem.op.reference)
-
-    def watch(network: DeepFactors) -> None:
-        monitor(replace(solver.init(problem, directions(network)), phase="descend"))
-
-    width = min(4 * max_width, *problem.op.shape)
-    unit, leading = problem.scaled(1.0 / scale), start.scaled(1.0 / scale)
-    for network in ladder.climb(unit, leading, width, rng, watch):
-        factors = directions(network)
-        if factors.width:
-            yield factors
 
 
 def prune_recorded(factors: Factors, threshold: float, monitor: Monitor) -> Factors:

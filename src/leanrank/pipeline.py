@@ -11,6 +11,7 @@ import numpy as np
 from leanrank._arrays import Array, to_numpy
 from leanrank.certificates import Certificate, certify, exact_tolerance, in_units, is_exact
 from leanrank.deep import RidgeLadder
+from leanrank.deep_path import climb
 from leanrank.factors import Factors, degrees_of_freedom
 from leanrank.operators import Measurement
 from leanrank.path import (
@@ -18,12 +19,12 @@ from leanrank.path import (
     Stage,
     StopRun,
     append_leading,
-    climb,
     fit,
     fit_core_first,
     grow,
     penalise,
     prune_recorded,
+    retreat,
     widest,
 )
 from leanrank.penalties import GroupLasso, Penalty, Ridge
@@ -183,6 +184,13 @@ class Pipeline:
             greedy=greedy,
         )
 
+    def _retreat(self, problem: Problem, stages: list[Stage], phase: str) -> list[Stage]:
+        """The path walked back from penalised factors, where growing may have been trapped."""
+        if self.ladder is not None or not self._are_few(stages[-1].width):
+            return stages
+        wide = self._penalise(problem, stages[0], 0.004)
+        return retreat(problem, stages, wide, self.solver, self.monitor, phase)
+
     def _exact(self, factors: Factors) -> Factors | None:
         """Factors that fit all measurements exactly, from ones that fit the training share."""
         point = fit_core_first(self.problem, factors, self.solver, self.monitor, "refit")
@@ -210,14 +218,13 @@ class Pipeline:
         From nothing, which suits singular values that are close, and from the last stage that
         growing did well, which suits those that are far apart; strong penalties first.
         """
-        top = min(math.ceil(1.4 * self.width), min(self.problem.op.shape))
         nothing, last = grown[0], grown[max(len(grown) - 2, 0)]
         attempts = [(nothing, 0.02), (nothing, 0.004), (nothing, 0.0008)]
         if len(grown) > 3:
             attempts = [(last, 0.06), attempts[0], (last, 0.02), *attempts[1:]]
         found: list[Stage] = []
         for base, strength in attempts:
-            factors = self._penalise(base, strength, top)
+            factors = self._penalise(self.problem, base, strength)
             most = self.width if below is None else below - 1
             if factors.width <= most:
                 found += self._grow(self.problem, factors, most)
@@ -225,12 +232,13 @@ class Pipeline:
                     break
         return found
 
-    def _penalise(self, base: Stage, strength: float, top: int) -> Factors:
+    def _penalise(self, problem: Problem, base: Stage, strength: float) -> Factors:
         """Penalised and pruned factors; the width doubles until pruning finds enough to prune."""
+        top = min(math.ceil(1.4 * self.width), min(problem.op.shape))
         width = min(top, max(10, 2 * base.width))
         while True:
             factors = penalise(
-                self.problem, base.point, self.rng, self.monitor, width=width, strength=strength
+                problem, base.point, self.rng, self.monitor, width=width, strength=strength
             )
             if factors.width <= 0.8 * width or width == top:
                 return factors
@@ -262,6 +270,7 @@ class Pipeline:
             found = self._by_penalising(stages)
             if found and found[-1].exact and found[-1].width <= rank:
                 return found[-1].factors
+            stages = self._retreat(self.problem, stages, "grow")
         return stages[-1].factors
 
     def _least_rank(self, factors: Factors) -> Factors:
@@ -285,6 +294,7 @@ class Pipeline:
         the matrix is of low rank only approximately, or measurements are few, a ridge on wide
         factors may predict better than any width without: then it is taken.
         """
+        stages = [data.assess(s) for s in self._retreat(data.train, stages, "explore")]
         paths = [(data, stages)]
         if not isinstance(self.validation, tuple) and data.held.size < 1000:
             paths = self._again(stages[-1].width + 1)
@@ -308,7 +318,8 @@ class Pipeline:
         paths = []
         for part in split(self.problem, 0.5 / rounds, self.rng, rounds):
             top = min(width, widest(part.train.op, self.symmetric))
-            path = self._path(part.train, top, "validate", greedy=True)
+            path = list(self._path(part.train, top, "validate", greedy=True))
+            path = self._retreat(part.train, path, "validate")
             paths.append((part, [part.assess(stage) for stage in path]))
         return paths
 
@@ -367,6 +378,8 @@ class Pipeline:
         else:
             status = Status.STALLED
             message = "; ".join(certificate.reasons)
+        if self.ladder is not None and self.scale > 0:
+            message += f"; {self._whose_rank(certificate.rank)}"
         return Result(
             factors.scaled(self.scale) if self.scale > 0 else factors,
             status,
@@ -375,6 +388,14 @@ class Pipeline:
             self.monitor.history,
             self.monitor.column_norms,
         )
+
+    def _whose_rank(self, rank: int) -> str:
+        """Whether a deep network came down to the rank, or the fits that followed found it."""
+        had = sorted(self.monitor.descended, reverse=True)
+        if rank in had:
+            return "the deep network came down to this rank by itself"
+        ranks = ", ".join(str(k) for k in had) or "none but zero"
+        return f"not the deep network found this rank (it had {ranks}), but the fits that followed"
 
 
 def _relative(errors: np.ndarray, y_square: float) -> float:

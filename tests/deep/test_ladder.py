@@ -26,6 +26,7 @@ def test_the_rank_is_found_and_the_fit_is_exact(depth):
         result = lr.recover(inst.op, inst.y, solver=RidgeLadder(depth=depth))
         assert result.rank == 3
         assert result.status is Status.CONVERGED
+        assert result.message.endswith("the deep network came down to this rank by itself")
         assert inst.error(result.factors) < 1e-9
 
 
@@ -43,6 +44,14 @@ def test_singular_values_that_the_ridge_takes_are_grown():
     result = lr.recover(inst.op, inst.y, solver=RidgeLadder(depth=4, epochs=20))
     assert (result.rank, result.status) == (3, Status.CONVERGED)
     assert inst.error(result.factors) < 1e-9
+    assert "not the deep network found this rank" in result.message
+
+
+def test_a_network_that_did_not_descend_gets_no_credit():
+    inst = completion()
+    result = lr.recover(inst.op, inst.y, solver=RidgeLadder(schedule=[Phase(1, 1e-6, 0.0)]))
+    assert (result.rank, result.status) == (3, Status.CONVERGED)
+    assert "not the deep network found this rank (it had" in result.message
 
 
 @pytest.mark.parametrize(
@@ -75,6 +84,18 @@ def test_networks_lose_rank_rung_by_rung(rng):
     assert ranks == sorted(ranks, reverse=True)
     assert 3 in ranks
     assert ranks[-1] < 3
+
+
+def test_a_network_comes_down_to_the_rank_of_a_large_matrix(rng):
+    # Singular values over a factor of ten, a fifth observed: by itself, without any refit.
+    inst = lr.simulate.matrix_completion(200, 3, fraction=0.2, kappa=10.0, random_state=1)
+    problem, leading = unit_problem(inst)
+    truth = inst.truth.to_dense() / np.linalg.norm(inst.truth.to_dense(), 2)
+    ends = list(RidgeLadder().climb(problem, leading, 40, rng))
+    assert ends[0].to_factors(1e-6).width == 40
+    of_rank = [end for end in ends if end.to_factors(1e-6).width == 3]
+    assert of_rank
+    assert min(np.linalg.norm(end.product() - truth) for end in of_rank) < 0.15
 
 
 @pytest.mark.parametrize("highest", [0.9, 1.2])
