@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -513,6 +514,12 @@ def _linearised(problem: Completion, W: np.ndarray) -> tuple[LinearOperator, np.
 
 def soft_impute(problem: Completion, width: int, clock: Clock) -> Answer:
     """Nuclear-norm path with warm starts, by alternating ridge regressions of bounded width."""
+    *_, last = soft_impute_path(problem, width, clock)
+    return Answer(last, problem.passes, clock.note())
+
+
+def soft_impute_path(problem: Completion, width: int, clock: Clock) -> Iterator[lr.Factors]:
+    """Factors for each penalty of the path, strong ones first."""
     P, s, Q = problem.factors(problem.start(width)).svd()
     s = s * problem.fraction
     top = float(s[0])
@@ -524,10 +531,10 @@ def soft_impute(problem: Completion, width: int, clock: Clock) -> Answer:
             P, s, Q = _ridge_side(problem, P, s, Q, penalty, transpose=False)
             if clock.expired or linalg.norm(s - before) < 1e-5 * linalg.norm(before):
                 break
+        yield lr.Factors(P * np.sqrt(s), Q * np.sqrt(s))
         residual = problem.entries(P * s, Q) - problem.y
         if clock.expired or residual @ residual < goal:
-            break
-    return Answer(lr.Factors(P * np.sqrt(s), Q * np.sqrt(s)), problem.passes, clock.note())
+            return
 
 
 def _ridge_side(
