@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 
@@ -84,6 +86,23 @@ def test_real_number():
         with pytest.raises(TypeError, match="share must be a number"):
             _checks.real_number(bad, "share")
     assert type(_checks.real_number(np.float32(0.5), "share")) is float
+
+
+def test_float_fields():
+    @dataclass(frozen=True)
+    class Step:
+        size: float
+        radius: float | None = None
+
+    step = Step(np.float64(0.5), np.float32(2.0))
+    _checks.float_fields(step, "size", "radius", above=0.0)
+    assert (type(step.size), type(step.radius)) == (float, float)
+    _checks.float_fields(Step(1), "size", "radius", above=0.0)
+    for bad in (Step(None), Step("1")):
+        with pytest.raises(TypeError, match="size must be a number"):
+            _checks.float_fields(bad, "size", "radius")
+    with pytest.raises(ValueError, match="radius must be finite and above 0"):
+        _checks.float_fields(Step(1.0, 0.0), "size", "radius", above=0.0)
 
 
 def test_whole_number():

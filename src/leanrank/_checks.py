@@ -13,6 +13,7 @@ from leanrank._arrays import Array, array_namespace, is_numpy_array
 
 __all__ = [
     "float_dtype",
+    "float_fields",
     "generator",
     "matrix_shape",
     "positions",
@@ -64,6 +65,17 @@ def real_number(
         wanted = " and ".join(["finite", *bounds])
         raise ValueError(f"{name} must be {wanted}, got {x!r}")
     return value
+
+
+def float_fields(owner: Any, *names: str, **bounds: float) -> None:
+    """Check number fields of a frozen dataclass, and keep them as Python floats.
+
+    A NumPy scalar would lift float32 arrays to float64. None stays where it is the default.
+    """
+    for name in names:
+        value = getattr(owner, name)
+        if value is not None or getattr(type(owner), name, 0) is not None:
+            object.__setattr__(owner, name, real_number(value, name, **bounds))
 
 
 def whole_number(x: Any, name: str, *, least: int = 0, most: int | None = None) -> int:

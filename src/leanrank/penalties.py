@@ -72,11 +72,8 @@ class GroupLasso:
     smoothing: float
 
     def __post_init__(self) -> None:
-        # Python floats: a NumPy scalar would lift float32 arrays to float64.
-        strength = _checks.real_number(self.strength, "strength", least=0.0)
-        smoothing = _checks.real_number(self.smoothing, "smoothing", above=0.0)
-        object.__setattr__(self, "strength", strength)
-        object.__setattr__(self, "smoothing", smoothing)
+        _checks.float_fields(self, "strength", least=0.0)
+        _checks.float_fields(self, "smoothing", above=0.0)
 
     @property
     def prune_threshold(self) -> float:
@@ -122,8 +119,7 @@ class Ridge:
     strength: float
 
     def __post_init__(self) -> None:
-        strength = _checks.real_number(self.strength, "strength", least=0.0)
-        object.__setattr__(self, "strength", strength)
+        _checks.float_fields(self, "strength", least=0.0)
 
     @property
     def curvature_at_zero(self) -> float:

@@ -47,15 +47,14 @@ class Phase:
 
     def __post_init__(self) -> None:
         steps = _checks.whole_number(self.steps, "steps", least=1)
-        rate = _checks.real_number(self.learning_rate, "learning_rate", above=0.0)
-        ridge = _checks.real_number(self.ridge, "ridge", least=0.0)
-        if rate * ridge >= 1.0:
+        object.__setattr__(self, "steps", steps)
+        _checks.float_fields(self, "learning_rate", above=0.0)
+        _checks.float_fields(self, "ridge", least=0.0)
+        if self.learning_rate * self.ridge >= 1.0:
             raise ValueError(
-                f"learning_rate * ridge must be below 1, got {rate:g} * {ridge:g}: a single step "
-                "would turn every weight around"
+                f"learning_rate * ridge must be below 1, got {self.learning_rate:g} * "
+                f"{self.ridge:g}: a single step would turn every weight around"
             )
-        for name, value in (("steps", steps), ("learning_rate", rate), ("ridge", ridge)):
-            object.__setattr__(self, name, value)
 
     @classmethod
     def from_paper(cls, steps: int, learning_rate: float, ridge: float, source: str) -> Phase:

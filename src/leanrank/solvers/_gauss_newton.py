@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+from leanrank import _checks
 from leanrank._arrays import Array, array_namespace
 from leanrank.factors import Factors
 from leanrank.linalg import conjugate_gradients
@@ -48,6 +49,11 @@ class GaussNewton:
         Largest number of conjugate-gradient steps.
     balance : bool
         Whether to balance the factors after each step.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a number is out of range.
     """
 
     damping: float = 1e-2
@@ -55,6 +61,11 @@ class GaussNewton:
     max_inner: int = 200
     balance: bool = True
     _tries: int = 12
+
+    def __post_init__(self) -> None:
+        _checks.float_fields(self, "damping", least=0.0)
+        _checks.float_fields(self, "forcing", above=0.0, most=1.0)
+        _checks.whole_number(self.max_inner, "max_inner", least=1)
 
     def init(self, problem: Problem, factors: Factors) -> State:
         """State at the (balanced) starting factors."""

@@ -132,8 +132,7 @@ class GradientDescent:
     step_size: float | None = None
 
     def __post_init__(self) -> None:
-        if self.step_size is not None:
-            _checks.real_number(self.step_size, "step_size", above=0.0)
+        _checks.float_fields(self, "step_size", above=0.0)
 
     def init(self, problem: Problem, factors: Factors) -> State:
         """State at the starting factors."""
@@ -239,9 +238,8 @@ class PerturbedGradientDescent:
     random_state: Any = None
 
     def __post_init__(self) -> None:
-        for name in ("step_size", "radius", "threshold", "operator_norm"):
-            if getattr(self, name) is not None:
-                _checks.real_number(getattr(self, name), name, above=0.0)
+        numbers = ("step_size", "radius", "threshold", "operator_norm")
+        _checks.float_fields(self, *numbers, above=0.0)
         _checks.whole_number(self.every, "every", least=1)
         _checks.generator(self.random_state)
 

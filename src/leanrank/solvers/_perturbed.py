@@ -79,7 +79,7 @@ class PerturbedSensingDescent:
     measurements: Callable[[int], Problem] | None = None
 
     def __post_init__(self) -> None:
-        _checks.real_number(self.step_size, "step_size", above=0.0)
+        _checks.float_fields(self, "step_size", above=0.0)
 
     def init(self, problem: Problem, factors: Factors) -> State:
         """State at the starting factors."""

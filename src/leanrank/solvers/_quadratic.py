@@ -89,11 +89,10 @@ class RescaledGradientDescent:
     rescaling: str = "consistent"
 
     def __post_init__(self) -> None:
-        _checks.real_number(self.step_size, "step_size", above=0.0)
-        if self.trace is not None:
-            _checks.real_number(self.trace, "trace", least=0.0)
+        _checks.float_fields(self, "step_size", above=0.0)
+        _checks.float_fields(self, "trace", least=0.0)
         if self.radius != math.inf:
-            _checks.real_number(self.radius, "radius", above=0.0)
+            _checks.float_fields(self, "radius", above=0.0)
         for name, known in (("truncation", _TRUNCATIONS), ("rescaling", tuple(_RESCALINGS))):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} must be one of {known}, got {getattr(self, name)!r}")

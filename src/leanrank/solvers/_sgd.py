@@ -81,7 +81,7 @@ class StochasticGradientDescent:
     random_state: Any = None
 
     def __post_init__(self) -> None:
-        _checks.real_number(self.step_size, "step_size", above=0.0)
+        _checks.float_fields(self, "step_size", above=0.0)
         _checks.whole_number(self.batch_size, "batch_size", least=1)
         if self.updates is not None:
             _checks.whole_number(self.updates, "updates", least=1)
@@ -232,7 +232,7 @@ class FreshGaussianDescent:
     random_state: Any = None
 
     def __post_init__(self) -> None:
-        _checks.real_number(self.step_size, "step_size", above=0.0)
+        _checks.float_fields(self, "step_size", above=0.0)
         _checks.whole_number(self.batch_size, "batch_size", least=1)
         _checks.generator(self.random_state)
 
