@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -237,6 +238,17 @@ def test_measurements_are_copied_and_converted():
     mine[0] = 7.0
     assert problem.y[0] == 1.0
     assert Problem(FullObservation((2, 3)), np.ones((2, 3))).y.shape == (6,)
+
+
+def test_a_penalty_of_no_strength_is_none():
+    @dataclass(frozen=True)
+    class Other:
+        strength: float = 0.0
+
+    problem = Problem(FullObservation((2, 2)), np.eye(2))
+    penalties = (NoPenalty(), Ridge(0.0), GroupLasso(0.0, 1.0), Ridge(0.1), Other())
+    found = [problem.with_penalty(penalty).penalised for penalty in penalties]
+    assert found == [False, False, False, True, True]
 
 
 def test_point_that_is_not_finite():

@@ -142,5 +142,8 @@ class NoPenalty(Ridge):
     def __init__(self) -> None:
         super().__init__(0.0)
 
+    def value(self, W: Array) -> float:
+        return 0.0
+
     def __repr__(self) -> str:
         return "NoPenalty()"

@@ -26,7 +26,7 @@ from leanrank._arrays import (
 )
 from leanrank.factors import Factors
 from leanrank.operators import Measurement, Tangent, pull_back
-from leanrank.penalties import NoPenalty, Penalty
+from leanrank.penalties import GroupLasso, NoPenalty, Penalty, Ridge
 
 __all__ = ["Point", "Problem"]
 
@@ -176,8 +176,17 @@ class Problem:
     def _point(self, factors: Factors, residual: Array, pulled: Array) -> Point:
         W = factors.W
         loss = self._loss(residual)
-        gradient = 2.0 * self.op.weight * pulled + W * self.penalty.weights(W)
+        gradient = self.add_penalty(2.0 * self.op.weight * pulled, W)
         return Point(factors, residual, loss, loss + self.penalty.value(W), gradient)
+
+    @property
+    def penalised(self) -> bool:
+        """Whether the penalty is more than zero."""
+        return not isinstance(self.penalty, GroupLasso | Ridge) or self.penalty.strength > 0
+
+    def add_penalty(self, slope: Array, W: Array) -> Array:
+        """A gradient of the loss at W, and that of the penalty added to it."""
+        return slope + W * self.penalty.weights(W) if self.penalised else slope
 
     def gradient_matrix(self, residual: Array) -> MatrixLike:
         """Gradient of the loss in X, n1 x n2, as something that multiplies; one pass."""

@@ -127,6 +127,15 @@ def test_forward_and_adjoint_against_explicit_matrices(make, seed):
         np.testing.assert_allclose(pull_back(matrix, f), expected, atol=1e-12)
 
 
+@pytest.mark.parametrize("width", [3, 40])
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_pull_back_of_an_array_narrow_and_wide(convert, rng, width, symmetric):
+    G, U, V = (rng.standard_normal((4, n)) for n in (4, width, width))
+    factors = Factors(convert(U)) if symmetric else Factors(convert(U), convert(V))
+    expected = (G + G.T) @ U if symmetric else np.concatenate([G @ V, G.T @ U])
+    np.testing.assert_allclose(to_numpy(pull_back(convert(G), factors)), expected, atol=1e-12)
+
+
 @given(makers, seeds, st.integers(1, 3))
 def test_tangent_against_explicit_matrices(make, seed, k):
     rng = np.random.default_rng(seed)

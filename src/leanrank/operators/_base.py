@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from array_api_compat import is_array_api_obj
 
 from leanrank import _checks
 from leanrank._arrays import Array, MatrixLike, array_namespace, device_of, is_numpy_array
@@ -14,6 +15,9 @@ from leanrank.factors import Factors
 from leanrank.operators import _kernels
 
 __all__ = ["ExplicitTangent", "Measurement", "Tangent", "pull_back"]
+
+_WIDE = 32
+"""Columns from which the sum of a matrix and its transpose costs less than a second product."""
 
 
 class Measurement(ABC):
@@ -252,6 +256,8 @@ class ExplicitTangent(Tangent):
 def pull_back(matrix: MatrixLike, factors: Factors) -> Array:
     """The gradient in W that a gradient in X gives: (G V; G^T U), or (G + G^T) U if symmetric."""
     xp = array_namespace(factors.W)
+    if factors.symmetric and factors.width >= _WIDE and is_array_api_obj(matrix):
+        return (matrix + matrix.T) @ factors.U
     left = matrix @ factors.V
     right = matrix.T @ factors.U
     return left + right if factors.symmetric else xp.concat([left, right], axis=0)

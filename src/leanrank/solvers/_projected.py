@@ -97,7 +97,7 @@ class ProjectedGradientDescent:
             raise ValueError(
                 "factors must be symmetric (X = U U^T), got a general pair; use Factors(U)"
             )
-        if not hasattr(problem.penalty, "strength") or problem.penalty.strength > 0:
+        if problem.penalised:
             raise ValueError(
                 "problem must have no penalty: the iterate is X, which has no columns to "
                 f"penalise; got {problem.penalty!r}"

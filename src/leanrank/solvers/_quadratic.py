@@ -109,7 +109,7 @@ class RescaledGradientDescent:
             raise ValueError(
                 "factors must be symmetric (X = U U^T), got a general pair; use Factors(U)"
             )
-        if getattr(problem.penalty, "strength", None) != 0.0:
+        if problem.penalised:
             raise ValueError(f"problem must have no penalty, got {problem.penalty!r}")
         return State(problem.evaluate(factors), 0, problem.passes)
 

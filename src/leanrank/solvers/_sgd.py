@@ -134,7 +134,7 @@ def batch_gradient(problem: Problem, factors: Factors, index: np.ndarray) -> Arr
         pulled = pull_back(S, factors)
     problem.passes += 2.0 * index.size / op.size
     share = 2.0 * op.weight * op.size / index.size
-    return share * pulled + W * problem.penalty.weights(W)
+    return problem.add_penalty(share * pulled, W)
 
 
 def fresh_gaussian_average(R: Array, batch_size: int, rng: np.random.Generator) -> Array:
@@ -252,6 +252,6 @@ class FreshGaussianDescent:
         rng = np.random.default_rng((state.memory.seed, state.iteration))
         R = array_namespace(W).reshape(point.residual, problem.op.shape)
         average = fresh_gaussian_average(R, self.batch_size, rng)
-        gradient = 2.0 * pull_back(average, state.factors) + W * problem.penalty.weights(W)
+        gradient = problem.add_penalty(2.0 * pull_back(average, state.factors), W)
         new = moved(problem, point, gradient, -self.step_size)
         return replace(state, point=new, iteration=state.iteration + 1, passes=problem.passes)
