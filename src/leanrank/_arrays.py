@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 import numpy as np
-from array_api_compat import array_namespace, is_numpy_array
+from array_api_compat import array_namespace, is_array_api_obj, is_numpy_array
 from array_api_compat import device as device_of
 
 Array = Any
@@ -22,6 +22,7 @@ __all__ = [
     "device_of",
     "gaussian",
     "integers",
+    "is_array",
     "is_numpy_array",
     "like",
     "norm",
@@ -39,6 +40,11 @@ class MatrixLike(Protocol):
     def T(self) -> MatrixLike: ...
 
     def __matmul__(self, other: Array, /) -> Array: ...
+
+
+def is_array(x: Any) -> bool:
+    """Whether x is an array of some library, and not just something that multiplies."""
+    return is_array_api_obj(x)
 
 
 def norm(x: Array) -> float:

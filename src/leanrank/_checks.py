@@ -7,9 +7,8 @@ import numbers
 from typing import Any
 
 import numpy as np
-from array_api_compat import is_array_api_obj
 
-from leanrank._arrays import Array, array_namespace, is_numpy_array
+from leanrank._arrays import Array, array_namespace, is_array, is_numpy_array
 
 __all__ = [
     "float_dtype",
@@ -27,7 +26,7 @@ def real_array(x: Any, name: str, *, ndim: int) -> Array:
     """``x`` as a finite, contiguous floating-point array with ``ndim`` axes."""
     if np.ma.is_masked(x):
         raise ValueError(f"{name} has masked values; leave them out before you pass it on")
-    if not is_array_api_obj(x) or np.ma.isMaskedArray(x) or isinstance(x, np.matrix):
+    if not is_array(x) or np.ma.isMaskedArray(x) or isinstance(x, np.matrix):
         x = np.asarray(x)
     xp = array_namespace(x)
     if is_numpy_array(x) and x.dtype.kind not in "fiub":

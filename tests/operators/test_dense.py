@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -9,8 +11,26 @@ from leanrank import Factors
 from leanrank._arrays import to_numpy
 from leanrank.operators import DenseSensing, _kernels
 from leanrank.operators._base import ExplicitTangent
-from leanrank.operators._dense import pack
 from leanrank.testing import check_adjoint
+
+
+def pack(A):
+    return DenseSensing(A, symmetric=True).reference
+
+
+def test_where_triangles_lie_is_worked_out_once(rng, convert):
+    op = DenseSensing(convert(rng.standard_normal((9, 5, 5))), symmetric=True)
+    assert op.subset(np.array([3, 3, 1]))._triangle is op._triangle
+    assert DenseSensing(convert(rng.standard_normal((9, 5, 5))))._triangle is None
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_pickled_operators_are_whole(rng, symmetric):
+    op = DenseSensing(rng.standard_normal((9, 5, 5)), symmetric=symmetric)
+    again = pickle.loads(pickle.dumps(op))
+    factors, residual = Factors(rng.standard_normal((5, 2))), rng.standard_normal(9)
+    np.testing.assert_array_equal(again.forward(factors), op.forward(factors))
+    np.testing.assert_array_equal(again.adjoint(residual), op.adjoint(residual))
 
 
 def test_pack_in_several_blocks(rng, convert):

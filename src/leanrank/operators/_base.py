@@ -7,10 +7,16 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from array_api_compat import is_array_api_obj
 
 from leanrank import _checks
-from leanrank._arrays import Array, MatrixLike, array_namespace, device_of, is_numpy_array
+from leanrank._arrays import (
+    Array,
+    MatrixLike,
+    array_namespace,
+    device_of,
+    is_array,
+    is_numpy_array,
+)
 from leanrank.factors import Factors
 from leanrank.operators import _kernels
 
@@ -253,10 +259,10 @@ class ExplicitTangent(Tangent):
         return xp.linalg.vector_norm(J, axis=(0, 2)) ** 2 / rows
 
 
-def pull_back(matrix: MatrixLike, factors: Factors) -> Array:
+def pull_back(matrix: Any, factors: Factors) -> Array:
     """The gradient in W that a gradient in X gives: (G V; G^T U), or (G + G^T) U if symmetric."""
     xp = array_namespace(factors.W)
-    if factors.symmetric and factors.width >= _WIDE and is_array_api_obj(matrix):
+    if factors.symmetric and factors.width >= _WIDE and is_array(matrix):
         return (matrix + matrix.T) @ factors.U
     left = matrix @ factors.V
     right = matrix.T @ factors.U

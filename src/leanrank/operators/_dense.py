@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -75,16 +74,19 @@ class DenseSensing(Measurement):
         if symmetric:
             if overwrite_a and is_numpy_array(A) and not A.flags.writeable:
                 raise ValueError("A is read-only: leave overwrite_a=False, or pass a copy")
-            data = pack(A, overwrite=overwrite_a)
+            triangle = _Triangle(n1, A)
+            self._set(pack(A, triangle, overwrite=overwrite_a), (n1, n2), triangle)
         else:
-            data = array_namespace(A).reshape(A, (m, n1 * n2))
-        self._set(data, (n1, n2), symmetric)
+            self._set(array_namespace(A).reshape(A, (m, n1 * n2)), (n1, n2))
 
-    def _set(self, data: Array, shape: tuple[int, int], symmetric: bool) -> None:
-        self._data = data
+    def _set(
+        self, data: Array, shape: tuple[int, int], triangle: _Triangle | None = None
+    ) -> DenseSensing:
+        self._data, self._triangle = data, triangle
         self.shape = shape
         self.size = int(data.shape[0])
-        self.symmetric = symmetric
+        self.symmetric = triangle is not None
+        return self
 
     @classmethod
     def from_packed(cls, packed: Array, d: int) -> DenseSensing:
@@ -101,9 +103,7 @@ class DenseSensing(Measurement):
                 f"packed must have d (d + 1) / 2 = {d * (d + 1) // 2} columns for d = {d}, "
                 f"got {packed.shape[1]}"
             )
-        self = cls.__new__(cls)
-        self._set(packed, (d, d), True)
-        return self
+        return cls.__new__(cls)._set(packed, (d, d), _Triangle(d, packed))
 
     @property
     def reference(self) -> Array:
@@ -120,28 +120,25 @@ class DenseSensing(Measurement):
         if 2 * index.size > self.size and np.unique(index).size == index.size:
             return Selected(self, index)
         xp = array_namespace(self._data)
-        new = DenseSensing.__new__(DenseSensing)
-        take = integers(index, self._data)
-        new._set(xp.take(self._data, take, axis=0), self.shape, self.symmetric)
-        return new
+        data = xp.take(self._data, integers(index, self._data), axis=0)
+        return DenseSensing.__new__(DenseSensing)._set(data, self.shape, self._triangle)
 
     def _vector(self, factors: Factors) -> Array:
         """What each row of the data is multiplied with: X, or its packed triangle doubled."""
         xp = array_namespace(self._data)
         # Promotion the other way would copy all of the data.
         X = xp.astype(factors.to_dense(), self._data.dtype, copy=False)
-        if not self.symmetric:
+        if self._triangle is None:
             return xp.reshape(X, (-1,))
         if not factors.symmetric:
             X = (X + X.T) / 2
-        upper, weights = _triangle(self.shape[0], X)
-        return xp.take(xp.reshape(X, (-1,)), upper, axis=0) * weights
+        return xp.take(xp.reshape(X, (-1,)), self._triangle.upper, axis=0) * self._triangle.weights
 
     def _matrix(self, vector: Array) -> Array:
         """The n1 x n2 matrix of a combination of data rows."""
         xp = array_namespace(self._data)
-        if self.symmetric:
-            vector = xp.take(vector, _expansion(self.shape[0], vector), axis=0)
+        if self._triangle is not None:
+            vector = xp.take(vector, self._triangle.expansion, axis=0)
         return xp.reshape(vector, self.shape)
 
     def forward(self, factors: Factors) -> Array:
@@ -208,22 +205,46 @@ class DenseSensing(Measurement):
         xp = array_namespace(self._data)
         A = self._data[block, :]
         n1, n2 = self.shape
-        if self.symmetric:
-            A = xp.take(A, _expansion(n1, A), axis=1)
+        if self._triangle is not None:
+            A = xp.take(A, self._triangle.expansion, axis=1)
         A = xp.reshape(A, (-1, n1, n2))
         left = xp.matmul(factors.V.T, xp.permute_dims(A, (0, 2, 1)))
         right = xp.matmul(factors.U.T, A)
         return left + right if factors.symmetric else xp.concat([left, right], axis=2)
 
 
-def pack(A: Array, *, overwrite: bool = False) -> Array:
+class _Triangle:
+    """Where the numbers of a packed triangle lie in its d x d matrix, and back.
+
+    Made once for an operator and the operators of its subsets, whose steps can be shorter than
+    making it.
+
+    Attributes
+    ----------
+    upper : array of int, shape (d (d + 1) / 2,)
+        Flat positions of the upper triangle.
+    weights : array, shape (d (d + 1) / 2,)
+        1 on the diagonal, 2 off it.
+    expansion : array of int, shape (d * d,)
+        For each position of the matrix, where its value lies in the packed triangle.
+    """
+
+    def __init__(self, d: int, reference: Array) -> None:
+        i, j = np.triu_indices(d)
+        expansion = np.empty((d, d), dtype=np.int64)
+        expansion[i, j] = expansion[j, i] = np.arange(i.size)
+        self.upper = integers(i * d + j, reference)
+        self.weights = like(np.where(i == j, 1.0, 2.0), reference)
+        self.expansion = integers(expansion.ravel(), reference)
+
+
+def pack(A: Array, triangle: _Triangle, *, overwrite: bool = False) -> Array:
     """Upper triangles of the symmetric parts of a stack of matrices, shape (m, d (d + 1) / 2).
 
     With ``overwrite`` they take the place of a contiguous NumPy array.
     """
     xp = array_namespace(A)
-    m, d = int(A.shape[0]), int(A.shape[1])
-    upper = _triangle(d, A)[0]
+    m, d, upper = int(A.shape[0]), int(A.shape[1]), triangle.upper
     rows = max(1, _BLOCK_BYTES // (d * d * 8))
     if not is_numpy_array(A):
         rows = max(rows, 256)
@@ -245,18 +266,3 @@ def _packed_block(block: Array, upper: Array) -> Array:
     xp = array_namespace(block)
     block = (block + xp.permute_dims(block, (0, 2, 1))) / 2
     return xp.take(xp.reshape(block, (int(block.shape[0]), -1)), upper, axis=1)
-
-
-def _triangle(d: int, reference: Array) -> tuple[Array, Array]:
-    """Flat positions of the upper triangle, and 1 on the diagonal, 2 off it."""
-    i, j = np.triu_indices(d)
-    weights: Any = like(np.where(i == j, 1.0, 2.0), reference)
-    return integers(i * d + j, reference), weights
-
-
-def _expansion(d: int, reference: Array) -> Array:
-    """For each position of a d x d matrix, where its value lies in the packed triangle."""
-    position = np.zeros((d, d), dtype=np.int64)
-    i, j = np.triu_indices(d)
-    position[i, j] = position[j, i] = np.arange(i.size)
-    return integers(position.ravel(), reference)
