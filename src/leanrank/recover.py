@@ -7,10 +7,10 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from leanrank import _checks
 from leanrank._arrays import Array, is_numpy_array
+from leanrank._threads import one_blas_thread
 from leanrank.certificates import measurement_scale
 from leanrank.deep import RidgeLadder
 from leanrank.factors import degrees_of_freedom
@@ -114,8 +114,7 @@ def recover(
     if time_limit is not None:
         callbacks = (*callbacks, _deadline(_checks.real_number(time_limit, "time_limit", above=0)))
     pipeline.monitor.callbacks = tuple(callbacks)
-    # Factors are small: more threads than one cost more in waking up than they compute.
-    with threadpool_limits(limits=1, user_api="blas"):
+    with one_blas_thread():
         return pipeline.result()
 
 

@@ -88,6 +88,15 @@ def test_inputs_are_left_alone_and_passes_are_counted():
     assert state.passes == 21
 
 
+@pytest.mark.parametrize("threads", [1, 4])
+def test_runs_of_one_problem_count_their_own_passes(threads):
+    problem, start = made("packed", 0)
+    run = descend_batch([problem] * 6, [start] * 6, 0.001, stride=10, threads=threads)
+    for steps in (0, 10, 20):
+        assert [state.passes for state in next(run)] == [1 + steps] * 6
+        assert problem.passes == 6 * (1 + steps)
+
+
 def test_a_run_that_diverges_leaves_the_others_alone():
     (wild, start), (tame, calm) = made("packed", 0), made("packed", 1)
     start = start.with_stacked(100 * start.W)

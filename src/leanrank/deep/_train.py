@@ -8,15 +8,14 @@ import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import cache
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
-from threadpoolctl import ThreadpoolController
 
 from leanrank import _checks
 from leanrank._arrays import is_numpy_array
+from leanrank._threads import one_blas_thread
 from leanrank.deep._engines import Engine, Sampling, engine
 from leanrank.deep._factors import DeepFactors
 from leanrank.deep._jumps import JumpWatch
@@ -234,9 +233,7 @@ def train(
                 ticker.tick(blocks[-1].end - block.end)
                 return
 
-    # Factors are small: more threads of BLAS than one cost more than they compute, and the order
-    # of their sums would change bits.
-    with _blas().limit(limits=1, user_api="blas"):
+    with one_blas_thread():
         pool = ThreadPoolExecutor(max_workers=min(threads or os.cpu_count() or 1, len(made)))
         try:
             list(pool.map(go, made, seeds))
@@ -245,12 +242,6 @@ def train(
         finally:
             pool.shutdown()
     return _gathered(made, blocks, keep)
-
-
-@cache
-def _blas() -> ThreadpoolController:
-    """Finding the libraries takes longer than a short run."""
-    return ThreadpoolController()
 
 
 @dataclass(frozen=True)

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
-from threadpoolctl import threadpool_limits
 
 from leanrank import _checks
+from leanrank._threads import one_blas_thread
 from leanrank.certificates import exact_tolerance, measurement_scale, noise_level, virtual_columns
 from leanrank.estimators._corrected import default_penalty, prune_corrected
 from leanrank.estimators._imputer import RecoveryWarning
@@ -268,8 +268,7 @@ class QuadraticNetworkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[
             return Result(nothing, Status.STALLED, message, None, History())
         op = RankOneSensing(x)
         seen: Measurement = Centred(op) if self.fit_intercept else op
-        # Factors are small: more threads than one cost more in waking up than they compute.
-        with threadpool_limits(limits=1, user_api="blas"):
+        with one_blas_thread():
             result = self._corrected(op, y) if self.correction else self._run(seen, y)
             if result.status is Status.STALLED and self._falls(seen, y, result.factors):
                 message = (

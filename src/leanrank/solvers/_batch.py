@@ -10,19 +10,20 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 from dataclasses import replace
 
 import numpy as np
 from numba import njit
-from threadpoolctl import threadpool_limits
 
 from leanrank import _checks
 from leanrank._arrays import is_numpy_array
+from leanrank._threads import one_blas_thread
 from leanrank.factors import Factors
 from leanrank.operators import DenseSensing, FullObservation
 from leanrank.operators._kernels import sweep
 from leanrank.penalties import GroupLasso, NoPenalty, Penalty, Ridge
-from leanrank.problem import Problem
+from leanrank.problem import Meter, Problem
 from leanrank.solvers._base import State
 
 __all__ = ["descend_batch"]
@@ -50,7 +51,8 @@ def descend_batch(
         One for each problem.
     step_size : float
     stride : int
-        Steps from one list of states to the next.
+        Steps from one list of states to the next. Each list costs one evaluation of every problem,
+        in Python: with few steps between them that is most of the time.
     threads : int, optional
         Problems to run at a time; the number of cores if left out. It changes no iterate.
 
@@ -119,12 +121,18 @@ def _descend(
     stride: int,
     threads: int | None,
 ) -> Iterator[list[State]]:
-    states, costs = [], []
-    for problem, start in zip(problems, starts, strict=True):
-        before = problem.passes
-        point = problem.evaluate(start.astype(problem.op.reference))
-        costs.append(problem.passes - before)
-        states.append(State(point, 0, problem.passes))
+    # Two runs may be of one problem: each counts on a meter of its own, and the problem's is
+    # brought up to date where no thread is running.
+    counted = [problem.passes for problem in problems]
+    alone = [copy(problem) for problem in problems]
+    for problem, passes in zip(alone, counted, strict=True):
+        problem.meter = Meter(passes)
+    points = [
+        problem.evaluate(start.astype(problem.op.reference))
+        for problem, start in zip(alone, starts, strict=True)
+    ]
+    states = [State(point, 0, p.passes) for point, p in zip(points, alone, strict=True)]
+    costs = [state.passes - passes for state, passes in zip(states, counted, strict=True)]
 
     def advanced(problem: Problem, state: State, cost: float) -> State:
         if not state.point.is_finite:
@@ -140,9 +148,12 @@ def _descend(
     workers = threads if threads is not None else os.cpu_count() or 1
     with ThreadPoolExecutor(max_workers=min(workers, max(len(problems), 1))) as pool:
         while True:
+            for problem, state, passes in zip(problems, states, counted, strict=True):
+                problem.passes += state.passes - passes
+            counted = [state.passes for state in states]
             yield states
-            with threadpool_limits(limits=1, user_api="blas"):
-                states = list(pool.map(advanced, problems, states, costs))
+            with one_blas_thread():
+                states = list(pool.map(advanced, alone, states, costs))
 
 
 def _run(problem: Problem, factors: Factors, W: np.ndarray, step_size: float, steps: int) -> None:
