@@ -149,6 +149,8 @@ def test_generator():
     assert _checks.generator(rng) is rng
     state = np.random.RandomState(1)
     assert _checks.generator(state).random() != _checks.generator(state).random()
-    for bad in ("0", 1.5):
+    for bad in ("0", 1.5, True):
         with pytest.raises(TypeError, match="random_state"):
             _checks.generator(bad)
+    with pytest.raises(ValueError, match="random_state must be at least 0, got -1"):
+        _checks.generator(-1)

@@ -18,6 +18,7 @@ __all__ = [
     "positions",
     "real_array",
     "real_number",
+    "seed",
     "whole_number",
 ]
 
@@ -124,7 +125,12 @@ def generator(random_state: Any) -> np.random.Generator:
     if isinstance(random_state, np.random.RandomState):
         return np.random.default_rng(random_state.randint(2**31 - 1))
     if isinstance(random_state, numbers.Integral):
-        return np.random.default_rng(int(random_state))
+        return np.random.default_rng(whole_number(random_state, "random_state"))
     if isinstance(random_state, np.random.Generator) or random_state is None:
         return np.random.default_rng(random_state)
     raise TypeError(f"random_state must be an int, a Generator or None, got {random_state!r}")
+
+
+def seed(random_state: Any) -> int:
+    """A seed drawn from a random state, for what is to repeat however often it is asked for."""
+    return int(generator(random_state).integers(2**62))

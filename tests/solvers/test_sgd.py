@@ -57,7 +57,7 @@ def test_updates_are_those_of_a_loop():
     problem = Problem(DenseSensing(A), y)
     state = solver.init(problem, Factors(U))
     for step in range(3):
-        for index in solver._batches(10, state.memory.seed, step):
+        for index in solver._batches(10, step):
             res = np.einsum("mij,ij->m", A[index], U @ U.T) - y[index]
             G = np.einsum("m,mij->ij", res, A[index]) * 2 / len(index)
             U = U - 0.01 * (G + G.T) @ U
@@ -70,21 +70,21 @@ def test_updates_are_those_of_a_loop():
 @given(st.integers(1, 30), st.integers(1, 7), st.integers(1, 20), st.integers(0, 1000))
 def test_without_replacement_every_epoch_has_each_measurement_once(m, batch, updates, seed):
     batch = min(batch, m)
-    solver = StochasticGradientDescent(0.1, batch, replacement=False, updates=updates)
+    solver = StochasticGradientDescent(0.1, batch, False, updates, random_state=seed)
     epoch = -(-m // batch)
     steps = -(-3 * epoch // updates)
-    dealt = [index for k in range(steps) for index in solver._batches(m, seed, k)]
+    dealt = [index for k in range(steps) for index in solver._batches(m, k)]
     for start in range(0, 3 * epoch, epoch):
         together = np.concatenate(dealt[start : start + epoch])
         np.testing.assert_array_equal(np.sort(together), np.arange(m))
 
 
 def test_with_replacement_measurements_repeat_and_are_uniform():
-    solver = StochasticGradientDescent(0.1, 2)
-    drawn = np.concatenate([np.ravel(list(solver._batches(10, 5, k))) for k in range(400)])
+    solver = StochasticGradientDescent(0.1, 2, random_state=5)
+    drawn = np.concatenate([np.ravel(list(solver._batches(10, k))) for k in range(400)])
     counts = np.bincount(drawn, minlength=10)
     assert stats.chisquare(counts).pvalue > 1e-3
-    epoch = np.ravel(list(solver._batches(10, 5, 0)))
+    epoch = np.ravel(list(solver._batches(10, 0)))
     assert len(epoch) == 10
     assert len(np.unique(epoch)) < 10
 

@@ -89,7 +89,13 @@ class GaussNewton:
                 ratio = (point.value - trial.value) / predicted if predicted > 0 else 1.0
                 damping *= 0.3 if ratio > 0.75 else 3.0 if ratio < 0.25 else 1.0
                 memory = replace(memory, damping=damping, tangent=tangent)
-                return State(trial, state.iteration + 1, problem.passes, memory)
+                return replace(
+                    state,
+                    point=trial,
+                    iteration=state.iteration + 1,
+                    passes=problem.passes,
+                    memory=memory,
+                )
             damping = max(4.0 * damping, 1e-12)
         return replace(
             state,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -166,7 +166,6 @@ def descent_step(step_size: float | None, problem: Problem, state: State) -> Sta
 @dataclass(frozen=True)
 class _Perturbed:
     step: float
-    seed: int
     threshold: float
     radius: float
     last: int
@@ -179,9 +178,9 @@ class PerturbedGradientDescent:
     .. math:: W \leftarrow W - \alpha (\nabla f(W) + P_t),\qquad P_t \sim
         \mathrm{Unif}(\mathbb B(\rho))
 
-    where the perturbation is zero unless the gradient is small and none was added in the last
-    ``every`` steps (Jin et al. 2017). It is drawn in the ball of Frobenius norm. Around strict
-    saddle points descent so finds its way to second-order stationary points.
+    where the perturbation is zero unless the gradient is small, and is added in one of any
+    ``every`` steps in a row at most (Jin et al. 2017). It is drawn in the ball of Frobenius norm.
+    Around strict saddle points descent so finds its way to second-order stationary points.
 
     Parameters
     ----------
@@ -194,13 +193,13 @@ class PerturbedGradientDescent:
         Gradient norm up to which noise is added. If left out, a thousandth of s^1.5 with s the
         root of the loss at zero, the scale of gradients for an ensemble of unit scale.
     every : int
-        Steps without noise after one with noise.
+        Steps from one with noise to the next, at least; 1 allows it in every step.
     operator_norm : float, optional
         Largest operator norm of a perturbation; longer draws are shortened to it. Without it
         the operator norm is bounded by the radius.
     random_state : int, Generator or None
-        Each perturbation is drawn from a seed fixed at the start and the number of the step, so
-        that ``step`` has no side effects and repeats exactly.
+        A seed is drawn from it when the solver is made. Each perturbation follows from that and
+        the number of the step, so that ``init`` and ``step`` repeat exactly.
 
     Raises
     ------
@@ -236,23 +235,23 @@ class PerturbedGradientDescent:
     every: int = 50
     operator_norm: float | None = None
     random_state: Any = None
+    _seed: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         numbers = ("step_size", "radius", "threshold", "operator_norm")
         _checks.float_fields(self, *numbers, above=0.0)
         _checks.whole_number(self.every, "every", least=1)
-        _checks.generator(self.random_state)
+        object.__setattr__(self, "_seed", _checks.seed(self.random_state))
 
     def init(self, problem: Problem, factors: Factors) -> State:
-        """State at the starting factors; draws the seed of all perturbations."""
+        """State at the starting factors."""
         point = problem.evaluate(factors)
         step = first_step(problem, point) if self.step_size is None else self.step_size
         threshold = self.threshold
         if threshold is None:
             threshold = 1e-3 * data_scale(problem) ** 1.5
-        seed = int(_checks.generator(self.random_state).integers(2**62))
         radius = threshold if self.radius is None else self.radius
-        memory = _Perturbed(step, seed, threshold, radius, last=-self.every)
+        memory = _Perturbed(step, threshold, radius, last=-self.every)
         return State(point, 0, problem.passes, memory)
 
     def step(self, problem: Problem, state: State) -> State:
@@ -261,15 +260,18 @@ class PerturbedGradientDescent:
         quiet = state.iteration - memory.last
         if not point.factors.width or quiet < self.every or point.gradient_norm > memory.threshold:
             return descent_step(self.step_size, problem, state)
-        noise = self._perturbation(memory, state.iteration, point.gradient)
+        noise = self._perturbation(memory.radius, state.iteration, point.gradient)
         new = moved(problem, point, point.gradient + noise, -memory.step)
         memory = replace(memory, last=state.iteration)
-        return State(new, state.iteration + 1, problem.passes, memory, phase=state.phase)
+        return replace(
+            state, point=new, iteration=state.iteration + 1, passes=problem.passes, memory=memory
+        )
 
-    def _perturbation(self, memory: _Perturbed, iteration: int, like: Array) -> Array:
-        rng = np.random.default_rng((memory.seed, iteration))
+    def _perturbation(self, radius: float, iteration: int, like: Array) -> Array:
+        rng = np.random.default_rng((self._seed, iteration))
         noise = gaussian(rng, tuple(like.shape), like)
-        noise = noise * (memory.radius * rng.random() ** (1.0 / noise.size) / norm(noise))
+        entries = math.prod(noise.shape)
+        noise = noise * (radius * rng.random() ** (1.0 / entries) / norm(noise))
         if self.operator_norm is not None:
             largest = float(array_namespace(noise).linalg.matrix_norm(noise, ord=2))
             noise = noise * min(1.0, self.operator_norm / largest)

@@ -121,7 +121,7 @@ def random_perturbation(size: float, random_state: Any = None) -> Perturbation:
     ((5, 5), 0.5)
     """
     size = _checks.real_number(size, "size", least=0.0)
-    seed = int(_checks.generator(random_state).integers(2**62))
+    seed = _checks.seed(random_state)
 
     def perturbation(k: int, factors: Factors) -> Array:
         rows = int(factors.W.shape[0])

@@ -126,7 +126,7 @@ class RescaledGradientDescent:
             point = problem.evaluate(state.factors.with_stacked(moved))
         if not point.is_finite:
             point = replace(point, value=math.inf)
-        return State(point, state.iteration + 1, problem.passes)
+        return replace(state, point=point, iteration=state.iteration + 1, passes=problem.passes)
 
     def _gradient(self, problem: Problem, state: State) -> Array:
         """Gradient of the truncated loss; a pass more than the state's if any sample is out."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,13 +17,6 @@ from leanrank.solvers._base import State
 from leanrank.solvers._gradient import measured, moved
 
 __all__ = ["FreshGaussianDescent", "StochasticGradientDescent", "fresh_gaussian_average"]
-
-
-@dataclass(frozen=True)
-class _Seeded:
-    """All that is random follows from this seed and the number of the step."""
-
-    seed: int
 
 
 @dataclass(frozen=True)
@@ -47,8 +40,8 @@ class StochasticGradientDescent:
     updates : int, optional
         Updates in one step; left out, an epoch: m / b, rounded up.
     random_state : int, Generator or None
-        Draws follow from a seed that is fixed at the start and the number of the update, so that
-        ``step`` has no side effects and repeats exactly.
+        A seed is drawn from it when the solver is made. Draws follow from that and the number of
+        the update, so that ``init`` and ``step`` repeat exactly.
 
     Raises
     ------
@@ -79,43 +72,43 @@ class StochasticGradientDescent:
     replacement: bool = True
     updates: int | None = None
     random_state: Any = None
+    _seed: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         _checks.float_fields(self, "step_size", above=0.0)
         _checks.whole_number(self.batch_size, "batch_size", least=1)
         if self.updates is not None:
             _checks.whole_number(self.updates, "updates", least=1)
-        _checks.generator(self.random_state)
+        object.__setattr__(self, "_seed", _checks.seed(self.random_state))
 
     def init(self, problem: Problem, factors: Factors) -> State:
-        """State at the starting factors; draws the seed of all batches."""
+        """State at the starting factors."""
         _checks.whole_number(self.batch_size, "batch_size", most=problem.op.size)
-        seed = int(_checks.generator(self.random_state).integers(2**62))
-        return State(problem.evaluate(factors), 0, problem.passes, _Seeded(seed))
+        return State(problem.evaluate(factors), 0, problem.passes)
 
     def step(self, problem: Problem, state: State) -> State:
         """The state after the next updates."""
         factors = state.factors
         with np.errstate(over="ignore", invalid="ignore"):
-            for index in self._batches(problem.op.size, state.memory.seed, state.iteration):
+            for index in self._batches(problem.op.size, state.iteration):
                 gradient = batch_gradient(problem, factors, index)
                 factors = factors.with_stacked(factors.W - self.step_size * gradient)
         point = measured(problem, factors)
         return replace(state, point=point, iteration=state.iteration + 1, passes=problem.passes)
 
-    def _batches(self, m: int, seed: int, iteration: int) -> Iterator[np.ndarray]:
+    def _batches(self, m: int, iteration: int) -> Iterator[np.ndarray]:
         """Indices of the measurements of each update of a step."""
         in_epoch = -(-m // self.batch_size)
         updates = in_epoch if self.updates is None else self.updates
         if self.replacement:
-            rng = np.random.default_rng((seed, iteration))
+            rng = np.random.default_rng((self._seed, iteration))
             yield from rng.integers(m, size=(updates, self.batch_size))
             return
         dealt, order = -1, np.zeros(0, dtype=np.int64)
         for update in range(iteration * updates, (iteration + 1) * updates):
             epoch, place = divmod(update, in_epoch)
             if epoch != dealt:
-                dealt, order = epoch, np.random.default_rng((seed, epoch)).permutation(m)
+                dealt, order = epoch, np.random.default_rng((self._seed, epoch)).permutation(m)
             yield order[place * self.batch_size : (place + 1) * self.batch_size]
 
 
@@ -230,26 +223,26 @@ class FreshGaussianDescent:
     step_size: float
     batch_size: int
     random_state: Any = None
+    _seed: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         _checks.float_fields(self, "step_size", above=0.0)
         _checks.whole_number(self.batch_size, "batch_size", least=1)
-        _checks.generator(self.random_state)
+        object.__setattr__(self, "_seed", _checks.seed(self.random_state))
 
     def init(self, problem: Problem, factors: Factors) -> State:
-        """State at the starting factors; draws the seed of all measurements."""
+        """State at the starting factors."""
         if not isinstance(problem.op, FullObservation):
             raise TypeError(
                 "problem must be of FullObservation, from which fresh measurements are drawn, "
                 f"got {problem.op!r}; for a fixed set use StochasticGradientDescent"
             )
-        seed = int(_checks.generator(self.random_state).integers(2**62))
-        return State(problem.evaluate(factors), 0, problem.passes, _Seeded(seed))
+        return State(problem.evaluate(factors), 0, problem.passes)
 
     def step(self, problem: Problem, state: State) -> State:
         """The state after a step on new measurements."""
         point, W = state.point, state.factors.W
-        rng = np.random.default_rng((state.memory.seed, state.iteration))
+        rng = np.random.default_rng((self._seed, state.iteration))
         R = array_namespace(W).reshape(point.residual, problem.op.shape)
         average = fresh_gaussian_average(R, self.batch_size, rng)
         gradient = problem.add_penalty(2.0 * pull_back(average, state.factors), W)
