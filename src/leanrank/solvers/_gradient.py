@@ -17,8 +17,9 @@ from leanrank.solvers._base import State
 
 __all__ = ["GradientDescent", "PerturbedGradientDescent"]
 
-_TRIES = 60
-_GROWTH = 1.1
+TRIES = 60
+GROWTH = 1.1
+"""Halvings of a step by backtracking, and how much longer the next one is tried."""
 
 
 def measured(problem: Problem, factors: Factors) -> Point:
@@ -78,8 +79,8 @@ def descend(problem: Problem, point: Point, step: float) -> tuple[Point | None, 
     """
     xp = array_namespace(point.gradient)
     slope = point.gradient_norm**2
-    grown = _GROWTH
-    for _ in range(_TRIES):
+    grown = GROWTH
+    for _ in range(TRIES):
         new = moved(problem, point, point.gradient, -step)
         if new.is_finite:
             if new.value <= point.value - 0.5 * step * slope:

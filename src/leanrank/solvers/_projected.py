@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
+
+import numpy as np
 
 from leanrank import _checks
 from leanrank._arrays import Array, MatrixLike, array_namespace, norm
@@ -10,11 +13,9 @@ from leanrank.factors import Factors
 from leanrank.operators import pull_back
 from leanrank.problem import Point, Problem
 from leanrank.solvers._base import State
+from leanrank.solvers._gradient import GROWTH, TRIES
 
 __all__ = ["ProjectedGradientDescent"]
-
-_TRIES = 60
-_GROWTH = 1.1
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,6 @@ class ProjectedGradientDescent:
 
     Examples
     --------
-    >>> import numpy as np
     >>> from leanrank.operators import FullObservation
     >>> from leanrank.solvers import solve
     >>> problem = Problem(FullObservation((2, 2)), np.diag([3.0, -1.0]))
@@ -91,6 +91,7 @@ class ProjectedGradientDescent:
     def __post_init__(self) -> None:
         _checks.float_fields(self, "step_size", above=0.0)
 
+    @np.errstate(over="ignore", invalid="ignore")
     def init(self, problem: Problem, factors: Factors) -> State:
         """State at the starting factors."""
         if not factors.symmetric:
@@ -106,6 +107,7 @@ class ProjectedGradientDescent:
         point, memory = self._measure(problem, factors, step)
         return State(point, 0, problem.passes, memory)
 
+    @np.errstate(over="ignore", invalid="ignore")
     def step(self, problem: Problem, state: State) -> State:
         """The next state, or the same one, stalled, if no step lowers the loss."""
         memory = state.memory
@@ -115,7 +117,7 @@ class ProjectedGradientDescent:
         X = state.factors.to_dense()
         step, candidate = memory.step, memory.candidate
         state = replace(state, iteration=state.iteration + 1)
-        for _ in range(_TRIES):
+        for _ in range(TRIES):
             point, following = self._measure(problem, candidate, step)
             new = replace(state, point=point, passes=problem.passes, memory=following)
             if self.step_size is not None:
@@ -156,16 +158,15 @@ class ProjectedGradientDescent:
         loss = weight * float(xp.sum(residual * residual))
         slope = 2.0 * weight * _dense(S, problem)
         X = factors.to_dense()
-        tried = step if self.step_size is not None else _GROWTH * step
-        candidate = _projected(X - tried * slope, factors)
-        point = _ConePoint(
-            factors,
-            residual,
-            loss,
-            loss,
-            2.0 * weight * pull_back(S, factors),
-            norm(candidate.to_dense() - X) / tried,
-        )
+        tried = step if self.step_size is not None else GROWTH * step
+        target = X - tried * slope
+        value, candidate, mapping_norm = math.inf, factors, math.inf
+        # A run that diverges says so by its status; it has no eigenvalues.
+        if bool(xp.all(xp.isfinite(target))):
+            value, candidate = loss, _projected(target, factors)
+            mapping_norm = norm(candidate.to_dense() - X) / tried
+        gradient = 2.0 * weight * pull_back(S, factors)
+        point = _ConePoint(factors, residual, loss, value, gradient, mapping_norm)
         return point, _Memory(tried, slope, candidate)
 
 
