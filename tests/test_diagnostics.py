@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import islice
+
 import numpy as np
 import pytest
 
 from leanrank import diagnostics, initial, simulate
 from leanrank.diagnostics import AdaptiveSignal, Trace
 from leanrank.factors import Factors
+from leanrank.operators import FullObservation
+from leanrank.penalties import Ridge
 from leanrank.problem import Problem
 from leanrank.solvers import GradientDescent, iterate, solve
 from leanrank.theory import WarmUp, misalignment
@@ -38,6 +43,67 @@ def test_errors(symmetric):
     test = np.linalg.norm(X - Y) / np.linalg.norm(Y)
     assert diagnostics.recovery_error(inst.truth)(state) == pytest.approx(test)
     assert diagnostics.operator_error(inst.truth)(state) == pytest.approx(op_norm(X - Y))
+
+
+def test_error_on_measurements_that_were_held_out():
+    inst, _, state = some_state()
+    held = simulate.dense_sensing((7, 5), 2, m=9, random_state=5)
+    y = held.op.forward(inst.truth)
+    expected = np.linalg.norm(held.op.forward(state.factors) - y) / np.linalg.norm(y)
+    assert diagnostics.measurement_error(held.op, y)(state) == pytest.approx(expected)
+    with pytest.raises(ValueError, match="the one that is being solved, of 60 .*, got one of 9"):
+        diagnostics.training_error(Problem(held.op, y))(state)
+
+
+def test_errors_relative_to_nothing_are_refused_at_once():
+    op = simulate.dense_sensing((4, 4), 1, m=9, random_state=0).op
+    zero, nothing = Factors(np.zeros((4, 1))), np.zeros(9)
+    for make, match in (
+        (lambda: diagnostics.training_error(Problem(op, nothing)), "the y of problem must not be"),
+        (lambda: diagnostics.measurement_error(op, nothing), "^y must not be zero"),
+        (lambda: diagnostics.measurement_error(op, np.ones(8)), "y must have one value"),
+        (lambda: diagnostics.recovery_error(zero), "truth must not be zero"),
+        (lambda: diagnostics.recovery_error(Factors.empty((4, 4))), "truth must not be zero"),
+    ):
+        with pytest.raises(ValueError, match=match):
+            make()
+    for measure in (diagnostics.recovery_error, diagnostics.operator_error):
+        with pytest.raises(TypeError, match=r"truth must be Factors, got ndarray: wrap"):
+            measure(np.eye(4))
+    with pytest.raises(TypeError, match="target must be Factors"):
+        diagnostics.target_parts(np.eye(4))
+
+
+@pytest.mark.parametrize("symmetric", [True, False])
+@pytest.mark.parametrize("width", [0, 1])
+def test_fewer_columns_than_the_rank(convert, width, symmetric):
+    shape = (6, 6) if symmetric else (6, 5)
+    inst = simulate.full_observation(shape, 2, symmetric=symmetric, random_state=0)
+    start = initial.gaussian(shape, 3, operator_norm=0.1, symmetric=symmetric, random_state=0)
+    narrow = start.keep(np.arange(3) < width)
+    for wrap in (np.asarray, convert):
+        truth, factors, whole = (
+            f.with_stacked(wrap(np.array(f.W))) for f in (inst.truth, narrow, start)
+        )
+        problem = Problem(FullObservation(shape, reference=truth.W), wrap(inst.y))
+        state = GradientDescent(0.1).init(problem, factors)
+        largest, smallest, *rest = diagnostics.target_parts(truth)(state)
+        assert smallest == 0.0
+        assert (largest > 0) == (max(rest) > 0) == (width > 0)
+        assert diagnostics.misalignment(truth)(state) == np.inf
+        signal, error = diagnostics.signal_and_error(truth)(state)
+        assert (signal > 0) == (error > 0) == (width > 0)
+        assert (diagnostics.imbalance(state) > 0) == (width > 0 and not symmetric)
+        assert diagnostics.singular_values(state).shape == (width,)
+        norm = float(np.linalg.norm(inst.truth.to_dense() - narrow.to_dense(), 2))
+        assert diagnostics.operator_error(truth)(state) == pytest.approx(norm)
+        *held, grown = diagnostics.warm_up_ratios(WarmUp(whole, truth), 0.1)(state)
+        assert np.all(np.isfinite(held))
+        assert grown == np.inf
+        if symmetric:
+            signal, _, size, _ = AdaptiveSignal(problem, truth, 0.1)(state)
+            assert signal == 0.0
+            assert (size > 0) == (width > 0)
 
 
 @pytest.mark.parametrize("symmetric", [True, False])
@@ -92,6 +158,22 @@ def test_time_of_the_warm_up_is_that_of_the_paper():
     np.testing.assert_allclose(trace["ratios"][-1], warm_up.ratios(result.factors, 3.0))
 
 
+def test_symmetric_factors_take_the_time_of_the_pair_at_twice_the_step_size():
+    inst = simulate.full_observation(6, 1, symmetric=True, random_state=0)
+    problem = Problem(inst.op, inst.y)
+    U = initial.gaussian((6, 6), 6, operator_norm=1e-2, symmetric=True, random_state=0).U
+    warm_up = WarmUp(Factors(U, U), inst.truth)
+    ends = []
+    for start, step_size in ((Factors(U), 0.01), (Factors(U, U), 0.02)):
+        *_, state = islice(iterate(GradientDescent(step_size), problem, start), 51)
+        np.testing.assert_allclose(
+            diagnostics.warm_up_ratios(warm_up, step_size)(state),
+            warm_up.ratios(state.factors, 2.0),
+        )
+        ends.append(state.factors.U)
+    np.testing.assert_allclose(ends[0], ends[1], rtol=1e-12)
+
+
 class TestAdaptiveSignal:
     def run(self, factor=1.0, steps=200):
         inst = simulate.dense_sensing(12, 2, m=800, kappa=2.0, symmetric=True, random_state=0)
@@ -137,6 +219,14 @@ class TestAdaptiveSignal:
         with pytest.raises(ValueError, match="state must be the one of iteration 0, got iter"):
             AdaptiveSignal(problem, inst.truth, 0.01)(state)
 
+    def test_refuses_what_it_does_not_follow(self):
+        inst, problem, state = some_state(symmetric=True)
+        with pytest.raises(ValueError, match="problem must have no penalty"):
+            AdaptiveSignal(problem.with_penalty(Ridge(0.1)), inst.truth, 0.01)
+        point = problem.evaluate(Factors(state.factors.U, state.factors.U))
+        with pytest.raises(ValueError, match="state must be of symmetric factors"):
+            AdaptiveSignal(problem, inst.truth, 0.01)(replace(state, iteration=0, point=point))
+
 
 class TestTrace:
     def test_takes_what_and_when_it_was_asked(self):
@@ -174,14 +264,14 @@ class TestTrace:
             Trace({}, every=0)
         with pytest.raises(TypeError, match="measures\\['x'\\] must be a function"):
             Trace({"x": 3.0})
+        with pytest.raises(TypeError, match="measures must be a dict"):
+            Trace([diagnostics.imbalance])
 
 
 def test_other_array_libraries(convert):
     inst, _, state = some_state()
     truth = Factors(convert(inst.truth.U), convert(inst.truth.V))
     f = state.factors
-    from dataclasses import replace
-
     factors = Factors(convert(np.array(f.U)), convert(np.array(f.V)))
     other = replace(state, point=replace(state.point, factors=factors))
     for make in (

@@ -204,6 +204,16 @@ class Factors:
         return f"Factors({form}, shape=({n1}, {n2}), width={self.width})"
 
 
+def check_factors(factors: Any, name: str) -> Factors:
+    """The factors, if that is what they are."""
+    if not isinstance(factors, Factors):
+        raise TypeError(
+            f"{name} must be Factors, got {type(factors).__name__}: wrap U and V as Factors(U, V), "
+            "or U alone as Factors(U) for U U^T"
+        )
+    return factors
+
+
 def _floating(factor: Any, name: str) -> Array:
     """A factor in floating point, converted if it holds integers."""
     xp = array_namespace(factor)

@@ -9,9 +9,22 @@ import numpy as np
 
 from leanrank._arrays import Array, MatrixLike, array_namespace, device_of, gaussian, norm
 
-__all__ = ["ConjugateGradients", "conjugate_gradients", "leading_pairs", "smallest_eigenvalue"]
+__all__ = [
+    "ConjugateGradients",
+    "conjugate_gradients",
+    "leading_pairs",
+    "singular_value",
+    "smallest_eigenvalue",
+]
 
 Operator = Callable[[Array], Array]
+
+
+def singular_value(matrix: Array, number: int = 1) -> float:
+    """Singular value of a given number, the largest being 1; 0 where there are fewer."""
+    if min(matrix.shape) < number:
+        return 0.0
+    return float(array_namespace(matrix).linalg.svdvals(matrix)[number - 1])
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ import math
 from dataclasses import dataclass
 
 from leanrank import _checks
-from leanrank._arrays import Array, array_namespace
-from leanrank.factors import Factors
+from leanrank._arrays import Array, array_namespace, device_of
+from leanrank.factors import Factors, check_factors
+from leanrank.linalg import singular_value
 
 __all__ = [
     "TargetFrame",
@@ -56,10 +57,10 @@ class TargetFrame:
 
         Raises
         ------
-        ValueError
-            If the target is zero.
+        ValueError, TypeError
+            If the target is zero, or not Factors.
         """
-        P, s, Q = target.svd()
+        P, s, Q = check_factors(target, "target").svd()
         xp = array_namespace(s)
         eps = float(xp.finfo(s.dtype).eps) * sum(target.shape)
         rank = int(xp.sum(xp.astype(s > eps * xp.max(s), xp.int64))) if s.shape[0] else 0
@@ -105,20 +106,16 @@ class TargetFrame:
         """W (I - Q), with Q the projection on the row space of P_A W; shape (n1 + n2, k)."""
         xp = array_namespace(factors.W)
         W = xp.concat([factors.U, factors.V], axis=0)
+        if not factors.width:
+            return W
         _, s, rows = xp.linalg.svd(self.aligned(factors), full_matrices=False)
         seen = xp.astype(s > float(xp.finfo(s.dtype).eps) * xp.max(s), W.dtype)
         return W - (W @ (rows.T * seen)) @ rows
 
 
-def _largest(matrix: Array) -> float:
-    """Operator norm, 0 for a matrix without columns."""
-    xp = array_namespace(matrix)
-    return float(xp.max(xp.linalg.svdvals(matrix))) if min(matrix.shape) else 0.0
-
-
 def _stack_norm(factors: Factors) -> float:
     xp = array_namespace(factors.W)
-    return _largest(xp.concat([factors.U, factors.V], axis=0))
+    return singular_value(xp.concat([factors.U, factors.V], axis=0))
 
 
 def misalignment(start: Factors, target: Factors) -> float:
@@ -160,12 +157,8 @@ def misalignment(start: Factors, target: Factors) -> float:
             f"start and target must have one shape, got {start.shape} and {target.shape}"
         )
     frame = TargetFrame.of(target)
-    size = _stack_norm(start)
-    if start.width < frame.rank or size == 0:
-        return math.inf
-    xp = array_namespace(start.W)
-    smallest = float(xp.min(xp.linalg.svdvals(frame.aligned(start))))
-    rounding = sum(start.shape) * float(xp.finfo(start.W.dtype).eps)
+    size, smallest = _stack_norm(start), singular_value(frame.aligned(start), frame.rank)
+    rounding = sum(start.shape) * float(array_namespace(start.W).finfo(start.W.dtype).eps)
     return size / smallest if smallest > rounding * size else math.inf
 
 
@@ -241,9 +234,11 @@ class WarmUp:
     Notes
     -----
     Time is that of gradient flow on Wind's loss, so that one step of size s of this library's
-    loss takes 2 s. The theorem also supposes perturbations, among them those by imperfect
-    measurements and by finite steps, that are smaller than any in practice; the invariants are
-    seen to hold far beyond that, see ``asymmetric-theorem61`` in :mod:`leanrank.papers`.
+    loss takes 2 s, and 4 s with symmetric factors, which move for both halves of W at once
+    (:func:`leanrank.diagnostics.warm_up_ratios` counts so). The theorem also supposes
+    perturbations, among them those by imperfect measurements and by finite steps, that are smaller
+    than any in practice; the invariants are seen to hold far beyond that, see
+    ``asymmetric-theorem61`` in :mod:`leanrank.papers`.
 
     Examples
     --------
@@ -280,18 +275,19 @@ class WarmUp:
         # P_perp J W, up to signs of rows that eigenvalues do not see.
         mirrored = xp.concat([outside, A], axis=0)
         core = mirrored @ mirrored.T / 2.0
-        pull = xp.concat([xp.zeros_like(outside[:, 0]), frame.values])
-        curved = xp.linalg.eigvalsh(core - xp.eye(pull.shape[0], dtype=pull.dtype) * pull)
+        like = {"dtype": core.dtype, "device": device_of(core)}
+        pull = xp.concat([xp.zeros(outside.shape[0], **like), frame.values])
+        curved = xp.linalg.eigvalsh(core - xp.eye(pull.shape[0], **like) * pull)
         across = xp.concat([outside, opposed], axis=0)
         return (
             _stack_norm(factors),
-            _largest(factors.U.T @ factors.U - factors.V.T @ factors.V),
-            _largest(opposed),
-            _largest(outside),
+            singular_value(factors.U.T @ factors.U - factors.V.T @ factors.V),
+            singular_value(opposed),
+            singular_value(outside),
             float(xp.max(curved)),
-            _largest(across @ xp.linalg.pinv(A)),
-            _largest(frame.nuisance(factors)),
-            float(xp.min(xp.linalg.svdvals(A))),
+            singular_value(across @ xp.linalg.pinv(A)),
+            singular_value(frame.nuisance(factors)),
+            singular_value(A, frame.rank),
         )
 
     def bounds(self, time: float) -> tuple[float, ...]:
