@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,14 +22,15 @@ def one_blas_thread() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(params=["strict", "torch"])
+@pytest.fixture(params=["strict", "device", "torch"])
 def convert(request: pytest.FixtureRequest) -> Callable[[np.ndarray], Any]:
-    """NumPy arrays to arrays of a library that is not NumPy."""
+    """NumPy arrays to arrays of a library that is not NumPy, or not in the CPU's memory."""
     if request.param == "torch":
         return pytest.importorskip("torch", reason="PyTorch is optional").asarray
-    import array_api_strict
+    import array_api_strict as strict
 
-    return array_api_strict.asarray
+    device = strict.Device("device1") if request.param == "device" else None
+    return partial(strict.asarray, device=device)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from leanrank import initial
+from leanrank._arrays import device_of, to_numpy
 from leanrank.factors import Factors
 from leanrank.operators import DenseSensing, FullObservation, ObservedEntries
 
@@ -83,15 +84,18 @@ def test_spectral_leaves_negative_eigenvalues_out():
     assert nothing.norm() == 0
 
 
-def test_other_array_libraries():
-    xp = pytest.importorskip("array_api_strict")
-    reference = xp.zeros(1, dtype=xp.float32)
-    for start in (
-        initial.gaussian((3, 2), 2, reference=reference),
-        initial.identity((3, 2), reference=reference),
-        initial.orthonormal((3, 2), 2, reference=reference),
+def test_other_array_libraries(convert):
+    Y = np.diag([2.0, 1.0, 0.5]).astype(np.float32)
+    for make in (
+        lambda Y: initial.gaussian((3, 2), 2, random_state=0, reference=Y),
+        lambda Y: initial.gaussian((3, 2), 2, operator_norm=0.1, random_state=0, reference=Y),
+        lambda Y: initial.identity((3, 2), reference=Y),
+        lambda Y: initial.orthonormal((3, 2), 2, random_state=0, reference=Y),
+        lambda Y: initial.spectral(FullObservation((3, 3), reference=Y), Y, 2, random_state=0),
     ):
-        assert start.W.dtype == xp.float32
+        here, there = make(Y).to_dense(), make(convert(Y)).to_dense()
+        assert (there.dtype, device_of(there)) == (convert(Y).dtype, device_of(convert(Y)))
+        np.testing.assert_allclose(to_numpy(there), here, atol=1e-6)
 
 
 @pytest.mark.parametrize(

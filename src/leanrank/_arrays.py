@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 import numpy as np
-from array_api_compat import array_namespace, is_array_api_obj, is_numpy_array
+from array_api_compat import array_namespace, is_array_api_obj, is_numpy_array, to_device
 from array_api_compat import device as device_of
 
 Array = Any
@@ -78,4 +78,6 @@ def to_numpy(x: Array) -> np.ndarray:
     """A NumPy copy of ``x`` (no copy if it is a NumPy array), from any device."""
     if hasattr(x, "detach"):
         x = x.detach().cpu()
+    elif is_array(x) and not is_numpy_array(x):
+        x = to_device(x, array_namespace(x).__array_namespace_info__().default_device())
     return np.asarray(x)

@@ -39,7 +39,7 @@ def test_pack_in_several_blocks(rng, convert):
     i, j = np.triu_indices(d)
     expected = ((A + A.transpose(0, 2, 1)) / 2)[:, i, j]
     np.testing.assert_allclose(pack(A), expected)
-    np.testing.assert_allclose(np.asarray(pack(convert(A))), expected)
+    np.testing.assert_allclose(to_numpy(pack(convert(A))), expected)
 
 
 @pytest.mark.parametrize(("m", "d"), [(1, 1), (5, 3), (300, 40)])
@@ -97,7 +97,7 @@ def test_normal_of_an_explicit_tangent_is_one_sweep(rng, convert, convert_data):
         tangent = of.tangent(Factors(to(U)))
         assert tangent.normal_cost == (2.0 if convert_data else 1.0) * tangent.apply_cost
         found, apart = tangent.normal(to(Z)), tangent.rmatvec(tangent.matvec(to(Z)))
-        np.testing.assert_allclose(np.asarray(found), np.asarray(apart), rtol=1e-12)
+        np.testing.assert_allclose(to_numpy(found), to_numpy(apart), rtol=1e-12)
 
 
 def test_symmetric_sensing_halves_the_data(rng):

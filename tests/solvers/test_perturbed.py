@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from leanrank import initial, simulate
+from leanrank._arrays import to_numpy
 from leanrank.factors import Factors
 from leanrank.operators import DenseSensing, FullObservation
 from leanrank.problem import Problem
@@ -175,6 +176,6 @@ def test_other_array_libraries(convert):
             unbalancing_perturbation(Factors(wrap(inst.truth.U), wrap(inst.truth.V)), 0.1),
         ):
             solver = PerturbedSensingDescent(0.02, perturbation)
-            ends.append(np.asarray(last(iterate(solver, problem, factors), 3).factors.W))
+            ends.append(to_numpy(last(iterate(solver, problem, factors), 3).factors.W))
     for a, b in zip(ends[:3], ends[3:], strict=True):
         np.testing.assert_allclose(a, b, atol=1e-12)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from leanrank import initial, simulate
+from leanrank._arrays import to_numpy
 from leanrank.factors import Factors
 from leanrank.operators import DenseSensing, FullObservation
 from leanrank.penalties import GroupLasso
@@ -210,11 +211,11 @@ def test_other_array_libraries(convert):
     expected = solve(solver, Problem(inst.op, y), start, max_iter=3).factors.W
     other = Problem(DenseSensing(convert(data)), convert(y))
     result = solve(solver, other, Factors(convert(start.U), convert(start.V)), max_iter=3)
-    np.testing.assert_allclose(np.asarray(result.factors.W), expected, atol=1e-12)
+    np.testing.assert_allclose(to_numpy(result.factors.W), expected, atol=1e-12)
     Y = inst.truth.to_dense()
     solver = FreshGaussianDescent(0.01, 5, random_state=0)
     problem = Problem(FullObservation((4, 4)), Y)
     expected = solve(solver, problem, start, max_iter=3).factors.W
     problem = Problem(FullObservation((4, 4), reference=convert(Y)), convert(Y))
     result = solve(solver, problem, Factors(convert(start.U), convert(start.V)), max_iter=3)
-    np.testing.assert_allclose(np.asarray(result.factors.W), expected, atol=1e-12)
+    np.testing.assert_allclose(to_numpy(result.factors.W), expected, atol=1e-12)

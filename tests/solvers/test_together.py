@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from leanrank import initial, simulate
+from leanrank._arrays import to_numpy
 from leanrank.factors import Factors
 from leanrank.operators import DenseSensing
 from leanrank.penalties import GroupLasso
@@ -82,5 +83,5 @@ def test_other_array_libraries(convert, symmetric):
         problem = Problem(DenseSensing(wrap(A), symmetric=symmetric), wrap(y))
         run = descend_together(problem, [Factors(wrap(U)), Factors(wrap(U / 2))], 0.01)
         next(run)
-        ends.append([np.asarray(state.factors.W) for state in next(run)])
+        ends.append([to_numpy(state.factors.W) for state in next(run)])
     np.testing.assert_allclose(ends[1], ends[0], atol=1e-12)
