@@ -27,6 +27,23 @@ def figure_2(seed, strengths=(1.0, 1.0, 1.0), m=100):
     return op, op.forward(truth), truth
 
 
+def test_fine_tuning_ends_at_a_share_of_epsilon_in_any_units():
+    for units in (0.01, 100.0):
+        op, y, _ = figure_2(0)
+        epsilon = 1e3 * units**1.5
+        result = greedy_prune(
+            op,
+            units * y,
+            width=4,
+            lam=0.2 * units**1.5,
+            beta=0.01 * units,
+            epsilon=epsilon,
+            random_state=0,
+        )
+        before, last = result.history.records[-2:]
+        assert last.gradient_norm <= 1e-10 * epsilon < before.gradient_norm
+
+
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("kind", ["perturbed", "literal", "lbfgs"])
 def test_exactly_three_columns_and_the_matrix(seed, kind):

@@ -11,8 +11,10 @@ import numpy as np
 from leanrank._arrays import Array, array_namespace, is_array, is_numpy_array
 
 __all__ = [
+    "flag",
     "float_dtype",
     "float_fields",
+    "functions",
     "generator",
     "matrix_shape",
     "positions",
@@ -87,6 +89,23 @@ def whole_number(x: Any, name: str, *, least: int = 0, most: int | None = None) 
         upper = "" if most is None else f" and at most {most}"
         raise ValueError(f"{name} must be at least {least}{upper}, got {value}")
     return value
+
+
+def flag(x: Any, name: str) -> bool:
+    """True or False."""
+    if not isinstance(x, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {x!r}")
+    return bool(x)
+
+
+def functions(x: Any, name: str) -> tuple[Any, ...]:
+    """Things to call, as a tuple."""
+    if callable(x):
+        raise TypeError(f"{name} must be a list of functions, got one by itself: put it in [ ]")
+    for i, function in enumerate(listed := tuple(x)):
+        if not callable(function):
+            raise TypeError(f"{name}[{i}] must be a function, got {function!r}")
+    return listed
 
 
 def matrix_shape(shape: Any, name: str) -> tuple[int, int]:

@@ -141,7 +141,7 @@ def greedy_prune(
     factors = _start(op, start, width, scale, size, symmetric, rng)
     if solver is None:
         solver = PerturbedGradientDescent(step_size, threshold=epsilon, random_state=rng)
-    callbacks = tuple(callbacks)
+    callbacks = _checks.functions(callbacks, "callbacks")
 
     history = History()
     found = stationary_point(
@@ -168,7 +168,7 @@ def greedy_prune(
         GradientDescent(step_size),
         problem.with_penalty(NoPenalty()),
         pruned,
-        tol=1e-10 * epsilon,
+        tol=1e-10 * epsilon / problem.gradient_scale,
         max_iter=fine_tune_steps,
         callbacks=callbacks,
         phase="fine-tune",
@@ -219,9 +219,7 @@ def _scales(problem: Problem, symmetric: bool, rng: np.random.Generator) -> tupl
     guess = initial.spectral(problem.op, problem.y, 1, symmetric=symmetric, random_state=rng)
     problem.passes += 2.0
     strength = _strength(problem, guess) or 1.0
-    xp = array_namespace(problem.y)
-    energy = problem.op.weight * float(xp.sum(problem.y * problem.y))
-    return strength, (energy / strength) ** 0.5
+    return strength, (problem.zero_loss / strength) ** 0.5
 
 
 def _strength(problem: Problem, factors: Factors) -> float:

@@ -135,6 +135,14 @@ class Problem:
         return self.op.weight * norm(self.y) ** 2
 
     @property
+    def gradient_scale(self) -> float:
+        """The size of gradients between zero and the solution, of an ensemble of unit scale.
+
+        The power 3/4 of the loss at zero, that is :math:`|X|_F^{3/2}`; 1 where y is zero.
+        """
+        return self.zero_loss**0.75 or 1.0
+
+    @property
     def passes(self) -> float:
         return self.meter.passes
 
@@ -215,25 +223,29 @@ class Problem:
         return f"Problem({self.op!r}, {self.penalty!r})"
 
 
-def check_measurements(op: Measurement, y: Any) -> Array:
+def check_measurements(op: Measurement, y: Any, name: str = "y") -> Array:
     """``y`` as a finite vector of m numbers in the namespace and dtype of the operator."""
     if not isinstance(op, Measurement):
         raise TypeError(f"op must be a measurement operator, got {type(op).__name__}")
     shape = getattr(y, "shape", None)
     if shape is not None and len(shape) == 2 and tuple(shape) == op.shape and op.weight == 1.0:
         y = array_namespace(y).reshape(y, (-1,))
-    y = _checks.real_array(y, "y", ndim=1)
+    y = _checks.real_array(y, name, ndim=1)
     if int(y.shape[0]) != op.size:
         raise ValueError(
-            f"y must have one value for each of the {op.size} measurements, got {y.shape[0]}"
+            f"{name} must have one value for each of the {op.size} measurements, got {y.shape[0]}"
         )
     if is_numpy_array(y):
         return like(y.copy(), op.reference)
+    return check_library(y, op, name).astype(y, op.reference.dtype)
+
+
+def check_library(x: Array, op: Measurement, name: str) -> Any:
+    """The namespace that an array shares with an operator."""
     try:
-        xp = array_namespace(y, op.reference)
+        return array_namespace(x, op.reference)
     except TypeError:
         raise TypeError(
-            f"y and the operator must be arrays of one library, got {type(y).__name__} and "
+            f"{name} and the operator must be arrays of one library, got {type(x).__name__} and "
             f"{type(op.reference).__name__}"
         ) from None
-    return xp.astype(y, op.reference.dtype)

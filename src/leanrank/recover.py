@@ -108,12 +108,13 @@ def recover(
     (2, True)
     """
     y = check_measurements(op, y)
+    callbacks = _checks.functions(callbacks, "callbacks")
     pipeline = _pipeline(
         op, y, symmetric, rank, width, penalty, solver, validation, max_iter, random_state
     )
     if time_limit is not None:
         callbacks = (*callbacks, _deadline(_checks.real_number(time_limit, "time_limit", above=0)))
-    pipeline.monitor.callbacks = tuple(callbacks)
+    pipeline.monitor.callbacks = callbacks
     with one_blas_thread():
         return pipeline.result()
 

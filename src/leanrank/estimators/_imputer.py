@@ -289,8 +289,7 @@ class LowRankImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # 
     def _check_parameters(self) -> None:
         """Check here what recover would not get to see, or not under this name."""
         for name in ("center", "scale", "keep_observed", "keep_empty_features"):
-            if not isinstance(getattr(self, name), (bool, np.bool_)):
-                raise TypeError(f"{name} must be True or False, got {getattr(self, name)!r}")
+            _checks.flag(getattr(self, name), name)
         if self.on_failure not in ("warn", "raise", "ignore"):
             raise ValueError(
                 f'on_failure must be "warn", "raise" or "ignore", got {self.on_failure!r}'

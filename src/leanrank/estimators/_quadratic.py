@@ -220,8 +220,7 @@ class QuadraticNetworkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[
     def _check_parameters(self, d: int) -> None:
         """Check here what recover would not get to see, or not under this name."""
         for name in ("fit_intercept", "correction"):
-            if not isinstance(getattr(self, name), (bool, np.bool_)):
-                raise TypeError(f"{name} must be True or False, got {getattr(self, name)!r}")
+            _checks.flag(getattr(self, name), name)
         if self.on_failure not in ("warn", "raise", "ignore"):
             raise ValueError(
                 f'on_failure must be "warn", "raise" or "ignore", got {self.on_failure!r}'

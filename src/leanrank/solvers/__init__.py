@@ -2,6 +2,7 @@
 
 from leanrank.solvers._base import Callback, Solver, State, iterate, record, solve
 from leanrank.solvers._batch import descend_batch
+from leanrank.solvers._curvature import smallest_curvature
 from leanrank.solvers._gauss_newton import GaussNewton
 from leanrank.solvers._gradient import GradientDescent, PerturbedGradientDescent
 from leanrank.solvers._lbfgs import LBFGS
@@ -20,7 +21,7 @@ from leanrank.solvers._sgd import (
     StochasticGradientDescent,
     fresh_gaussian_average,
 )
-from leanrank.solvers._stationary import StationaryPoint, smallest_curvature, stationary_point
+from leanrank.solvers._stationary import StationaryPoint, stationary_point
 from leanrank.solvers._together import descend_together
 
 __all__ = [

@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from leanrank._arrays import Array
-from leanrank.factors import Factors
-from leanrank.problem import Point, Problem
+from leanrank import _checks
+from leanrank._arrays import Array, array_namespace
+from leanrank.factors import Factors, check_factors
+from leanrank.problem import Point, Problem, check_library
 from leanrank.results import History, Record, Result, Status
+from leanrank.solvers._curvature import AtZero
 
-__all__ = ["Callback", "Solver", "State", "iterate", "record", "solve"]
+__all__ = ["Callback", "Solver", "State", "check_start", "iterate", "record", "solve"]
 
 
 @dataclass(frozen=True)
@@ -86,10 +88,35 @@ def record(state: State) -> Record:
     )
 
 
+def check_start(
+    problem: Problem, factors: Factors, name: str = "factors", of: str = "problem"
+) -> None:
+    """Raise where a run cannot start: ``name`` and ``of`` are what the two arguments are called."""
+    if not isinstance(problem, Problem):
+        raise TypeError(f"{of} must be a Problem, got {type(problem).__name__}")
+    W = _checks.real_array(check_factors(factors, name).W, name, ndim=2)
+    if tuple(factors.shape) != tuple(problem.op.shape):
+        raise ValueError(
+            f"{name} must be of shape {problem.op.shape}, as its problem, got {factors.shape}"
+        )
+    check_library(W, problem.op, name)
+
+
 def iterate(
     solver: Solver, problem: Problem, factors: Factors, phase: str = "solve"
 ) -> Iterator[State]:
-    """The states of a solver, the initial one first, for as long as you ask."""
+    """The states of a solver, the initial one first, for as long as you ask.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the factors are not finite, or not those of a matrix that the problem measures.
+    """
+    check_start(problem, factors)
+    return _states(solver, problem, factors, phase)
+
+
+def _states(solver: Solver, problem: Problem, factors: Factors, phase: str) -> Iterator[State]:
     state = replace(solver.init(problem, factors), phase=phase)
     while True:
         yield state
@@ -108,7 +135,7 @@ def solve(
     callbacks: Iterable[Callback] = (),
     phase: str = "solve",
 ) -> Result:
-    """Run a solver until the gradient norm is at most ``tol``.
+    """Run a solver until the gradient is small.
 
     Parameters
     ----------
@@ -117,7 +144,9 @@ def solve(
     factors : Factors
         Where to start.
     tol : float
-        Gradient norm (absolute, in the scale of y) that counts as stationary.
+        Gradient norm that counts as stationary, as a multiple of
+        :attr:`~leanrank.problem.Problem.gradient_scale`: the same problem in other units ends in
+        the same step.
     max_iter : int
         Largest number of steps.
     callbacks : iterable of callables
@@ -128,39 +157,75 @@ def solve(
     Returns
     -------
     Result
-        CONVERGED only if the gradient norm of the problem is at most ``tol``. Diverged runs
-        return the last finite factors.
+        CONVERGED only if the gradient norm of the problem is at most ``tol`` times its scale:
+        stationary to first order, for the second see
+        :func:`~leanrank.solvers.stationary_point`. Close to zero the gradient is always small;
+        where zero is a saddle point that is not called converged, and the solver goes on. If it
+        cannot leave, the run is STALLED. Diverged runs return the last finite factors.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the factors are not finite, or not those of a matrix that the problem measures, or
+        another argument is out of range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from leanrank.operators import FullObservation
+    >>> from leanrank.solvers import GradientDescent, PerturbedGradientDescent
+    >>> problem, zero = Problem(FullObservation((2, 2)), np.eye(2)), Factors(np.zeros((2, 2)))
+    >>> for solver in (GradientDescent(0.1), PerturbedGradientDescent(0.1, random_state=0)):
+    ...     result = solve(solver, problem, zero)
+    ...     print(result.status.name, result.factors.singular_values().round(6))
+    STALLED [0. 0.]
+    CONVERGED [1. 1.]
     """
-    history = History()
-    best = None
-    for state in iterate(solver, problem, factors, phase):
+    tol = _checks.real_number(tol, "tol", least=0.0)
+    max_iter = _checks.whole_number(max_iter, "max_iter")
+    callbacks = _checks.functions(callbacks, "callbacks")
+    states = iterate(solver, problem, factors, phase)
+    bound, at_zero, history = tol * problem.gradient_scale, AtZero(problem), History()
+    last: State | None = None
+    for state in states:
         if not state.point.is_finite:
-            at = best.factors if best is not None else factors
             return Result(
-                at,
+                factors if last is None else last.factors,
                 Status.DIVERGED,
                 f"the objective stopped being finite after {state.iteration} steps; "
                 "use a smaller step size or start closer to zero",
                 None,
                 history,
             )
-        best = state
         history.records.append(record(state))
         gradient_norm = state.point.gradient_norm
         ask = [callback(state) for callback in callbacks]
-        if gradient_norm <= tol:
-            status, message = Status.CONVERGED, f"gradient norm {gradient_norm:.1e} <= {tol:.1e}"
+        small = gradient_norm <= bound
+        saddle = at_zero.saddle(state.point) if small else ""
+        if small and not saddle:
+            status, message = Status.CONVERGED, f"gradient norm {gradient_norm:.1e} <= {bound:.1e}"
         elif any(ask):
             status, message = Status.STOPPED, "a callback asked to stop"
-        elif state.stalled:
-            status, message = Status.STALLED, state.stalled
+        elif state.stalled or (saddle and _unmoved(last, state)):
+            status, message = Status.STALLED, saddle or state.stalled
         elif state.iteration >= max_iter:
-            status, message = (
-                Status.MAX_ITER,
-                f"gradient norm {gradient_norm:.1e} > {tol:.1e} after {max_iter} steps; "
-                "raise max_iter, or use a second-order solver",
+            reason = saddle or (
+                f"gradient norm {gradient_norm:.1e} > {bound:.1e}; raise max_iter, or use a "
+                "second-order solver"
             )
+            status, message = Status.MAX_ITER, f"after {max_iter} steps: {reason}"
         else:
+            last = state
             continue
         return Result(state.factors, status, message, None, history)
     raise AssertionError("a finite state that is not stalled has a successor")
+
+
+def _unmoved(last: State | None, state: State) -> bool:
+    """Whether the last step led nowhere, and the next one will not, either."""
+    W = state.factors.W
+    return (
+        last is not None
+        and state.point.gradient_norm == 0
+        and bool(array_namespace(W).all(last.factors.W == W))
+    )

@@ -24,7 +24,7 @@ from leanrank.operators import DenseSensing, FullObservation
 from leanrank.operators._kernels import sweep
 from leanrank.penalties import GroupLasso, NoPenalty, Penalty, Ridge
 from leanrank.problem import Meter, Problem
-from leanrank.solvers._base import State
+from leanrank.solvers._base import State, check_start
 
 __all__ = ["descend_batch"]
 
@@ -97,6 +97,7 @@ def descend_batch(
 
 
 def _check(problem: Problem, start: Factors, i: int) -> None:
+    check_start(problem, start, f"starts[{i}]", f"problems[{i}]")
     kind = isinstance(problem.op, DenseSensing | FullObservation)
     if not kind or not is_numpy_array(problem.op.reference):
         raise TypeError(
@@ -107,10 +108,6 @@ def _check(problem: Problem, start: Factors, i: int) -> None:
         raise TypeError(
             f"problems[{i}] must have the penalty GroupLasso, Ridge or none, got "
             f"{problem.penalty!r}"
-        )
-    if start.shape != problem.op.shape:
-        raise ValueError(
-            f"starts[{i}] must be of shape {problem.op.shape}, as its problem, got {start.shape}"
         )
 
 

@@ -72,9 +72,7 @@ class GaussNewton:
         if self.balance and factors.width:
             factors = factors.balance()
         point, tangent = problem.linearise(factors)
-        xp = array_namespace(problem.y)
-        scale = problem.op.weight * float(xp.sum(problem.y * problem.y))
-        return State(point, 0, problem.passes, _Memory(self.damping, tangent, scale))
+        return State(point, 0, problem.passes, _Memory(self.damping, tangent, problem.zero_loss))
 
     def step(self, problem: Problem, state: State) -> State:
         """The next state, or the same one, stalled, if no damping gives a lower objective."""

@@ -53,13 +53,8 @@ def first_step(problem: Problem, point: Point) -> float:
         curvature = float(array_namespace(image).sum(direction * image))
         if curvature > 0:
             return 1.0 / curvature
-    scale = data_scale(problem)
+    scale = problem.zero_loss**0.5
     return 1.0 / (8.0 * scale) if scale > 0 else 1.0
-
-
-def data_scale(problem: Problem) -> float:
-    """Root of the loss at zero: about the Frobenius norm of X for an ensemble of unit scale."""
-    return float(problem.op.weight**0.5 * norm(problem.y))
 
 
 def is_flat(new: Point, old: Point) -> bool:
@@ -191,8 +186,8 @@ class PerturbedGradientDescent:
         :math:`\rho`, in units of the gradient; the iterate moves by at most the step size times
         that. The threshold if left out.
     threshold : float, optional
-        Gradient norm up to which noise is added. If left out, a thousandth of s^1.5 with s the
-        root of the loss at zero, the scale of gradients for an ensemble of unit scale.
+        Gradient norm up to which noise is added. If left out, a thousandth of
+        ``problem.gradient_scale``.
     every : int
         Steps from one with noise to the next, at least; 1 allows it in every step.
     operator_norm : float, optional
@@ -250,7 +245,7 @@ class PerturbedGradientDescent:
         step = first_step(problem, point) if self.step_size is None else self.step_size
         threshold = self.threshold
         if threshold is None:
-            threshold = 1e-3 * data_scale(problem) ** 1.5
+            threshold = 1e-3 * problem.gradient_scale
         radius = threshold if self.radius is None else self.radius
         memory = _Perturbed(step, threshold, radius, last=-self.every)
         return State(point, 0, problem.passes, memory)

@@ -7,16 +7,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from leanrank import _checks
-from leanrank._arrays import Array, array_namespace, gaussian
+from leanrank._arrays import Array, array_namespace
 from leanrank.factors import Factors
-from leanrank.linalg import smallest_eigenvalue
 from leanrank.problem import Point, Problem
 from leanrank.results import History, Status
-from leanrank.solvers._base import Callback, Solver, State, record
+from leanrank.solvers._base import Callback, Solver, State, check_start, record
+from leanrank.solvers._curvature import smallest_curvature
 
-__all__ = ["StationaryPoint", "smallest_curvature", "stationary_point"]
+__all__ = ["StationaryPoint", "stationary_point"]
 
-_LANCZOS = 200
 _WAIT = 25
 
 
@@ -44,27 +43,6 @@ class StationaryPoint:
     curvature: float
     iterations: int
     escapes: int
-
-
-def smallest_curvature(
-    problem: Problem, point: Point, random_state: Any = None
-) -> tuple[float, Array]:
-    """Smallest eigenvalue of the Hessian of the objective at full width, and its direction.
-
-    By Lanczos on Hessian-vector products, from a random start, with at most 200 of them: for up
-    to 200 entries of W it is exact, beyond that a Rayleigh quotient, which errs upwards.
-
-    Returns
-    -------
-    value : float
-    direction : array, shape of W
-        Of unit norm; zero where the factors have no columns, for which the value is infinite.
-    """
-    W = point.factors.W
-    if 0 in W.shape:
-        return float("inf"), W
-    start = gaussian(_checks.generator(random_state), tuple(W.shape), W)
-    return smallest_eigenvalue(problem.hessian(point), start, max_iter=_LANCZOS, tol=1e-5)
 
 
 def _escaped(problem: Problem, point: Point, direction: Array, size: float) -> Factors | None:
@@ -139,7 +117,9 @@ def stationary_point(
     """
     rng = _checks.generator(random_state)
     history = History() if history is None else history
-    callbacks = tuple(callbacks)
+    callbacks = _checks.functions(callbacks, "callbacks")
+    max_iter = _checks.whole_number(max_iter, "max_iter")
+    check_start(problem, factors)
     state = replace(solver.init(problem, factors), phase=phase)
     last, curvature, escapes, next_check = state, float("nan"), 0, 0
 

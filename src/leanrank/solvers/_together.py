@@ -10,7 +10,7 @@ import numpy as np
 from leanrank import _checks
 from leanrank.factors import Factors
 from leanrank.problem import Problem
-from leanrank.solvers._base import State
+from leanrank.solvers._base import State, check_start
 
 __all__ = ["descend_together"]
 
@@ -40,7 +40,7 @@ def descend_together(
     Raises
     ------
     ValueError, TypeError
-        If the step size is not a positive finite number.
+        If the step size is not a positive finite number, or a start does not fit the problem.
 
     Examples
     --------
@@ -55,6 +55,14 @@ def descend_together(
     [False, True]
     """
     step_size = _checks.real_number(step_size, "step_size", above=0.0)
+    for i, start in enumerate(starts):
+        check_start(problem, start, f"starts[{i}]")
+    return _descend(problem, starts, step_size)
+
+
+def _descend(
+    problem: Problem, starts: Sequence[Factors], step_size: float
+) -> Iterator[list[State]]:
     points = problem.evaluate_many(starts)
     states = [State(point, 0, problem.passes) for point in points]
     while True:
