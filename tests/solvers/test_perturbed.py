@@ -12,6 +12,7 @@ from leanrank.operators import DenseSensing, FullObservation
 from leanrank.problem import Problem
 from leanrank.results import Status
 from leanrank.solvers import (
+    FreshGaussianDescent,
     GradientDescent,
     PerturbedSensingDescent,
     constant_perturbation,
@@ -19,6 +20,7 @@ from leanrank.solvers import (
     measurement_noise,
     random_perturbation,
     solve,
+    tilting_perturbation,
     unbalancing_perturbation,
 )
 
@@ -139,6 +141,46 @@ def test_what_breaks_the_balance_is_worse_the_worse_the_condition():
     assert errors[2] > 1.5 * errors[1]
 
 
+@pytest.mark.parametrize("kappa", [1.0, 4.0])
+def test_a_tilt_along_the_first_direction_is_an_error_of_its_size(kappa):
+    inst = simulate.full_observation((8, 6), 2, kappa=kappa, random_state=0)
+    start = initial.gaussian((8, 6), 8, operator_norm=1e-4, random_state=1)
+    rng = np.random.default_rng(2)
+    P, _, Q = inst.truth.svd()
+    columns = [*rng.standard_normal((4, 14)), np.concatenate([P[:, 1], Q[:, 1]])]
+    tilts = [np.outer(p, p) / (p @ p) for p in columns]
+    xi, errors = 1e-2, []
+    perturbations = [constant_perturbation(xi * E) for E in tilts]
+    for perturbation in (tilting_perturbation(inst.truth, xi), *perturbations):
+        assert np.linalg.norm(perturbation(0, start), 2) == pytest.approx(xi)
+        solver = PerturbedSensingDescent(0.1, perturbation)
+        state = last(iterate(solver, Problem(inst.op, inst.y), start), round(150 * kappa))
+        X = state.factors.to_dense()
+        errors.append(np.linalg.norm(X - inst.truth.to_dense(), 2) / xi)
+    assert errors[0] == pytest.approx(1.0, rel=0.01)
+    assert max(errors[1:]) < 1.02
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda E: PerturbedSensingDescent(0.1, E),
+        lambda E: FreshGaussianDescent(0.1, 50, random_state=0, perturbation=E),
+    ],
+)
+def test_what_is_no_perturbation_is_named(make):
+    problem, start = Problem(FullObservation((3, 3)), np.eye(3)), Factors(np.eye(3), np.eye(3))
+    with pytest.raises(TypeError, match=r"perturbation must be .* constant_perturbation\(E\)"):
+        make(np.eye(6))
+    # Each of these would be broadcast to something that is no E W.
+    for E in (np.ones(6), np.ones((1, 6)), np.eye(3), None):
+        solver = make(lambda k, factors, E=E: E)
+        with pytest.raises(ValueError, match=r"perturbation must give matrices of shape \(6, 6\)"):
+            solver.step(problem, solver.init(problem, start))
+    with pytest.raises(TypeError, match="measurements must be a function"):
+        PerturbedSensingDescent(0.1, measurements=[problem, problem])
+
+
 def test_an_adversary_that_pushes_outwards_makes_it_diverge():
     inst = simulate.full_observation((5, 5), 1, random_state=0)
     solver = PerturbedSensingDescent(0.1, lambda k, f: 10 * np.eye(10) * (1 + np.sum(f.W * f.W)))
@@ -152,7 +194,12 @@ def test_an_adversary_that_pushes_outwards_makes_it_diverge():
     [
         (lambda: PerturbedSensingDescent(-1.0), "step_size"),
         (lambda: random_perturbation(-0.1), "size"),
-        (lambda: measurement_noise(FullObservation((2, 2)), np.ones(3)), "y must have one value"),
+        (lambda: measurement_noise(FullObservation((2, 2)), np.ones(3)), "^noise must have one"),
+        (
+            lambda: measurement_noise(FullObservation((3, 2)), np.ones(6), symmetric=True),
+            "op must measure square matrices",
+        ),
+        (lambda: tilting_perturbation(Factors(np.zeros((2, 1))), 0.1), "target"),
         (lambda: unbalancing_perturbation(Factors(np.zeros((2, 1))), 0.1), "target"),
     ],
 )
@@ -174,8 +221,9 @@ def test_other_array_libraries(convert):
             measurement_noise(op, wrap(noise)),
             random_perturbation(0.1, random_state=0),
             unbalancing_perturbation(Factors(wrap(inst.truth.U), wrap(inst.truth.V)), 0.1),
+            tilting_perturbation(Factors(wrap(inst.truth.U), wrap(inst.truth.V)), 0.1),
         ):
             solver = PerturbedSensingDescent(0.02, perturbation)
             ends.append(to_numpy(last(iterate(solver, problem, factors), 3).factors.W))
-    for a, b in zip(ends[:3], ends[3:], strict=True):
+    for a, b in zip(ends[:4], ends[4:], strict=True):
         np.testing.assert_allclose(a, b, atol=1e-12)

@@ -17,9 +17,11 @@ from leanrank.problem import Problem
 from leanrank.results import Status
 from leanrank.solvers import (
     FreshGaussianDescent,
+    PerturbedSensingDescent,
     StochasticGradientDescent,
     fresh_gaussian_average,
     iterate,
+    random_perturbation,
     solve,
 )
 from leanrank.solvers._sgd import batch_gradient
@@ -151,6 +153,12 @@ class TestFreshMeasurements:
         np.testing.assert_allclose(draws.mean(axis=0), r, atol=0.03)
         np.testing.assert_allclose(np.cov(draws.T), expected, atol=0.06)
 
+    def test_any_random_state_is_taken(self):
+        R, m = np.eye(3), 5
+        drawn = fresh_gaussian_average(R, m, 7)
+        np.testing.assert_array_equal(drawn, fresh_gaussian_average(R, m, np.random.default_rng(7)))
+        assert np.abs(drawn - fresh_gaussian_average(R, m)).max() > 0
+
     def test_zero_residual_gives_zero(self):
         assert not fresh_gaussian_average(np.zeros((2, 3)), 4, np.random.default_rng(0)).any()
 
@@ -167,6 +175,20 @@ class TestFreshMeasurements:
         np.testing.assert_allclose(new.factors.W, expected, atol=1e-5)
         np.testing.assert_array_equal(solver.step(problem, state).factors.W, new.factors.W)
         assert new.point.loss == pytest.approx(problem.evaluate(new.factors).loss)
+
+    @pytest.mark.parametrize("symmetric", [True, False])
+    def test_a_perturbation_is_that_of_perturbed_descent(self, symmetric):
+        inst = simulate.full_observation((5, 5), 2, symmetric=symmetric, random_state=0)
+        problem = Problem(inst.op, inst.y)
+        start = initial.gaussian((5, 5), 3, scale=0.5, symmetric=symmetric, random_state=1)
+        perturbation = random_perturbation(0.3, random_state=0)
+        fresh = FreshGaussianDescent(0.05, 10**12, random_state=2, perturbation=perturbation)
+        states = (
+            iterate(solver, problem, start)
+            for solver in (fresh, PerturbedSensingDescent(0.05, perturbation))
+        )
+        for _, (one, other) in zip(range(5), zip(*states, strict=False), strict=False):
+            np.testing.assert_allclose(one.factors.W, other.factors.W, atol=1e-5)
 
     def test_recovers_from_fewer_measurements_than_unknowns_in_each_step(self):
         inst = simulate.full_observation((12, 12), 1, random_state=0)
@@ -186,7 +208,13 @@ class TestFreshMeasurements:
         (lambda: StochasticGradientDescent(0.1, updates=0), ValueError, "updates"),
         (lambda: FreshGaussianDescent(0.1, 2.5), TypeError, "batch_size"),
         (lambda: FreshGaussianDescent(0.1, 2, random_state="a"), TypeError, "random_state"),
+        (
+            lambda: StochasticGradientDescent(0.1, replacement="no"),
+            TypeError,
+            "replacement must be",
+        ),
         (lambda: fresh_gaussian_average(np.ones(3), 1, None), ValueError, "R must have 2"),
+        (lambda: fresh_gaussian_average(np.eye(2), 1, "a"), TypeError, "random_state"),
     ],
 )
 def test_errors_name_the_argument(call, error, match):
@@ -197,7 +225,7 @@ def test_errors_name_the_argument(call, error, match):
 def test_what_does_not_fit_the_problem_is_named_at_the_start():
     inst = simulate.dense_sensing(4, 1, m=10, random_state=0)
     problem, start = Problem(inst.op, inst.y), initial.gaussian((4, 4), 2)
-    with pytest.raises(ValueError, match="batch_size must be at least 0 and at most 10"):
+    with pytest.raises(ValueError, match="batch_size must be at least 1 and at most 10"):
         StochasticGradientDescent(0.1, 11).init(problem, start)
     with pytest.raises(TypeError, match="problem must be of FullObservation"):
         FreshGaussianDescent(0.1, 11).init(problem, start)

@@ -15,9 +15,9 @@ from leanrank.solvers import (
     PerturbedSensingDescent,
     constant_perturbation,
     random_perturbation,
+    tilting_perturbation,
     unbalancing_perturbation,
 )
-from leanrank.theory import TargetFrame
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -84,10 +84,8 @@ def _perturbation(kind: str, truth: Factors, size: float, rng: np.random.Generat
     if kind == "unbalancing":
         return unbalancing_perturbation(truth, size)
     if kind == "tilt":
-        frame = TargetFrame.of(truth)
-        p = np.concatenate([frame.left[:, 0], frame.right[:, 0]])
-        E = np.outer(p, p)
-    elif kind == "noise":
+        return tilting_perturbation(truth, size)
+    if kind == "noise":
         N = rng.standard_normal((n1, n2))
         E = np.block([[np.zeros((n1, n1)), N], [N.T, np.zeros((n2, n2))]])
     else:

@@ -12,6 +12,7 @@ from leanrank.solvers._perturbed import (
     constant_perturbation,
     measurement_noise,
     random_perturbation,
+    tilting_perturbation,
     unbalancing_perturbation,
 )
 from leanrank.solvers._projected import ProjectedGradientDescent
@@ -50,5 +51,6 @@ __all__ = [
     "smallest_curvature",
     "solve",
     "stationary_point",
+    "tilting_perturbation",
     "unbalancing_perturbation",
 ]

@@ -23,6 +23,7 @@ __all__ = [
     "constant_perturbation",
     "measurement_noise",
     "random_perturbation",
+    "tilting_perturbation",
     "unbalancing_perturbation",
 ]
 
@@ -38,7 +39,8 @@ class PerturbedSensingDescent:
 
     With Wind's learning rate :math:`\eta = 2 s` and loss
     :math:`L_k = \tfrac12 |\mathcal A_k(Y) - \mathcal A_k(UV^\top)|^2`, which is half of this
-    library's, it reads :math:`W - \eta\nabla L_k + \eta E_k W`.
+    library's, it reads :math:`W - \eta\nabla L_k + \eta E_k W`. Symmetric factors move as the pair
+    (U, U) does with :math:`\eta = 4 s` and the perturbation :math:`E_k / 2`.
 
     Parameters
     ----------
@@ -54,7 +56,8 @@ class PerturbedSensingDescent:
     Raises
     ------
     ValueError, TypeError
-        If the step size is not a positive number.
+        If the step size is not a positive number, or the other two are no functions; in ``step``,
+        if a perturbation has another shape.
 
     Notes
     -----
@@ -80,6 +83,12 @@ class PerturbedSensingDescent:
 
     def __post_init__(self) -> None:
         _checks.float_fields(self, "step_size", above=0.0)
+        check_perturbation(self.perturbation)
+        if self.measurements is not None and not callable(self.measurements):
+            raise TypeError(
+                "measurements must be a function from the number of a step to a Problem, got "
+                f"{self.measurements!r}; of a list: lambda k: problems[k]"
+            )
 
     def init(self, problem: Problem, factors: Factors) -> State:
         """State at the starting factors."""
@@ -95,10 +104,33 @@ class PerturbedSensingDescent:
             direction = current.evaluate(factors).gradient
             if current.meter is not problem.meter:
                 problem.passes += current.passes - before
-        if self.perturbation is not None:
-            direction = direction - 2.0 * (self.perturbation(k, factors) @ factors.W)
+        direction = perturbed(direction, self.perturbation, k, factors)
         new = moved(problem, point, direction, -self.step_size)
         return replace(state, point=new, iteration=k + 1, passes=problem.passes)
+
+
+def check_perturbation(perturbation: Perturbation | None) -> None:
+    """Raise where it cannot be called."""
+    if perturbation is not None and not callable(perturbation):
+        raise TypeError(
+            "perturbation must be a function of the number of a step and its factors, got "
+            f"{type(perturbation).__name__}; of a matrix: constant_perturbation(E)"
+        )
+
+
+def perturbed(
+    gradient: Array, perturbation: Perturbation | None, k: int, factors: Factors
+) -> Array:
+    """The gradient less 2 E_k W, by which a step of size s adds 2 s E_k W."""
+    if perturbation is None:
+        return gradient
+    E, rows = perturbation(k, factors), int(factors.W.shape[0])
+    if tuple(getattr(E, "shape", ())) != (rows, rows):
+        raise ValueError(
+            f"perturbation must give matrices of shape ({rows}, {rows}), as W has {rows} rows, got "
+            f"{getattr(E, 'shape', E)}"
+        )
+    return gradient - 2.0 * (E @ factors.W)
 
 
 def constant_perturbation(E: MatrixLike | Array) -> Perturbation:
@@ -151,9 +183,14 @@ def measurement_noise(op: Measurement, noise: Array, *, symmetric: bool = False)
     Raises
     ------
     ValueError, TypeError
-        If the noise does not fit the operator.
+        If the noise does not fit the operator, or matrices that are not square are to be
+        symmetric.
     """
-    noise = check_measurements(op, noise)
+    noise = check_measurements(op, noise, "noise")
+    if symmetric and op.shape[0] != op.shape[1]:
+        raise ValueError(
+            f"op must measure square matrices with symmetric=True, got shape {op.shape}"
+        )
     xp, n2 = array_namespace(noise), op.shape[1]
     N = op.adjoint(op.weight * noise) @ xp.eye(n2, dtype=noise.dtype, device=device_of(noise))
     if symmetric:
@@ -163,6 +200,34 @@ def measurement_noise(op: Measurement, noise: Array, *, symmetric: bool = False)
     ]
     top = xp.concat([zeros[0], N], axis=1)
     return constant_perturbation(xp.concat([top, xp.concat([N.T, zeros[1]], axis=1)], axis=0))
+
+
+def tilting_perturbation(target: Factors, size: float) -> Perturbation:
+    r"""A constant perturbation that makes X too large along its first direction,
+    :math:`E = \xi\, p_+ p_+^\top`.
+
+    :math:`p_+ = (u_1; v_1)/\sqrt2` belongs to the largest singular value of the target. Descent
+    from a small start goes to that plus :math:`\xi` instead, an error of :math:`\xi` whatever the
+    condition number. Of the perturbations tried that leave U and V balanced none does more.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the target is zero or the size negative.
+
+    Examples
+    --------
+    >>> target = Factors(np.array([[1.0], [0.0]]), np.array([[0.0], [1.0]]))
+    >>> E = tilting_perturbation(target, 0.1)(0, target)
+    >>> (10 * E).round(6)
+    array([[0.5, 0. , 0. , 0.5],
+           [0. , 0. , 0. , 0. ],
+           [0. , 0. , 0. , 0. ],
+           [0.5, 0. , 0. , 0.5]])
+    """
+    size = _checks.real_number(size, "size", least=0.0)
+    first, _ = _ends(TargetFrame.of(target))
+    return constant_perturbation(first @ first.T * size)
 
 
 def unbalancing_perturbation(target: Factors, size: float) -> Perturbation:
@@ -178,8 +243,13 @@ def unbalancing_perturbation(target: Factors, size: float) -> Perturbation:
         If the target is zero or the size negative.
     """
     size = _checks.real_number(size, "size", least=0.0)
-    frame = TargetFrame.of(target)
-    xp = array_namespace(frame.left)
-    grown = xp.concat([frame.left[:, :1], frame.right[:, :1]], axis=0)
-    fed = xp.concat([frame.left[:, -1:], -frame.right[:, -1:]], axis=0)
-    return constant_perturbation(fed @ grown.T * (size / 2.0))
+    grown, fed = _ends(TargetFrame.of(target))
+    return constant_perturbation(fed @ grown.T * size)
+
+
+def _ends(frame: TargetFrame) -> tuple[Array, Array]:
+    r"""The unit columns :math:`(u_1; v_1)/\sqrt2` and :math:`(u_r; -v_r)/\sqrt2`."""
+    xp, left, right = array_namespace(frame.left), frame.left, frame.right
+    pairs = ([left[:, :1], right[:, :1]], [left[:, -1:], -right[:, -1:]])
+    first, last = (xp.concat(pair, axis=0) / 2.0**0.5 for pair in pairs)
+    return first, last

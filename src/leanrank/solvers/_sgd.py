@@ -15,6 +15,7 @@ from leanrank.operators import FullObservation, pull_back
 from leanrank.problem import Problem
 from leanrank.solvers._base import State
 from leanrank.solvers._gradient import measured, moved
+from leanrank.solvers._perturbed import Perturbation, check_perturbation, perturbed
 
 __all__ = ["FreshGaussianDescent", "StochasticGradientDescent", "fresh_gaussian_average"]
 
@@ -79,11 +80,12 @@ class StochasticGradientDescent:
         _checks.whole_number(self.batch_size, "batch_size", least=1)
         if self.updates is not None:
             _checks.whole_number(self.updates, "updates", least=1)
+        _checks.flag(self.replacement, "replacement")
         object.__setattr__(self, "_seed", _checks.seed(self.random_state))
 
     def init(self, problem: Problem, factors: Factors) -> State:
         """State at the starting factors."""
-        _checks.whole_number(self.batch_size, "batch_size", most=problem.op.size)
+        _checks.whole_number(self.batch_size, "batch_size", least=1, most=problem.op.size)
         return State(problem.evaluate(factors), 0, problem.passes)
 
     def step(self, problem: Problem, state: State) -> State:
@@ -130,7 +132,7 @@ def batch_gradient(problem: Problem, factors: Factors, index: np.ndarray) -> Arr
     return problem.add_penalty(share * pulled, W)
 
 
-def fresh_gaussian_average(R: Array, batch_size: int, rng: np.random.Generator) -> Array:
+def fresh_gaussian_average(R: Array, batch_size: int, random_state: Any = None) -> Array:
     r"""A draw of :math:`\tfrac1m\sum_{i=1}^m \langle A_i, R\rangle A_i`, A_i standard normal.
 
     The part of each :math:`A_i` along R and the part across it are independent, so that
@@ -145,7 +147,7 @@ def fresh_gaussian_average(R: Array, batch_size: int, rng: np.random.Generator) 
     R : array, shape (n1, n2)
     batch_size : int
         m.
-    rng : Generator
+    random_state : int, Generator or None
 
     Returns
     -------
@@ -160,12 +162,13 @@ def fresh_gaussian_average(R: Array, batch_size: int, rng: np.random.Generator) 
     Examples
     --------
     >>> R = np.diag([1.0, 2.0])
-    >>> fresh_gaussian_average(R, 10**8, np.random.default_rng(0)).round(2) + 0.0
+    >>> fresh_gaussian_average(R, 10**8, random_state=0).round(2) + 0.0
     array([[1., 0.],
            [0., 2.]])
     """
     R = _checks.real_array(R, "R", ndim=2)
     m = _checks.whole_number(batch_size, "batch_size", least=1)
+    rng = _checks.generator(random_state)
     size = norm(R)
     if size == 0:
         return R
@@ -182,7 +185,7 @@ class FreshGaussianDescent:
     r"""Gradient descent that sees new Gaussian measurements in every step.
 
     .. math:: W \leftarrow W - s \nabla_W \Big(\frac1m \sum_{i=1}^m \langle A_i^{(k)}, X(W) -
-        Y\rangle^2 + p(W)\Big),\qquad (A_i^{(k)})_{jl} \sim \mathcal N(0, 1)
+        Y\rangle^2 + p(W)\Big) + 2 s\, E_k W,\qquad (A_i^{(k)})_{jl} \sim \mathcal N(0, 1)
 
     The problem is the population's, :class:`~leanrank.operators.FullObservation` of Y, and the
     State carries its loss; of Y a step uses what m measurements show. They are not drawn one by
@@ -195,6 +198,8 @@ class FreshGaussianDescent:
         Measurements m in each step.
     random_state : int, Generator or None
         As in :class:`StochasticGradientDescent`.
+    perturbation : callable, optional
+        :math:`E_k`, as in :class:`~leanrank.solvers.PerturbedSensingDescent`.
 
     Raises
     ------
@@ -203,7 +208,8 @@ class FreshGaussianDescent:
 
     Notes
     -----
-    The mini-batches of Theorem 2.9 of Wind (2025), whose learning rate is 2 s.
+    The mini-batches of Theorem 2.9 of Wind (2025), whose learning rate is 2 s (4 s, and whose
+    perturbation is :math:`E_k / 2`, for symmetric factors).
 
     Examples
     --------
@@ -223,11 +229,13 @@ class FreshGaussianDescent:
     step_size: float
     batch_size: int
     random_state: Any = None
+    perturbation: Perturbation | None = None
     _seed: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         _checks.float_fields(self, "step_size", above=0.0)
         _checks.whole_number(self.batch_size, "batch_size", least=1)
+        check_perturbation(self.perturbation)
         object.__setattr__(self, "_seed", _checks.seed(self.random_state))
 
     def init(self, problem: Problem, factors: Factors) -> State:
@@ -246,5 +254,6 @@ class FreshGaussianDescent:
         R = array_namespace(W).reshape(point.residual, problem.op.shape)
         average = fresh_gaussian_average(R, self.batch_size, rng)
         gradient = problem.add_penalty(2.0 * pull_back(average, state.factors), W)
+        gradient = perturbed(gradient, self.perturbation, state.iteration, state.factors)
         new = moved(problem, point, gradient, -self.step_size)
         return replace(state, point=new, iteration=state.iteration + 1, passes=problem.passes)
