@@ -137,9 +137,29 @@ def test_positions():
 
 def test_float_dtype():
     assert _checks.float_dtype("float32") == np.float32
-    for bad in (int, "float16", complex, np.longdouble):
+    for bad in (int, "float16", complex, np.longdouble, "foo", 3):
         with pytest.raises(TypeError, match="float32 or float64"):
             _checks.float_dtype(bad)
+
+
+def test_flag_and_functions():
+    assert _checks.flag(np.True_, "center") is True
+    for bad in ("no", 1, None):
+        with pytest.raises(TypeError, match="center must be True or False"):
+            _checks.flag(bad, "center")
+    assert _checks.functions(iter([len]), "callbacks") == (len,)
+    with pytest.raises(TypeError, match="callbacks must be a list of functions, got one"):
+        _checks.functions(len, "callbacks")
+    with pytest.raises(TypeError, match=r"callbacks\[1\] must be a function, got 3"):
+        _checks.functions([len, 3], "callbacks")
+
+
+def test_reference(convert):
+    x = convert(np.zeros(1))
+    assert _checks.reference(x) is x
+    assert _checks.reference(None).dtype == np.float64
+    with pytest.raises(TypeError, match="reference must be an array, got 'float32'"):
+        _checks.reference("float32")
 
 
 def test_generator():

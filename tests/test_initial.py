@@ -9,6 +9,7 @@ from leanrank import initial
 from leanrank._arrays import device_of, to_numpy
 from leanrank.factors import Factors
 from leanrank.operators import DenseSensing, FullObservation, ObservedEntries
+from leanrank.problem import Problem
 
 
 @pytest.mark.parametrize("symmetric", [True, False])
@@ -22,12 +23,16 @@ def test_gaussian_has_its_scale_and_repeats(symmetric):
 
 
 @pytest.mark.parametrize("symmetric", [True, False])
-def test_gaussian_of_given_operator_norm(symmetric):
-    start = initial.gaussian(
-        (6, 6), 9, operator_norm=0.03, symmetric=symmetric, random_state=0, scale=5.0
-    )
+@pytest.mark.parametrize("width", [1, 4, 9])
+@pytest.mark.parametrize("make", [initial.gaussian, initial.identity])
+def test_given_operator_norm(make, width, symmetric):
+    shape = (6, 6) if symmetric else (6, 4)
+    start = make(shape, width, operator_norm=0.03, symmetric=symmetric, scale=5.0)
     assert np.linalg.norm(start.W, 2) == pytest.approx(0.03)
-    assert initial.gaussian((6, 6), 0, operator_norm=1.0).width == 0
+    assert make(shape, 0, operator_norm=1.0, symmetric=symmetric).width == 0
+    for no in (0, width):
+        with pytest.raises(ValueError, match="operator_norm must be"):
+            make(shape, no, operator_norm=-1.0, symmetric=symmetric)
 
 
 def test_identity():
@@ -111,3 +116,12 @@ def test_other_array_libraries(convert):
 def test_errors_name_the_argument(call, match):
     with pytest.raises(ValueError, match=match):
         call()
+
+
+def test_arguments_of_another_kind():
+    for make in (initial.gaussian, initial.identity, initial.orthonormal):
+        with pytest.raises(TypeError, match="reference must be an array, got <class"):
+            make((3, 3), 2, reference=np.float32)
+    problem = Problem(FullObservation((2, 2)), np.eye(2))
+    with pytest.raises(TypeError, match="op must be a measurement operator, got Problem"):
+        initial.spectral(problem, np.eye(2), 1)

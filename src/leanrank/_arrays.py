@@ -44,7 +44,7 @@ class MatrixLike(Protocol):
 
 def is_array(x: Any) -> bool:
     """Whether x is an array of some library, and not just something that multiplies."""
-    return is_array_api_obj(x)
+    return not isinstance(x, type) and is_array_api_obj(x)
 
 
 def norm(x: Array) -> float:

@@ -20,6 +20,7 @@ __all__ = [
     "positions",
     "real_array",
     "real_number",
+    "reference",
     "seed",
     "whole_number",
 ]
@@ -133,10 +134,22 @@ def positions(index: Any, name: str, size: int) -> np.ndarray:
 
 def float_dtype(dtype: Any) -> np.dtype:
     """float32 or float64."""
-    dtype = np.dtype(dtype)
-    if dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
-        raise TypeError(f"dtype must be float32 or float64, got {dtype}")
-    return dtype
+    for known in (np.dtype(np.float32), np.dtype(np.float64)):
+        try:
+            if np.dtype(dtype) == known:
+                return known
+        except TypeError:
+            break
+    raise TypeError(f"dtype must be float32 or float64, got {dtype!r}")
+
+
+def reference(x: Any) -> Array:
+    """An array for its namespace, dtype and device; None stands for NumPy's float64."""
+    if x is None:
+        return np.empty(0)
+    if not is_array(x):
+        raise TypeError(f"reference must be an array, got {x!r}; an empty one of the dtype will do")
+    return x
 
 
 def generator(random_state: Any) -> np.random.Generator:

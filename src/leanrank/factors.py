@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from leanrank._arrays import Array, array_namespace, device_of, integers, is_numpy_array
+from leanrank import _checks
+from leanrank._arrays import Array, array_namespace, device_of, integers
 
 __all__ = ["Factors"]
 
@@ -84,9 +85,7 @@ class Factors:
     ) -> Factors:
         """The zero matrix, with no columns at all, in the namespace of ``reference``."""
         rows = shape[0] if symmetric else sum(shape)
-        if reference is None or is_numpy_array(reference):
-            dtype = np.float64 if reference is None else reference.dtype
-            return cls.stacked(np.zeros((rows, 0), dtype=dtype), shape, symmetric)
+        reference = _checks.reference(reference)
         xp = array_namespace(reference)
         W = xp.zeros((rows, 0), dtype=reference.dtype, device=device_of(reference))
         return cls.stacked(W, shape, symmetric)

@@ -10,6 +10,7 @@ from leanrank import _checks, linalg
 from leanrank._arrays import Array, array_namespace, like
 from leanrank._arrays import gaussian as draw
 from leanrank.factors import Factors
+from leanrank.linalg import singular_value
 from leanrank.operators import Measurement
 from leanrank.problem import check_measurements
 
@@ -21,10 +22,6 @@ def _rows(shape: Any, symmetric: bool) -> tuple[tuple[int, int], int]:
     if symmetric and n1 != n2:
         raise ValueError(f"shape must be square with symmetric=True, got ({n1}, {n2})")
     return (n1, n2), n1 if symmetric else n1 + n2
-
-
-def _reference(reference: Array | None) -> Array:
-    return np.empty(0) if reference is None else reference
 
 
 def gaussian(
@@ -74,10 +71,10 @@ def gaussian(
     width = _checks.whole_number(width, "width")
     scale = _checks.real_number(scale, "scale", least=0.0)
     rng = _checks.generator(random_state)
-    W = draw(rng, (rows, width), _reference(reference))
-    if operator_norm is not None and width:
+    W = draw(rng, (rows, width), _checks.reference(reference))
+    if operator_norm is not None:
         target = _checks.real_number(operator_norm, "operator_norm", least=0.0)
-        scale = target / float(array_namespace(W).linalg.matrix_norm(W, ord=2))
+        scale = target / (singular_value(W) or 1.0)
     return Factors.stacked(W * scale, shape, symmetric)
 
 
@@ -86,10 +83,11 @@ def identity(
     width: int | None = None,
     *,
     scale: float = 1e-3,
+    operator_norm: float | None = None,
     symmetric: bool = False,
     reference: Array | None = None,
 ) -> Factors:
-    """Factors with ``scale`` on their main diagonals: the start of Li, Ma and Zhang (2018).
+    r"""Factors with ``scale`` on their main diagonals: the start of Li, Ma and Zhang (2018).
 
     Parameters
     ----------
@@ -100,6 +98,9 @@ def identity(
         part is zero.
     scale : float
         In units of the square root of X.
+    operator_norm : float, optional
+        In place of ``scale``: the largest singular value that the stacked W shall have, as in
+        :func:`gaussian`. That of a general pair is :math:`\sqrt2` times its scale.
     symmetric : bool
         Whether X = U U^T.
     reference : array, optional
@@ -124,9 +125,12 @@ def identity(
     shape, _ = _rows(shape, symmetric)
     width = min(shape) if width is None else _checks.whole_number(width, "width")
     scale = _checks.real_number(scale, "scale", least=0.0)
+    if operator_norm is not None:
+        target = _checks.real_number(operator_norm, "operator_norm", least=0.0)
+        scale = target if symmetric else target / 2.0**0.5
     parts = [np.eye(n, width) for n in (shape[:1] if symmetric else shape)]
     return Factors.stacked(
-        like(scale * np.concatenate(parts), _reference(reference)), shape, symmetric
+        like(scale * np.concatenate(parts), _checks.reference(reference)), shape, symmetric
     )
 
 
@@ -176,7 +180,7 @@ def orthonormal(
         Q, R = np.linalg.qr(rng.standard_normal((n, width)))
         parts.append(Q * np.where(np.diag(R) < 0, -1.0, 1.0))
     return Factors.stacked(
-        like(scale * np.concatenate(parts), _reference(reference)), shape, symmetric
+        like(scale * np.concatenate(parts), _checks.reference(reference)), shape, symmetric
     )
 
 
@@ -222,9 +226,9 @@ def spectral(
     >>> spectral(FullObservation((2, 2)), np.diag([4.0, 1.0]), 1, symmetric=True).norm()
     4.0
     """
+    y = check_measurements(op, y)
     shape, _ = _rows(op.shape, symmetric)
     width = _checks.whole_number(width, "width", least=1, most=min(shape))
-    y = check_measurements(op, y)
     rng = _checks.generator(random_state)
     P, values, Q = linalg.leading_pairs(
         op.adjoint(y), width, rng, op.reference, symmetric=symmetric

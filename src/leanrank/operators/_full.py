@@ -35,7 +35,7 @@ class FullObservation(Measurement):
     def __init__(self, shape: tuple[int, int], *, reference: Array | None = None) -> None:
         self.shape = _checks.matrix_shape(shape, "shape")
         self.size = self.shape[0] * self.shape[1]
-        self._reference = np.empty(0) if reference is None else reference
+        self._reference = _checks.reference(reference)
 
     @property
     def weight(self) -> float:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from leanrank.diagnostics import warm_up_ratios
 from leanrank.papers import _asymmetric as wind
 from leanrank.papers._experiment import Experiment, Parameter, Results, Status, Trial, Verdict
 from leanrank.solvers import GradientDescent, Solver, iterate
@@ -44,7 +45,7 @@ def trials(p: Mapping[str, Any]) -> list[Trial]:
 
 
 def run_trial(t: Trial, rng: np.random.Generator) -> dict[str, Any]:
-    """Quantities and bounds at evenly spaced times up to T_2, shape (times, 8)."""
+    """Quantity over bound at evenly spaced times up to T_2, shape (times, 8)."""
     problem, truth = wind.population(t["n"], t["rank"], t["kappa"], rng)
     eta = t["learning_rate"]
     # The largest start that the theorem allows depends on the start's direction only.
@@ -59,26 +60,16 @@ def run_trial(t: Trial, rng: np.random.Generator) -> dict[str, Any]:
     elif t["source"] == "fixed":
         problem = wind.fixed_set(truth, m, rng)
     stride = max(1, int(warm_up.end / eta / _RECORDS))
-    quantities, bounds = [], []
-    for state in islice(iterate(solver, problem, begin), 0, _RECORDS * stride + 1, stride):
-        time = state.iteration * eta
-        quantities.append(warm_up.quantities(state.factors))
-        bounds.append(warm_up.bounds(time))
+    ratios = warm_up_ratios(warm_up, eta / 2.0)
+    states = islice(iterate(solver, problem, begin), 0, _RECORDS * stride + 1, stride)
+    along = np.array([ratios(state) for state in states])
     return {
-        "quantities": np.array(quantities),
-        "bounds": np.array(bounds),
-        "share_of_time": np.arange(len(quantities)) * stride * eta / warm_up.end,
+        "ratios": along,
+        "share_of_time": np.arange(len(along)) * stride * eta / warm_up.end,
         "alpha": warm_up.alpha,
         "delta": warm_up.delta,
         "scale": scale,
     }
-
-
-def _ratios(rows: Results) -> np.ndarray:
-    """Largest quantity over bound of each item, the last upside down; shape (trials, 8)."""
-    ratios = rows.column("quantities") / rows.column("bounds")
-    ratios[:, :, -1] = 1 / ratios[:, :, -1]
-    return ratios.max(axis=1)
 
 
 def judge(p: Mapping[str, Any], results: Results) -> Verdict:
@@ -86,7 +77,8 @@ def judge(p: Mapping[str, Any], results: Results) -> Verdict:
     numbers, parts, broken = {}, [], {}
     for source in results.values("source"):
         for kappa in p["kappas"]:
-            worst = _ratios(results.where(source=source, kappa=kappa)).max(axis=0)
+            rows = results.where(source=source, kappa=kappa)
+            worst = rows.column("ratios").max(axis=(0, 1))
             numbers[f"{source}, kappa {kappa:g}"] = worst
             items = [str(i + 1) for i in np.flatnonzero(worst > _ROUNDING)]
             broken[source, kappa] = items
@@ -123,13 +115,10 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
     for colour, kappa in zip(look.COLOURS, p["kappas"], strict=False):
         for source in results.values("source"):
             row = results.where(source=source, kappa=kappa)[0]
-            ratios = row["quantities"] / row["bounds"]
-            ratios[:, -1] = 1 / ratios[:, -1]
             for i, ax in enumerate(axes):
                 label = f"{source}, kappa {kappa:g}" if i == 0 else None
-                ax.plot(
-                    row["share_of_time"], ratios[:, i], styles[source], color=colour, label=label
-                )
+                x, y = row["share_of_time"], row["ratios"][:, i]
+                ax.plot(x, y, styles[source], color=colour, label=label)
     for i, (ax, name) in enumerate(zip(axes, _ITEMS, strict=True)):
         ax.axhline(1.0, color=look.INK, linewidth=0.8)
         ax.set_yscale("log")
