@@ -71,7 +71,7 @@ def test_a_run_that_diverges_does_not_disturb_the_others():
 def test_step_size_is_checked():
     inst = simulate.dense_sensing(4, 1, m=10, random_state=0)
     with pytest.raises(ValueError, match="step_size"):
-        next(descend_together(Problem(inst.op, inst.y), [], 0.0))
+        descend_together(Problem(inst.op, inst.y), [], 0.0)
 
 
 @pytest.mark.parametrize("symmetric", [True, False])
