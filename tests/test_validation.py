@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from leanrank import Factors, simulate
+from leanrank import Factors, Status, recover, simulate
+from leanrank.operators import DenseSensing, FullObservation
 from leanrank.path import Stage
 from leanrank.problem import Problem
 from leanrank.validation import choose_width, clearly_better, joined, of_width, split, watch
@@ -53,6 +54,37 @@ def test_split_is_random_and_seeded(problem):
 
 def test_at_least_one_measurement_is_held_out(problem, rng):
     assert split(problem, 1e-6, rng)[0].held.size == 1
+
+
+@pytest.mark.parametrize("m", range(1, 6))
+@pytest.mark.parametrize(("share", "rounds"), [(0.05, 1), (0.9, 1), (0.1, 5), (0.5, 5)])
+def test_few_measurements_are_never_all_held_out(rng, m, share, rounds):
+    problem = Problem(DenseSensing(rng.standard_normal((m, 2, 2))), np.arange(m))
+    parts = split(problem, share, rng, rounds)
+    assert 1 <= len(parts) <= rounds
+    held = np.concatenate([part.y_held for part in parts])
+    assert len(set(held)) == len(held)
+    for part in parts:
+        assert part.held.size >= 1
+        assert part.train.op.size == max(m - part.held.size, 1)
+        if m > 1:
+            assert not set(part.train.y) & set(part.y_held)
+
+
+@pytest.mark.parametrize("validation", [None, 0.9])
+@pytest.mark.parametrize(("m", "d"), [(1, 1), (2, 1), (2, 2), (3, 2), (4, 2), (5, 2)])
+def test_few_measurements_end_with_a_status(rng, m, d, validation):
+    A = rng.standard_normal((m, d, d))
+    for y in (A.sum(axis=(1, 2)), rng.standard_normal(m)):
+        result = recover(DenseSensing(A), y, symmetric=True, validation=validation)
+        assert result.status in (Status.CONVERGED, Status.STALLED)
+        assert result.certificate is not None
+
+
+@pytest.mark.parametrize("d", [1, 2])
+def test_as_many_measurements_as_unknowns_leave_nothing_to_check_a_fit_with(rng, d):
+    result = recover(FullObservation((d, d)), rng.standard_normal((d, d)))
+    assert result.status is Status.STALLED
 
 
 def test_passes_are_counted_together(problem, rng):

@@ -60,16 +60,21 @@ class Split:
 
 
 def split(problem: Problem, share: float, rng: np.random.Generator, rounds: int = 1) -> list[Split]:
-    """Hold a random share of the measurements out, different ones in each round."""
+    """Hold a random share of the measurements out, different ones in each round.
+
+    At least one is held out and one is left to fit, so that few measurements may allow fewer
+    rounds. A single one is both fitted and held out.
+    """
     op = problem.op
     order = rng.permutation(op.size)
-    count = max(1, round(share * op.size))
+    count = max(1, min(round(share * op.size), op.size - 1))
     splits = []
-    for i in range(rounds):
+    for i in range(min(rounds, op.size // count)):
         out = np.sort(order[i * count : (i + 1) * count])
         inside = np.setdiff1d(np.arange(op.size), out, assume_unique=True)
         held = problem.subset(out)
-        splits.append(Split(problem.subset(inside), held.op, held.y))
+        train = problem.subset(inside if inside.size else out)
+        splits.append(Split(train, held.op, held.y))
     return splits
 
 
