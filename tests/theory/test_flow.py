@@ -50,6 +50,65 @@ def test_a_column_that_misses_the_matrix_keeps_its_own_length():
     assert limit(start, truth) == pytest.approx([1.0, 2e-5], rel=1e-5)
 
 
+def test_the_flow_shrinks_what_is_outside_along_the_rows_of_the_overlap():
+    truth = Factors(np.eye(2, 1))
+    start = Factors(1e-2 * np.array([[1.0, 0.0], [2.0, 0.0]]))
+    assert theory.gradient_flow_limit_norms(start, truth) == pytest.approx([1.0, 0.0], abs=1e-8)
+    assert limit(start, truth) == pytest.approx([1.0, 0.0], abs=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("overlap", "expected"),
+    [
+        ([[1.0, 2.0], [0.0, 0.0]], [1, 2]),
+        ([[0.0, 0.0], [1.0, 2.0]], [0.8, 1.6]),
+        ([[1.0, 2.0], [2.0, 4.0]], [1, 2]),
+        ([[0.0, 0.0], [0.0, 0.0]], [0, 0]),
+        ([[1.0], [2.0]], [5**0.5]),
+    ],
+)
+def test_directions_that_the_start_misses_are_not_found(overlap, expected):
+    truth = Factors(np.array([[1.0, 0.0], [0.0, 0.8], [0.0, 0.0]]))
+    start = Factors(1e-4 * np.array([*overlap, [0.0] * len(overlap[0])]))
+    norms = theory.gradient_flow_limit_norms(start, truth)
+    assert norms == pytest.approx(np.array(expected) / 5**0.5, abs=1e-8)
+    if np.any(overlap):
+        assert limit(start, truth) == pytest.approx(norms, abs=1e-6)
+
+
+def test_rounding_errors_are_no_directions(rng):
+    truth, lengths = truth_with([1.0, 0.6, 0.3]), rng.standard_normal(5)
+    start = Factors(1e-3 * np.outer(rng.standard_normal(12), lengths))
+    norms = theory.gradient_flow_limit_norms(start, truth)
+    assert norms == pytest.approx(np.abs(lengths) / np.linalg.norm(lengths))
+
+
+def test_rows_that_are_nearly_parallel_are_made_orthogonal():
+    truth = Factors(np.diag([1.0, 0.5]))
+    start = Factors(np.array([[1.0, 1.1], [1.0, 1.1 + 1e-9]]))
+    rows = np.array([[1.0, 1.1], [-1.1, 1.0]]) / np.hypot(1.0, 1.1)
+    expected = np.sqrt(rows[0] ** 2 + 0.25 * rows[1] ** 2)
+    norms = theory.gradient_flow_limit_norms(start, truth)
+    assert norms == pytest.approx(expected, rel=1e-13)
+
+
+def test_a_direction_that_is_missed_disturbs_none_after_it():
+    truth = Factors(np.diag([1.0, 0.9, 0.8]))
+    start = Factors(1e-9 * np.array([[1.0, 2.0, 0.0], [0.0, 0.0, 0.0], [0.0, 1.0, 1.0]]))
+    norms = theory.gradient_flow_limit_norms(start, truth)
+    first, third = np.array([1.0, 2.0, 0.0]) / 5**0.5, np.array([-2.0, 1.0, 5.0]) / 30**0.5
+    assert norms == pytest.approx(np.sqrt(first**2 + 0.64 * third**2))
+    assert limit(start, truth) == pytest.approx(norms, rel=1e-3)
+
+
+@pytest.mark.parametrize("truth", [Factors.empty((3, 3), True, np.eye(3)), Factors(np.zeros((3, 2)))])
+def test_without_a_matrix_the_start_stays(truth):
+    start = Factors(1e-4 * np.array([[1.0, 2.0], [0.0, 0.0], [1.0, 0.0]]))
+    norms = theory.gradient_flow_limit_norms(start, truth)
+    assert norms == pytest.approx(start.column_norms())
+    assert not theory.gradient_flow_limit_norms(start, truth, correction=False).any()
+
+
 def test_general_rank_by_decreasing_eigenvalue():
     truth = truth_with([1.0, 0.6, 0.3])
     start = initial.gaussian((12, 12), 9, scale=1e-8, symmetric=True, random_state=1)
@@ -116,7 +175,6 @@ def test_all_columns_at_level_0_and_one_at_level_1():
     [
         (lambda a, b: theory.gradient_flow_limit_norms(a, Factors(a.U, a.U)), "symmetric"),
         (lambda a, b: theory.gradient_flow_limit_norms(b, a), "start has shape"),
-        (lambda a, b: theory.gradient_flow_limit_norms(Factors(a.U[:, :1]), a), "at least 2"),
         (lambda a, b: theory.expected_active(0, 1, 0.5), "width"),
         (lambda a, b: theory.expected_active(5, 1, 1.5), "level"),
     ],

@@ -10,7 +10,7 @@ import numpy as np
 from scipy import special
 
 from leanrank import _checks
-from leanrank._arrays import Array, array_namespace
+from leanrank._arrays import Array, array_namespace, norm
 from leanrank.factors import Factors
 
 __all__ = ["active_fraction", "expected_active", "gradient_flow_limit_norms"]
@@ -27,13 +27,14 @@ def gradient_flow_limit_norms(start: Factors, truth: Factors, *, correction: boo
 
     where the orthonormal rows of W are those of :math:`P^\top U_0`, made orthogonal one after
     another (Gram and Schmidt), and :math:`E_0 = (I - P P^\top) U_0`. The order among equal
-    eigenvalues makes no difference. At rank 1 the first part is the paper's
+    eigenvalues makes no difference. A row that depends on those before it is left out: the flow
+    never finds a direction that its start misses. At rank 1 the first part is the paper's
     :math:`|\langle u_\star, U_0 e_i\rangle| / |u_\star^\top U_0|`.
 
     Parameters
     ----------
     start : Factors
-        :math:`U_0`, symmetric, with at least as many columns as ``truth``.
+        :math:`U_0`, symmetric, of any width k.
     truth : Factors
         Of X, symmetric.
     correction : bool
@@ -48,7 +49,7 @@ def gradient_flow_limit_norms(start: Factors, truth: Factors, *, correction: boo
     Raises
     ------
     ValueError
-        If the two do not fit together, one is not symmetric, or the start is narrower than X.
+        If the two do not fit together, or one is not symmetric.
 
     Notes
     -----
@@ -72,13 +73,19 @@ def gradient_flow_limit_norms(start: Factors, truth: Factors, *, correction: boo
         raise ValueError(f"start has shape {start.shape}, but truth has {truth.shape}")
     xp = array_namespace(start.W, truth.W)
     P, values, _ = truth.svd()
-    rank = int(xp.sum(xp.astype(values > 1e-12 * float(values[0]), xp.int64)))
-    if start.width < rank:
-        raise ValueError(f"start must have at least {rank} columns, got {start.width}")
-    P, values = P[:, :rank], values[:rank]
+    rounding = sum(start.shape) * float(xp.finfo(start.W.dtype).eps)
+    rank = int(xp.sum(xp.astype(values > rounding * values[:1], xp.int64)))
+    P = P[:, :rank]
     overlap = P.T @ start.U
-    rows = xp.linalg.qr(overlap.T)[0].T
-    squares = xp.sum(values[:, None] * rows * rows, axis=0)
+    rows, squares = start.U[:0, :], xp.zeros_like(start.U[0, :])
+    for j in range(rank):
+        row = overlap[j : j + 1, :]
+        for _ in range(2):  # once leaves rounding errors of the size of what was taken off
+            row = row - (row @ rows.T) @ rows
+        if norm(row) > rounding * norm(start.U):
+            row = row / norm(row)
+            rows = xp.concat([rows, row], axis=0)
+            squares = squares + values[j] * row[0, :] ** 2
     if correction:
         rest = start.U - P @ overlap
         rest = rest - (rest @ rows.T) @ rows
