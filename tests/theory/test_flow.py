@@ -101,7 +101,9 @@ def test_a_direction_that_is_missed_disturbs_none_after_it():
     assert limit(start, truth) == pytest.approx(norms, rel=1e-3)
 
 
-@pytest.mark.parametrize("truth", [Factors.empty((3, 3), True, np.eye(3)), Factors(np.zeros((3, 2)))])
+@pytest.mark.parametrize(
+    "truth", [Factors.empty((3, 3), True, np.eye(3)), Factors(np.zeros((3, 2)))]
+)
 def test_without_a_matrix_the_start_stays(truth):
     start = Factors(1e-4 * np.array([[1.0, 2.0], [0.0, 0.0], [1.0, 0.0]]))
     norms = theory.gradient_flow_limit_norms(start, truth)
