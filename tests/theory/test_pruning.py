@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leanrank import theory
+from leanrank import initial, simulate, theory
 from leanrank.factors import Factors
 from leanrank.operators import FullObservation
 from leanrank.penalties import GroupLasso
 from leanrank.problem import Problem
-from leanrank.solvers import GradientDescent, PerturbedGradientDescent, solve
+from leanrank.pruning import prune
+from leanrank.solvers import GradientDescent, iterate, solve
 
 sigmas = st.floats(0.2, 3.0)
 betas = st.floats(1e-4, 0.5)
@@ -107,47 +108,6 @@ def test_measured_column_norm_of_the_population_run():
     assert result.factors.column_norms() == pytest.approx([expected, expected], abs=1e-8)
 
 
-def test_theorem_8_is_false_as_printed_and_true_at_a_quarter():
-    problem = Problem(FullObservation((1, 1)), np.zeros((1, 1)))
-    start = Factors(np.array([[3.0]]))
-    printed = GradientDescent(1 / 8)
-    state = printed.step(problem, printed.init(problem, start))
-    assert state.factors.W[0, 0] == pytest.approx(-10.5)
-    assert solve(printed, problem, start).status.name == "DIVERGED"
-    # The gradient without its factor 4, as in the proof, is this one with a quarter of the step.
-    assert theory.invariant_step_size() == 1 / 32
-    solver = GradientDescent(theory.invariant_step_size())
-    state = solver.init(problem, start)
-    for _ in range(200):
-        state = solver.step(problem, state)
-        assert abs(state.factors.W[0, 0]) <= 3
-
-
-@pytest.mark.parametrize("seed", range(6))
-@pytest.mark.parametrize("scale", [1.0, 0.5, 2.0])
-def test_iterates_stay_in_the_ball_at_the_corrected_step(seed, scale):
-    rng = np.random.default_rng(seed)
-    U = rng.standard_normal((5, 2))
-    U *= scale / np.linalg.norm(U, 2)
-    W = rng.standard_normal((5, 4))
-    W *= 3 * scale / np.linalg.norm(W, 2)
-    beta = (0.3 * scale) ** 2
-    penalty = GroupLasso(math.sqrt(beta) * scale**2, beta)
-    problem = Problem(FullObservation((5, 5)), U @ U.T, penalty)
-    solver = PerturbedGradientDescent(
-        theory.invariant_step_size(scale),
-        radius=100.0 * scale**3,
-        threshold=1e9,
-        every=1,
-        operator_norm=scale**3,
-        random_state=seed,
-    )
-    state = solver.init(problem, Factors(W))
-    for _ in range(60):
-        state = solver.step(problem, state)
-        assert np.linalg.norm(state.factors.W, 2) <= 3 * scale
-
-
 def test_parameters_of_equation_10():
     p = theory.pruning_parameters(0.5, 2, 8)
     assert (p.beta, p.lam) == pytest.approx((0.03 * 0.25 / 2, 0.125 / 4))
@@ -155,6 +115,30 @@ def test_parameters_of_equation_10():
     assert p.gamma == pytest.approx(p.lam / 4)
     assert p.epsilon == pytest.approx(p.gamma * math.sqrt(0.5))
     assert not theory.origin_is_stable(p.lam, p.beta, 1.0)
+
+
+@given(
+    sigma_r=st.floats(0.3, 1.0),
+    width=st.integers(2, 40),
+    c_beta=st.floats(0.003, 0.1),
+    c_lambda=st.floats(0.3, 2.0),
+)
+def test_when_the_parameters_of_equation_10_make_zero_a_trap(sigma_r, width, c_beta, c_lambda):
+    p = theory.pruning_parameters(sigma_r, 2, width, c_beta=c_beta, c_lambda=c_lambda)
+    margin = sigma_r**2 / math.sqrt(width) - 2 * math.sqrt(c_beta) / c_lambda
+    if abs(margin) > 1e-9:
+        assert theory.origin_is_stable(p.lam, p.beta, 1.0) == (margin > 0)
+
+
+@pytest.mark.parametrize(("width", "scale", "kept"), [(8, 1e-3, 0), (9, 1e-3, 2), (8, 0.2, 2)])
+def test_descent_with_the_default_parameters_on_both_sides_of_the_trap(width, scale, kept):
+    p = theory.pruning_parameters(1.0, 2, width)
+    assert theory.origin_is_stable(p.lam, p.beta, 1.0) == (width <= 8)
+    U = np.linalg.qr(np.random.default_rng(0).standard_normal((8, 2)))[0]
+    problem = Problem(FullObservation((8, 8)), U @ U.T, GroupLasso(p.lam, p.beta))
+    start = initial.gaussian((8, 8), width, scale=scale, symmetric=True, random_state=1)
+    found = solve(GradientDescent(0.1), problem, start, tol=1e-9, max_iter=3000)
+    assert prune(found.factors, 2 * math.sqrt(p.beta)).width == kept
 
 
 @given(scale=st.floats(0.1, 10.0))
@@ -170,15 +154,28 @@ def test_parameters_have_the_units_that_they_claim(scale):
     assert theory.critical_lambda(0.5 * scale, 0.01 * scale**2) == pytest.approx(crit * scale**3)
 
 
-def test_fine_tuning_and_sample_size_formulas():
+def test_fine_tuning_steps_by_hand():
     assert theory.fine_tuning_steps(1.0, 1.0, 100, 20, c=10.0) == math.ceil(10 * math.log(5))
+    steps = theory.fine_tuning_steps(1.0, 0.8, 1000, 20, c=2.0)
+    assert steps == math.ceil(2 * 1.25**10 * math.log(40))
     assert theory.fine_tuning_steps(1.0, 0.1, 20, 20) == 1
-    first = theory.sample_size(20, 3, 20, accuracy=0.1, noise=1.0, c_prune=1e-30)
-    assert first == pytest.approx(3 * 20 / 0.01)
-    second = theory.sample_size(20, 3, 20, accuracy=0.1, failure=0.1)
-    assert second == pytest.approx(20 * 400 * 243 * math.log(200))
-    weaker = theory.sample_size(20, 3, 20, accuracy=0.1, failure=0.1, sigma_r=0.5)
-    assert weaker == pytest.approx(16 * second)
+
+
+def test_fine_tuning_reaches_the_floor_in_about_the_steps_of_the_default(rng):
+    instance = simulate.dense_sensing((20, 20), 3, m=400, symmetric=True, noise=0.0, random_state=0)
+    truth = Factors(np.linalg.qr(rng.standard_normal((20, 3)))[0])
+    noise = 0.01
+    y = instance.op.forward(truth) + noise * rng.standard_normal(400)
+    start = Factors(truth.U + 0.016 * rng.standard_normal((20, 3)))
+    errors = []
+    for state in iterate(GradientDescent(0.02), Problem(instance.op, y), start):
+        errors.append(state.factors.distance(truth))
+        if state.iteration == 500:
+            break
+    steps = theory.fine_tuning_steps(1.0, 1.0, 400, 20)
+    assert errors[0] == pytest.approx(0.18, abs=0.05)
+    assert errors[steps] < 1.1 * errors[-1]
+    assert errors[steps // 3] > 1.5 * errors[-1]
 
 
 @pytest.mark.parametrize(
@@ -188,8 +185,7 @@ def test_fine_tuning_and_sample_size_formulas():
         (lambda: theory.pruning_parameters(2.0, 3, 5), "sigma_r must be.*at most 1"),
         (lambda: theory.pruning_parameters(1.0, 3, 2), "width must be at least 3"),
         (lambda: theory.critical_lambda(1.0, 0.0), "beta"),
-        (lambda: theory.invariant_step_size(-1.0), "spectral_norm"),
-        (lambda: theory.sample_size(20, 3, 20, accuracy=0.0), "accuracy"),
+        (lambda: theory.fine_tuning_steps(1.0, 2.0, 100, 20), "sigma_r"),
     ],
 )
 def test_errors_name_the_argument(call, match):

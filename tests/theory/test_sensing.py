@@ -48,19 +48,43 @@ def test_window_needs_a_tiny_start():
     assert last == pytest.approx(100 / math.sqrt(200e-10))
 
 
-def test_bounds_and_sizes_scale_as_the_theorems_say():
+def test_bounds_scale_as_the_theorems_say():
     assert theory.implicit_error_bound(4e-4, 81) == pytest.approx(math.sqrt(4e-4 * 9))
     ratio = theory.implicit_error_bound(1e-4, 50) / theory.implicit_error_bound(1e-2, 50)
     assert ratio == pytest.approx(0.1)
     bound = theory.asymmetric_error_bound
     assert bound(2.0, 0.0, kappa=3.0, perturbation=0.1) == pytest.approx(0.3)
     assert bound(1.0, 1e-3) / bound(1.0, 1e-2) == pytest.approx(10 ** (-4 / 3))
-    size = theory.isometry_sample_size
-    assert size((10, 20), 4, kappa=2.0) == 64 * size((10, 20), 2)
-    fresh = theory.fresh_batch_size
-    assert fresh((10, 20), 2, 100, kappa=2.0) == 16 * fresh((10, 20), 2, 100)
-    assert fresh((10, 20), 2, 100, kappa=2.0, power=8) == 256 * fresh((10, 20), 2, 100)
-    assert fresh((10, 20), 2, 100, failure=1.0) == pytest.approx(60 * np.log(3000))
+
+
+def test_implicit_error_falls_with_the_condition_number():
+    bound = theory.implicit_error_bound
+    assert bound(4e-4, 81, kappa=3.0) == pytest.approx(bound(4e-4, 81) / 3)
+
+
+def test_step_and_start_of_theorem_28_by_hand():
+    step = theory.largest_step_size(2.0, 1e-2, kappa=4.0, c=1.0)
+    assert 2 * step == pytest.approx(1 / (64 * 2 * math.log(0.5 / 1e-4)))
+    start = theory.largest_start((30, 12), 3, 0.25, kappa=4.0, c=2.0)
+    assert start == pytest.approx(2 * 0.5 / (16 + 4))
+    assert theory.largest_start((12, 30), 3, 0.25, kappa=4.0, c=2.0) == start
+    assert theory.largest_step_size(1.0, math.exp(-0.5)) == pytest.approx(
+        theory.stable_step_size(1.0)
+    )
+
+
+@pytest.mark.parametrize("rank", [1, 4])
+def test_descent_as_theorem_28_allows_it_keeps_to_its_bound(rank):
+    inst = simulate.full_observation((8, 8), rank, kappa=1.0, random_state=0)
+    norm = float(inst.truth.singular_values()[0])
+    size = theory.largest_start((8, 8), rank, norm)
+    start = initial.gaussian((8, 8), 8, operator_norm=size, random_state=1)
+    step = theory.largest_step_size(norm, size)
+    steps = theory.descent_steps(step, norm, size)
+    problem = Problem(inst.op, inst.y)
+    found = solve(GradientDescent(step), problem, start, tol=0.0, max_iter=steps)
+    error = np.linalg.norm(found.factors.to_dense() - inst.truth.to_dense(), 2)
+    assert error < 0.1 * theory.asymmetric_error_bound(norm, size)
 
 
 @pytest.mark.parametrize(
@@ -70,7 +94,9 @@ def test_bounds_and_sizes_scale_as_the_theorems_say():
         (lambda: theory.descent_steps(0.0, 1.0, 0.1), "step_size"),
         (lambda: theory.stable_step_size(0.0), "spectral_norm"),
         (lambda: theory.asymmetric_error_bound(1.0, 0.1, exponent=1.5), "exponent"),
-        (lambda: theory.fresh_batch_size((5, 5), 6, 1), "rank"),
+        (lambda: theory.stable_step_size(1.0, c=0.0), "c must be"),
+        (lambda: theory.largest_step_size(1.0, 1.5), "start must be below"),
+        (lambda: theory.largest_start((5, 5), 6, 1.0), "rank"),
     ],
 )
 def test_errors_name_the_argument(call, match):

@@ -97,7 +97,9 @@ def judge(p: Mapping[str, Any], results: Results) -> Verdict:
     recovered = _map(p, results, "strength", "recovered")[:, column]
     solved = n[[recovered[n >= m].min() >= 0.9 for m in n]]
     good = strengths[exact[top] >= 0.9]
-    asked = theory.sample_size(p["d"], rank, p["width"], accuracy=1.0, sigma_r=min(weakest, 1.0))
+    asked = theory.sample_size(
+        p["d"], rank, p["width"], accuracy=1.0, sigma_r=min(weakest, 1.0), c_prune=1.0
+    )
     maps = {
         f"{what}_by_{axis}": _map(p, results, axis, what)
         for axis in ("strength", "width")

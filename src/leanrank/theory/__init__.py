@@ -1,5 +1,6 @@
 """Calculators for what the papers state: parameters, limits, step sizes, sample sizes, noise."""
 
+from leanrank.factors import degrees_of_freedom
 from leanrank.theory._asymmetric import (
     TargetFrame,
     WarmUp,
@@ -24,23 +25,31 @@ from leanrank.theory._noise import noise_floor, oracle_error
 from leanrank.theory._pruning import (
     PruningParameters,
     critical_lambda,
-    degrees_of_freedom,
     fine_tuning_steps,
-    invariant_step_size,
     origin_is_stable,
     predicted_column_norm,
     pruning_parameters,
-    sample_size,
     smallest_surviving_sigma,
+)
+from leanrank.theory._samples import (
+    enough_measurements,
+    fresh_batch_size,
+    isometry_sample_size,
+    sample_size,
 )
 from leanrank.theory._sensing import (
     asymmetric_error_bound,
     descent_steps,
     descent_window,
-    fresh_batch_size,
     implicit_error_bound,
-    isometry_sample_size,
+    largest_start,
+    largest_step_size,
     stable_step_size,
+)
+from leanrank.theory._smoothness import (
+    gradient_lower_bound,
+    invariant_step_size,
+    smoothness_constants,
 )
 
 __all__ = [
@@ -58,15 +67,19 @@ __all__ = [
     "degrees_of_freedom",
     "descent_steps",
     "descent_window",
+    "enough_measurements",
     "expected_active",
     "fine_tuning_steps",
     "fresh_batch_size",
     "gaussian_misalignment_estimate",
     "gradient_flow_limit_norms",
+    "gradient_lower_bound",
     "implicit_error_bound",
     "invariant_step_size",
     "isometry_sample_size",
     "largest_ridge",
+    "largest_start",
+    "largest_step_size",
     "misalignment",
     "noise_floor",
     "oracle_error",
@@ -77,6 +90,7 @@ __all__ = [
     "ridge_equilibria",
     "sample_size",
     "smallest_surviving_sigma",
+    "smoothness_constants",
     "stable_step_size",
     "two_by_two_critical_points",
 ]

@@ -1,4 +1,4 @@
-r"""Calculators for sensing from a small start: step sizes, counts of steps and samples, errors.
+r"""Calculators for sensing from a small start: step sizes, sizes of starts, steps, errors.
 
 Sources are Li, Ma and Zhang (2018) and Wind (2025). Step sizes are those of this library's loss
 :math:`\tfrac1m\sum_i r_i^2`. Both papers descend on half of it, so that their step size
@@ -16,21 +16,21 @@ __all__ = [
     "asymmetric_error_bound",
     "descent_steps",
     "descent_window",
-    "fresh_batch_size",
     "implicit_error_bound",
-    "isometry_sample_size",
+    "largest_start",
+    "largest_step_size",
     "stable_step_size",
 ]
 
 
-def stable_step_size(spectral_norm: float, *, symmetric: bool = False) -> float:
+def stable_step_size(spectral_norm: float, *, symmetric: bool = False, c: float = 0.9) -> float:
     r"""Step size of plain descent that the population loss takes at its solution, with margin.
 
-    .. math:: \frac{0.45}{|Y|}\ \text{for } U V^\top,\qquad \frac{0.225}{|Y|}\ \text{for } U U^\top
+    .. math:: \frac{c}{2|Y|}\ \text{for } U V^\top,\qquad \frac{c}{4|Y|}\ \text{for } U U^\top
 
     The largest curvature at a balanced solution is :math:`4|Y|`, or :math:`8|Y|` for one factor;
-    steps up to twice its inverse are stable, and this is nine tenths of that. A few measurements
-    want less: seen stable are about m / 320 for m fresh ones in each step at n = 20 and r = 2.
+    steps up to twice its inverse are stable. A few measurements want less: seen stable are about
+    m / 320 for m fresh ones in each step at n = 20 and r = 2.
 
     Parameters
     ----------
@@ -38,11 +38,12 @@ def stable_step_size(spectral_norm: float, *, symmetric: bool = False) -> float:
         Largest singular value of Y.
     symmetric : bool
         Whether X = U U^T.
+    c : float
+        Share of the largest stable step. At 1 descent stalls; 0.9 converges.
 
     Notes
     -----
-    Theorem 2.8 of Wind (2025) asks for :math:`2 s \le c / (\kappa^3 |Y| \log(\sigma_r/
-    \epsilon^2))`, far below what is needed.
+    Theorem 2.8 of Wind (2025) asks for far less: :func:`largest_step_size`.
 
     Examples
     --------
@@ -50,7 +51,91 @@ def stable_step_size(spectral_norm: float, *, symmetric: bool = False) -> float:
     (0.225, 0.225)
     """
     norm = _checks.real_number(spectral_norm, "spectral_norm", above=0.0)
-    return (0.225 if symmetric else 0.45) / norm
+    return _checks.real_number(c, "c", above=0.0) / ((4.0 if symmetric else 2.0) * norm)
+
+
+def largest_step_size(
+    spectral_norm: float, start: float, *, kappa: float = 1.0, c: float = 0.9
+) -> float:
+    r"""Step size that Theorem 2.8 of Wind (2025) allows.
+
+    .. math:: 2 s \le \frac{c}{\kappa^3 |Y| \log(\sigma_r/\epsilon^2)}
+
+    Parameters
+    ----------
+    spectral_norm : float
+        Largest singular value of Y.
+    start : float
+        Operator norm :math:`\epsilon` of the stacked start, with :math:`\epsilon^2 < \sigma_r`.
+    kappa : float
+        Condition number of Y.
+    c : float
+        The theorem leaves it open. With 0.9 it is below :func:`stable_step_size` for every
+        :math:`\epsilon^2 \le \sigma_r / e`; the powers of kappa and of the logarithm are not seen.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a number is out of its range, or the start is not small.
+
+    Examples
+    --------
+    >>> round(largest_step_size(1.0, 1e-3), 6)
+    0.032572
+    """
+    norm = _checks.real_number(spectral_norm, "spectral_norm", above=0.0)
+    kappa = _checks.real_number(kappa, "kappa", least=1.0)
+    c = _checks.real_number(c, "c", above=0.0)
+    return c / (2.0 * kappa**3 * norm * _log_growth(norm / kappa, start))
+
+
+def largest_start(
+    shape: tuple[int, int], rank: int, sigma_r: float, *, kappa: float = 1.0, c: float = 1.0
+) -> float:
+    r"""Operator norm of the stacked start that Theorem 2.8 of Wind (2025) allows.
+
+    .. math:: \epsilon \le \frac{c \sqrt{\sigma_r}}{\min(n_1, n_2)^2/r^2 + \kappa}
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (n1, n2).
+    rank : int
+    sigma_r : float
+        Smallest nonzero singular value of Y.
+    kappa : float
+        Condition number of Y.
+    c : float
+        The theorem leaves it open. With 1, all of Y observed and a start as wide as Y, the error
+        was below a tenth of :func:`asymmetric_error_bound` up to r = n / 2. Towards r = n such a
+        start is misaligned, and no c is small enough.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the shape is not one, or a number is out of its range.
+
+    Examples
+    --------
+    >>> round(largest_start((20, 20), 2, 1.0), 6)
+    0.009901
+    """
+    n1, n2 = _checks.matrix_shape(shape, "shape")
+    rank = _checks.whole_number(rank, "rank", least=1, most=min(n1, n2))
+    sigma_r = _checks.real_number(sigma_r, "sigma_r", above=0.0)
+    kappa = _checks.real_number(kappa, "kappa", least=1.0)
+    c = _checks.real_number(c, "c", above=0.0)
+    return c * math.sqrt(sigma_r) / ((min(n1, n2) / rank) ** 2 + kappa)
+
+
+def _log_growth(sigma_r: float, start: float) -> float:
+    r""":math:`\log(\sigma_r/\epsilon^2)`, by how much the weakest direction has to grow."""
+    start = _checks.real_number(start, "start", above=0.0)
+    if start**2 >= sigma_r:
+        raise ValueError(
+            f"start must be below the root of sigma_r, {math.sqrt(sigma_r):.3g}, got {start:.3g}"
+        )
+    return math.log(sigma_r / start**2)
 
 
 def descent_steps(step_size: float, sigma_r: float, start: float, *, c: float = 2.5) -> int:
@@ -81,13 +166,8 @@ def descent_steps(step_size: float, sigma_r: float, start: float, *, c: float = 
     """
     step_size = _checks.real_number(step_size, "step_size", above=0.0)
     sigma_r = _checks.real_number(sigma_r, "sigma_r", above=0.0)
-    start = _checks.real_number(start, "start", above=0.0)
     c = _checks.real_number(c, "c", above=0.0)
-    if start**2 >= sigma_r:
-        raise ValueError(
-            f"start must be below the root of sigma_r, {math.sqrt(sigma_r):.3g}, got {start:.3g}"
-        )
-    return math.ceil(c / (2.0 * step_size * sigma_r) * math.log(sigma_r / start**2))
+    return math.ceil(c / (2.0 * step_size * sigma_r) * _log_growth(sigma_r, start))
 
 
 def descent_window(
@@ -191,6 +271,10 @@ def asymmetric_error_bound(
     below 2/3 unless there are some 20 r (n1 + n2) measurements. The factor kappa is not seen for
     perturbations other than those that break the balance of U and V.
 
+    The proof (Appendix D) fixes theta = 1/12, which makes the exponent of Theorem 4.3 11/12, but
+    prints 3/4 in one line and 11/12 in the next: 11/12 is meant, of which the start's condition
+    takes 1/4 to absorb the factor :math:`\gamma + \sqrt\kappa`, and 2/3 is left.
+
     Examples
     --------
     >>> round(asymmetric_error_bound(1.0, 1e-3), 6)
@@ -203,74 +287,3 @@ def asymmetric_error_bound(
     c = _checks.real_number(c, "c", above=0.0)
     exponent = _checks.real_number(exponent, "exponent", above=0.0, most=1.0)
     return c * ((start**2 / sigma_r) ** exponent * sigma_r + kappa * xi)
-
-
-def isometry_sample_size(
-    shape: tuple[int, int], rank: int, *, kappa: float = 1.0, c: float = 1.0
-) -> float:
-    r"""Gaussian measurements of a fixed set that Theorem 2.8 needs, :math:`C r^2 (n_1+n_2)
-    \kappa^4`.
-
-    From restricted isometry at rank r + 1 with constant :math:`c/(\sqrt r \kappa^2)`. Measured
-    without noise, 3 r (n1 + n2) reach a small error; 20 r (n1 + n2) give the exponent 2/3.
-
-    Examples
-    --------
-    >>> isometry_sample_size((20, 20), 2)
-    160.0
-    """
-    n1, n2 = _checks.matrix_shape(shape, "shape")
-    rank = _checks.whole_number(rank, "rank", least=1, most=min(n1, n2))
-    kappa = _checks.real_number(kappa, "kappa", least=1.0)
-    return _checks.real_number(c, "c", above=0.0) * rank**2 * (n1 + n2) * kappa**4
-
-
-def fresh_batch_size(
-    shape: tuple[int, int],
-    rank: int,
-    steps: int,
-    *,
-    kappa: float = 1.0,
-    failure: float = 0.05,
-    power: float = 4.0,
-    c: float = 1.0,
-) -> float:
-    r"""Fresh Gaussian measurements in each step that Theorem 2.9 of Wind (2025) asks for.
-
-    .. math:: m = C (\log(n_1 + n_2) + \log K + \log(1/\delta))\, r (n_1 + n_2)\, \kappa^4
-
-    Parameters
-    ----------
-    shape : tuple of int
-        (n1, n2).
-    rank : int
-    steps : int
-        K.
-    kappa : float
-        Condition number of Y.
-    failure : float
-        Probability delta.
-    power : float
-        Of kappa: 4 in the theorem; the text of Section 5 says 8.
-    c : float
-        The theorem leaves it open. m = r (n1 + n2) / 4 was enough with small steps, so a few
-        percent.
-
-    Notes
-    -----
-    "Near-optimal total samples" counts m K: at n = 20 more than the n^2 numbers that determine
-    any matrix, and more than a fixed set needs.
-
-    Examples
-    --------
-    >>> round(fresh_batch_size((20, 20), 2, 691, c=0.05))
-    53
-    """
-    n1, n2 = _checks.matrix_shape(shape, "shape")
-    rank = _checks.whole_number(rank, "rank", least=1, most=min(n1, n2))
-    steps = _checks.whole_number(steps, "steps", least=1)
-    kappa = _checks.real_number(kappa, "kappa", least=1.0)
-    failure = _checks.real_number(failure, "failure", above=0.0, most=1.0)
-    power = _checks.real_number(power, "power", least=0.0)
-    logs = math.log(n1 + n2) + math.log(steps) - math.log(failure)
-    return _checks.real_number(c, "c", above=0.0) * logs * rank * (n1 + n2) * kappa**power
