@@ -132,6 +132,7 @@ def test_bounds_of_the_warm_up_by_hand():
     alpha, end = misalignment(start, Y), 10 * math.log(0.5 / 1e-6)
     delta = 0.25 / (32 * math.sqrt(alpha) * 2)
     assert (warm_up.alpha, warm_up.end, warm_up.delta) == pytest.approx((alpha, end, delta))
+    assert warm_up.largest_start == pytest.approx(delta / (3 * math.sqrt(alpha)))
     t = 0.3 * end
     assert warm_up.bounds(t) == pytest.approx(
         (

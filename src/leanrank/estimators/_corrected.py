@@ -37,8 +37,8 @@ class TraceCorrection:
 
     Notes
     -----
-    Eq. (348) of Rajaraman et al. (2023). Over finitely many samples the sum can be unbounded
-    from below: then descent diverges.
+    Eq. (348) of Rajaraman et al. (2023), which prints the penalty without its strength lambda.
+    Over finitely many samples the sum can be unbounded from below: then descent diverges.
 
     Examples
     --------

@@ -57,11 +57,12 @@ class QuadraticNetworkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[
         of choosing by held-out samples. It acts on the neurons, in the units of
         :math:`\sqrt y / x`; features are then left in their units.
     correction : bool
-        Subtract :math:`(\sum_j |u_j|^2 - \bar y)^2` from the penalised loss (eq. 348 of
-        Rajaraman et al., 2023). For standard normal features that is what the trace of X adds to
-        it. Needs a :class:`~leanrank.GroupLasso`, or takes one that fits standard normal
-        features. Kept for comparison: it needs more samples than the loss itself, on few it is
-        unbounded from below, and ``fit_intercept=True`` removes the trace without that fault.
+        Subtract :math:`(\sum_j |u_j|^2 - \bar y)^2` from the penalised loss (eq. 348 of Rajaraman
+        et al., 2023, which prints the penalty without its strength). For standard normal features
+        that is what the trace of X adds to it. Needs a :class:`~leanrank.GroupLasso`, or takes
+        one that fits standard normal features. Kept for comparison: it needs more samples than
+        the loss itself, on few it is unbounded from below, and ``fit_intercept=True`` removes the
+        trace without that fault.
     validation : float, optional
         Share of the samples to hold out for the choice of the number of neurons; see
         :func:`leanrank.recover`.

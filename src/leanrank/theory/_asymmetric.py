@@ -209,7 +209,10 @@ class WarmUp:
     8. :math:`\sigma_r(P_A W) \ge \min(\sqrt{\sigma_r},
        \tfrac{|W_0|}{\alpha} e^{2\sigma_r t/5})`
 
-    with :math:`\delta = \theta / (32\sqrt\alpha\,\kappa)` and operator norms.
+    with :math:`\delta = \theta / (32\sqrt\alpha\,\kappa)` and operator norms. A text may print
+    :math:`32 \sqrt{\alpha\kappa}`, but kappa belongs outside the root: only so do item 7, in which
+    :math:`|Y| t` is up to kappa times a logarithm, make theta the exponent of eq. (22), and eq.
+    (18) give the condition :math:`\beta \lesssim \theta^2/(\alpha\kappa^2)` of Theorem 4.3.
 
     Parameters
     ----------
@@ -224,7 +227,9 @@ class WarmUp:
         Misalignment of the start, delta, and the time T_2.
     largest_start : float
         :math:`\delta\sqrt{|Y|}/(3\sqrt\alpha)`, which the theorem asks :math:`|W_0|` not to
-        exceed.
+        exceed. Eq. (15) also asks for :math:`|W_0| \le \sqrt{\kappa|Y|}/(\sqrt\alpha\,\gamma)`,
+        with the :math:`\gamma` of Assumption 4.1, which is of the measurements:
+        :math:`\min(n_1, n_2)/r` under restricted isometry.
 
     Raises
     ------
