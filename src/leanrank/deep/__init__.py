@@ -9,7 +9,8 @@ from leanrank.deep._initial import initial_layers
 from leanrank.deep._jumps import JumpWatch
 from leanrank.deep._ladder import RidgeLadder
 from leanrank.deep._schedule import Phase, annealing, periodic
-from leanrank.deep._train import CollapseWarning, Training, train
+from leanrank.deep._train import CollapseWarning, train
+from leanrank.deep._training import Training
 
 __all__ = [
     "CollapseWarning",
