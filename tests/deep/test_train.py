@@ -1,6 +1,5 @@
-"""Descent of deep linear networks: the formula to the letter, and what the paper saw."""
+"""Descent of deep linear networks: the formula to the letter."""
 
-import warnings
 from itertools import pairwise
 
 import numpy as np
@@ -10,25 +9,16 @@ from hypothesis import strategies as st
 
 import leanrank as lr
 from leanrank.deep import (
-    CollapseWarning,
     DeepFactors,
     Phase,
-    annealing,
     initial_layers,
-    periodic,
     train,
 )
 from leanrank.deep._engines import Sampling
 from leanrank.operators import DenseSensing, ObservedEntries, RankOneSensing
-from leanrank.penalties import Ridge
+from leanrank.papers._deep import observed as two_by_two
 from leanrank.problem import Problem
 from leanrank.results import Status
-from leanrank.theory import collapse_ridge
-
-
-def two_by_two(epsilon):
-    """The matrix ((1, *), (epsilon, 1)) of which * is to be found."""
-    return Problem(ObservedEntries([0, 1, 1], [0, 0, 1], (2, 2)), [1.0, epsilon, 1.0])
 
 
 def by_the_formula(layers, rows, cols, y, picks, rate, ridge):
@@ -127,104 +117,6 @@ def test_draws_depend_on_seed_and_step_alone(replacement):
     assert np.bincount(many.ravel()) == pytest.approx(np.full(7, 10_000), rel=0.05)
 
 
-def test_the_number_of_threads_and_of_runs_changes_no_bit():
-    problem, starts = (
-        two_by_two(0.25),
-        [initial_layers((2, 2), 3, 5, random_state=i) for i in range(6)],
-    )
-    runs = [
-        train(problem, starts[:count], annealing(300, 100), threads=threads, random_state=0)
-        for count, threads in ((6, 1), (6, 4), (3, 1))
-    ]
-    np.testing.assert_array_equal(runs[0].singular_values, runs[1].singular_values)
-    np.testing.assert_array_equal(runs[0].singular_values[:, :3], runs[2].singular_values)
-
-
-def test_runs_jump_to_rank_one_and_never_back():
-    # Figure 1 at width 5, which does not matter for jumps.
-    starts = [initial_layers((2, 2), 3, 5, random_state=i) for i in range(20)]
-    training = train(two_by_two(0.25), starts, annealing(40_000, 0), random_state=1)
-    jumps = training.jumps()
-    assert np.all(jumps >= 0)
-    assert 2_000 < np.median(jumps) - 500 < 8_000
-    ratios = training.ratios()
-    for run, jump in enumerate(jumps):
-        assert ratios[training.steps > jump + 1_000, run].max(initial=0.0) < 1e-12
-
-
-def test_before_a_jump_quiet_descent_fails_and_after_it_succeeds():
-    problem = two_by_two(0.25)
-    start = initial_layers((2, 2), 3, 5, random_state=4)
-    times = range(1_000, 30_001, 1_000)
-    training = train(problem, start, annealing(30_000, 0), keep=times, random_state=2)
-    (jump,) = training.jumps()
-    assert 2_000 < jump < 28_000
-    quiet = (Phase(8_000, 0.02, 0.001),)
-    for time in (jump // 1_000 * 1_000 - 1_000, jump // 1_000 * 1_000 + 2_000):
-        end = train(problem, training.kept[time], quiet, random_state=0).networks[0].product()
-        succeeded = abs(end[0, 1] / 4.0 - 1.0) < 0.1
-        assert succeeded == (time > jump)
-
-
-def test_dealt_out_in_epochs_nothing_jumps():
-    # Of these starts none falls to rank one during the warm-up, as that of seed 0 does.
-    starts = [initial_layers((2, 2), 3, 5, random_state=i) for i in range(1, 6)]
-    training = train(
-        two_by_two(0.25), starts, annealing(20_000, 0), replacement=False, random_state=0
-    )
-    assert np.all(training.jumps() == -1)
-
-
-def test_a_run_ends_at_the_rank_that_is_waited_for():
-    starts = [initial_layers((2, 2), 3, 5, random_state=i) for i in range(3)]
-    whole = train(two_by_two(0.25), starts, annealing(20_000, 0), random_state=1)
-    training = train(two_by_two(0.25), starts, annealing(20_000, 0), until_rank=1, random_state=1)
-    np.testing.assert_array_equal(training.jumps(), whole.jumps())
-    for run, jump in enumerate(training.jumps()):
-        assert training.statuses[run] is Status.STOPPED
-        assert training.messages[run] == f"jumped to rank 1 at step {jump}"
-        assert training.networks[run].singular_values()[1] < 1e-5
-        assert np.isnan(training.singular_values[-1, run]).all()
-
-
-def test_progress_counts_and_stops():
-    starts = [initial_layers((2, 2), 3, 5, random_state=i) for i in range(3)]
-    seen = []
-    train(two_by_two(0.25), starts, annealing(400, 0), progress=lambda *c: seen.append(c))
-    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
-    assert seen[-1] == (2700, 2700)
-    stopped = train(
-        two_by_two(0.25),
-        starts,
-        annealing(8000, 0),
-        progress=lambda done, _: done > 10_000,
-        threads=1,
-    )
-    assert stopped.statuses == (Status.MAX_ITER, Status.STOPPED, Status.STOPPED)
-    assert stopped.messages[2] == "stopped on request after 0 steps"
-    last = stopped.steps[np.isfinite(stopped.losses[:, 1])][-1]
-    assert stopped.messages[1] == f"stopped on request after {last} steps"
-    s = stopped.singular_values[stopped.steps == last, 1].ravel()
-    np.testing.assert_allclose(stopped.networks[1].singular_values(), s, rtol=1e-12)
-
-
-def test_records_do_not_depend_on_how_often_they_are_taken():
-    start = initial_layers((2, 2), 4, 5, random_state=0)
-    schedule = (Phase(130, 0.03, 0.1), Phase(9000, 0.1, 0.1))
-    often, seldom = (
-        train(two_by_two(0.25), start, schedule, every=every, random_state=0) for every in (10, 500)
-    )
-    _, i, j = np.intersect1d(often.steps, seldom.steps, return_indices=True)
-    assert j.size == seldom.steps.size == 20
-    np.testing.assert_allclose(
-        often.singular_values[i], seldom.singular_values[j], rtol=1e-12, atol=1e-13
-    )
-    kept = train(two_by_two(0.25), start, schedule, every=10, keep=[130, 4000], random_state=0).kept
-    for step, (network,) in kept.items():
-        record = often.singular_values[often.steps == step, 0].ravel()
-        np.testing.assert_allclose(network.singular_values(), record, rtol=1e-12, atol=1e-13)
-
-
 @pytest.mark.parametrize("kind", ["entries", "dense", "rank-one", "symmetric"])
 @pytest.mark.parametrize("batch", [1, 4, None])
 def test_products_of_layers_give_the_same_updates(rng, kind, batch):
@@ -297,67 +189,11 @@ def test_the_variance_of_starting_weights(distribution):
         assert abs(np.mean(W)) < 0.1 * expected**0.5
 
 
-def test_divergence_is_found_and_the_last_finite_network_returned():
-    start = initial_layers((2, 2), 3, 50, random_state=0)
-    wild = (Phase(40, 0.01, 0.1), Phase(1_000, 5.0, 0.1))
-    training = train(two_by_two(0.25), [start, start], wild, random_state=0)
-    assert training.statuses[0] is Status.DIVERGED
-    assert "in phase 1, after" in training.messages[0]
-    assert all(np.isfinite(W).all() for W in training.networks[0].layers)
-    assert np.isnan(training.singular_values[-1, 0]).all()
-
-
 def test_full_observation_is_fitted():
     inst = lr.simulate.full_observation((4, 3), 1, random_state=0)
     start = initial_layers((4, 3), 3, 6, random_state=0)
     training = train(Problem(inst.op, inst.y), start, (Phase(60_000, 0.05, 0.0),), batch_size=4)
     assert inst.error(training.networks[0].to_factors(1e-3)) < 1e-3
-
-
-def test_starts_are_left_alone_and_quiet_periods_have_their_rates():
-    start = initial_layers((2, 2), 3, 5, random_state=0)
-    before = [W.copy() for W in start.layers]
-    train(two_by_two(0.25), start, periodic(10, 2), random_state=0)
-    for W, was in zip(start.layers, before, strict=True):
-        np.testing.assert_array_equal(W, was)
-
-
-def test_formulas_of_the_paper_become_phases():
-    # (1 - 2 eta lambda) theta - eta / 2 grad, and with a factor of one in the appendix.
-    eta, lam = 0.3, 0.05
-    for source, decay in (("text", 2.0), ("appendix", 1.0)):
-        phase = Phase.from_paper(1, eta, lam, source)
-        assert phase.learning_rate == pytest.approx(eta / 2)
-        assert phase.learning_rate * phase.ridge == pytest.approx(decay * eta * lam)
-
-
-def test_input_that_cannot_be_right():
-    problem, start = two_by_two(0.25), initial_layers((2, 2), 3, 5, random_state=0)
-    phases = (Phase(10, 0.1, 0.1),)
-    with pytest.raises(ValueError, match="steps must be at least 1"):
-        Phase(0, 0.1, 0.1)
-    with pytest.raises(ValueError, match="below 1, got 2"):
-        Phase(1, 2.0, 0.5)
-    with pytest.raises(ValueError, match="source must be one of text, appendix"):
-        Phase.from_paper(1, 0.1, 0.1, "figures")
-    with pytest.raises(TypeError, match="schedule must be a sequence of Phase"):
-        train(problem, start, ())
-    with pytest.raises(ValueError, match=r"starts\[0\] must be of shape \(2, 2\)"):
-        train(problem, initial_layers((3, 2), 3, 5), phases)
-    with pytest.raises(TypeError, match=r"starts\[0\] must be DeepFactors"):
-        train(problem, [np.eye(2)], phases)
-    with pytest.raises(ValueError, match="multiples of every = 20, got 30"):
-        train(problem, start, phases, every=20, keep=[30])
-    with pytest.raises(ValueError, match="without a penalty"):
-        train(problem.with_penalty(Ridge(0.1)), start, phases)
-    with pytest.raises(ValueError, match=r"one depth, got 3 and, in starts\[1\], 4"):
-        train(problem, [start, initial_layers((2, 2), 4, 5)], phases)
-    with pytest.raises(ValueError, match="until_rank must be at least 1 and at most 1"):
-        train(problem, start, phases, until_rank=2)
-    with pytest.raises(ValueError, match="one of linear, width, xavier, lecun, he, got 'kaiming'"):
-        initial_layers((2, 2), 3, 5, distribution="kaiming")
-    with pytest.raises(ValueError, match="batch_size"):
-        train(problem, start, phases, batch_size=4)
 
 
 @pytest.mark.parametrize("depth", [2, 3, 4])
@@ -398,26 +234,3 @@ def test_under_gradient_flow_balance_errors_decay_with_twice_the_ridge(seed, dep
     for (low, high), (a, b) in zip(pairwise(start.layers), pairwise(end.layers), strict=True):
         before, after = low @ low.T - high.T @ high, a @ a.T - b.T @ b
         np.testing.assert_allclose(after, decay * before, atol=2e-3)
-
-
-@pytest.mark.parametrize("depth", [2, 3, 4])
-def test_a_ridge_that_leaves_nothing_is_warned_of(depth):
-    problem = two_by_two(0.25)
-    y, G = problem.y, np.array([[1.0, 0.0], [0.25, 1.0]]) / 3.0
-    bound = collapse_ridge(depth, float(np.mean(y * y)), float(np.linalg.norm(G, 2)))
-    start = initial_layers((2, 2), depth, 4, random_state=0)
-    with pytest.warns(CollapseWarning, match="phase 1"):
-        train(problem, start, [Phase(1, 0.1, 0.0), Phase(1, 0.1, 1.001 * bound)])
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        train(problem, start, [Phase(1, 0.1, 0.0), Phase(1, 0.1, 0.999 * bound)])
-        train(problem, start, annealing(10, 10))
-        train(problem, start, periodic(10, 2))
-
-
-def test_nothing_but_zero_is_left_after_the_warning():
-    problem = two_by_two(0.25)
-    starts = [initial_layers((2, 2), 3, 4, random_state=i) for i in range(5)]
-    with pytest.warns(CollapseWarning):
-        training = train(problem, starts, [Phase(20_000, 0.05, 0.7)], batch_size=None)
-    assert training.singular_values[-1].max() < 1e-12

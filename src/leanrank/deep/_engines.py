@@ -78,6 +78,9 @@ class Engine(Protocol):
     def layers(self) -> list[np.ndarray]:
         """The weights as they are, W_1 first; not a copy."""
 
+    def restart(self, layers: Sequence[np.ndarray]) -> None:
+        """Go on from a copy of these."""
+
 
 def engine(problem: Problem, start: DeepFactors, sampling: Sampling) -> Engine:
     """The faster of both: an entry costs w^2 per middle layer, a product about n1 + n2 entries."""
@@ -98,16 +101,19 @@ class _EntryEngine:
 
     def __post_init__(self) -> None:
         self.rows, self.cols = _positions(self.op)
-        given, widths = self.start.layers, self.start.widths
+        self.restart(self.start.layers)
+
+    def restart(self, layers: Sequence[np.ndarray]) -> None:
+        widths = [W.shape[0] for W in layers[:-1]]
         width = max(widths)
         self.first = np.zeros((self.op.shape[1], width))
-        self.middle = np.zeros((len(given) - 2, width, width))
+        self.middle = np.zeros((len(layers) - 2, width, width))
         self.last = np.zeros((self.op.shape[0], width))
         self._layers = [self.first[:, : widths[0]].T]
         for own, (into, out) in zip(self.middle, pairwise(widths), strict=True):
             self._layers.append(own[:out, :into])
         self._layers.append(self.last[:, : widths[-1]])
-        for own, W in zip(self._layers, given, strict=True):
+        for own, W in zip(self._layers, layers, strict=True):
             own[:] = W
 
     def layers(self) -> list[np.ndarray]:
@@ -146,7 +152,10 @@ class _ProductEngine:
     _layers: list[np.ndarray] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._layers = [W.copy() for W in self.start.layers]
+        self.restart(self.start.layers)
+
+    def restart(self, layers: Sequence[np.ndarray]) -> None:
+        self._layers = [W.copy() for W in layers]
 
     def layers(self) -> list[np.ndarray]:
         return self._layers

@@ -26,7 +26,7 @@ class DeepFactors:
     ----------
     layers : sequence of array
         :math:`W_1, \dots, W_L`, L >= 2: W_1 of shape (w_1, n2), W_l of (w_l, w_{l-1}), W_L of
-        (n1, w_{L-1}). They are copied.
+        (n1, w_{L-1}). They are copied, in double precision.
 
     Raises
     ------
@@ -55,7 +55,8 @@ class DeepFactors:
         if len(layers) < 2:
             raise ValueError(f"layers must be at least two matrices, got {len(layers)}")
         checked = [
-            np.array(_checks.real_array(W, f"layers[{i}]", ndim=2)) for i, W in enumerate(layers)
+            np.array(_checks.real_array(W, f"layers[{i}]", ndim=2), dtype=float)
+            for i, W in enumerate(layers)
         ]
         for i in range(1, len(checked)):
             if checked[i].shape[1] != checked[i - 1].shape[0]:

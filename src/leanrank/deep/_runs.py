@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from leanrank.deep._engines import Engine
 from leanrank.deep._factors import DeepFactors
-from leanrank.deep._jumps import JumpWatch
+from leanrank.deep._jumps import JumpWatch, sane
 from leanrank.deep._schedule import Phase
 from leanrank.deep._training import Training
 from leanrank.results import Status
@@ -32,22 +32,18 @@ class Block:
 
 
 def plan(
-    schedule: Sequence[Phase],
-    every: int,
-    keep: frozenset[int],
-    shape: tuple[int, int],
-    until_rank: int | None,
+    schedule: Sequence[Phase], every: int, keep: Collection[int], shape: tuple[int, int]
 ) -> list[Block]:
-    """Blocks end where a phase does, where a network is kept, and where a jump is looked for."""
-    most = max(1, min(_BLOCK_STEPS // every, _BLOCK_NUMBERS // (shape[0] * shape[1])))
-    most = every * (most if until_rank is None else 1)
+    """Blocks end where a phase does, where a network is kept, and before they get long."""
+    unit = min(every, _BLOCK_STEPS)
+    most = unit * max(1, min(_BLOCK_STEPS // unit, _BLOCK_NUMBERS // (shape[0] * shape[1])))
     total = sum(phase.steps for phase in schedule)
     blocks = []
     at = 0
     for number, phase in enumerate(schedule):
         end = at + phase.steps
         while at < end:
-            upto = min(end, (at // every) * every + most, *(k for k in keep if k > at))
+            upto = min(end, at // unit * unit + most, *(k for k in keep if k > at))
             records = np.arange((at // every + 1) * every, upto + 1, every)
             if upto == total and upto % every:
                 records = np.append(records, upto)
@@ -59,76 +55,100 @@ def plan(
 class Run:
     """One trajectory and its records."""
 
-    def __init__(self, start: DeepFactors, engine: Engine, until_rank: int | None) -> None:
-        self.engine, self.until_rank = engine, until_rank
+    def __init__(
+        self, start: DeepFactors, engine: Engine, until_rank: int | None, largest_square: float
+    ) -> None:
+        self.engine, self.steps = engine, 0
         self.values = [start.singular_values()[None]]
         self.losses = [np.array([np.nan])]
         self.kept: dict[int, DeepFactors] = {}
-        self.network = start
         self.ended: Status | None = None
         self.message = ""
-        self._watch = JumpWatch()
-        self._carried = np.zeros(0)
+        self._watch = None if until_rank is None else JumpWatch(until_rank)
+        self._largest_square = largest_square
+        self._carried = 0.0, 0
+        self._look(np.zeros(1, int), self.values[0], self.losses[0])
 
     @property
-    def count(self) -> int:
-        """Records so far."""
-        return sum(losses.size for losses in self.losses)
+    def network(self) -> DeepFactors:
+        """Where it is."""
+        return DeepFactors(self.engine.layers())
+
+    def keep(self, steps: Collection[int]) -> None:
+        """Keep the network if it is at one of these, and going on."""
+        if self.steps in steps and self.ended is None:
+            self.kept[self.steps] = self.network
 
     def advance(self, block: Block, picks: np.ndarray) -> None:
         """Do the updates of a block, and take its records as far as they are finite."""
+        before = [W.copy() for W in self.engine.layers()]
         ends = block.records - block.start
         with np.errstate(over="ignore", invalid="ignore"):
             squares, products = self.engine.advance(picks, block.phase, ends)
         finite = np.isfinite(products).all(axis=(1, 2))
-        good = int(np.argmin(finite)) if not finite.all() else finite.size
-        self._record(block.end, squares, ends[:good], products[:good])
-        if squares.size < picks.shape[0] or good < ends.size:
-            self._diverged(block, block.start + min(squares.size, *ends[good : good + 1]))
-        elif not all(np.isfinite(W).all() for W in self.engine.layers()):
-            self._diverged(block, block.end)
-        else:
-            self.network = DeepFactors(self.engine.layers())
+        good = finite.size if finite.all() else int(np.argmin(finite))
+        values = np.linalg.svd(products[:good], compute_uv=False)
+        losses = self._means(squares, ends[:good])
+        seen = self._look(block.records[:good], values, losses)
+        self.values.append(values[:seen])
+        self.losses.append(losses[:seen])
+        failed = squares.size < picks.shape[0] or good < ends.size
+        if self.ended is None and (failed or not _all_finite(self.engine.layers())):
+            self.ended = Status.DIVERGED
+            step = block.start + min(squares.size, *ends[good : good + 1])
+            self.message = (
+                f"the weights stopped being finite in phase {block.number}, after {step} steps; "
+                "warm up with a smaller learning rate, or lower it throughout"
+            )
+        self.steps = block.end
+        if self.ended is not None:  # once more, up to the last record that counts
+            self.engine.restart(before)
+            self.engine.advance(picks[: ends[seen - 1] if seen else 0], block.phase, ends[:0])
 
-    def _record(
-        self, step: int, squares: np.ndarray, ends: np.ndarray, products: np.ndarray
-    ) -> None:
-        squares = np.concatenate([self._carried, squares])
-        parts = np.split(squares, ends + self._carried.size)
-        self._carried = parts.pop()
+    def _means(self, squares: np.ndarray, ends: np.ndarray) -> np.ndarray:
+        """Means of squared residuals from record to record; what is left is carried over."""
+        total, count = self._carried
         if not ends.size:
-            return
-        self.values.append(np.linalg.svd(products, compute_uv=False))
-        self.losses.append(np.array([part.mean() for part in parts]))
-        s = self.values[-1][-1]
-        if (
-            self.until_rank is not None
-            and s[0] > 0
-            and self._watch.see(step, s[self.until_rank] / s[0])
-        ):
-            self.ended = Status.STOPPED
-            self.message = f"jumped to rank {self.until_rank} at step {self._watch.jumped}"
+            self._carried = total + float(np.sum(squares)), count + squares.size
+            return np.zeros(0)
+        sums = np.add.reduceat(squares[: ends[-1]], np.concatenate([[0], ends[:-1]]))
+        sums[0] += total
+        counts = np.diff(ends, prepend=-count)
+        self._carried = float(np.sum(squares[ends[-1] :])), squares.size - int(ends[-1])
+        return sums / counts
 
-    def _diverged(self, block: Block, step: int) -> None:
-        self.ended = Status.DIVERGED
-        self.message = (
-            f"the weights stopped being finite in phase {block.number}, after {step} steps; warm "
-            "up with a smaller learning rate, or lower it throughout"
-        )
+    def _look(self, steps: np.ndarray, values: np.ndarray, losses: np.ndarray) -> int:
+        """Look for a jump; the number of records that count, which is up to its decision."""
+        if self._watch is None:
+            return steps.size
+        seen = sane(values, losses, self._largest_square)
+        for number, (step, row) in enumerate(zip(steps, seen, strict=True), start=1):
+            if self._watch.see(int(step), row):
+                self.ended = Status.STOPPED
+                self.message = f"jumped to rank {self._watch.rank} at step {self._watch.jumped}"
+                return number
+        return steps.size
 
 
-def gathered(runs: list[Run], blocks: list[Block], keep: Sequence[int]) -> Training:
+def _all_finite(layers: Sequence[np.ndarray]) -> bool:
+    return all(np.isfinite(W).all() for W in layers)
+
+
+def gathered(
+    runs: list[Run], blocks: list[Block], keep: Sequence[int], largest_square: float
+) -> Training:
+    """What runs leave behind, over the same records."""
     steps = np.concatenate([[0], *(block.records for block in blocks)]).astype(np.int64)
     values = np.full((steps.size, len(runs), min(runs[0].network.shape)), np.nan)
     losses = np.full((steps.size, len(runs)), np.nan)
     for i, run in enumerate(runs):
-        values[: run.count, i] = np.concatenate(run.values)
-        losses[: run.count, i] = np.concatenate(run.losses)
-        if run.ended is None and run.count == steps.size:
-            run.ended, run.message = Status.MAX_ITER, f"the schedule of {steps[-1]} steps is done"
+        count = sum(part.size for part in run.losses)
+        values[:count, i] = np.concatenate(run.values)
+        losses[:count, i] = np.concatenate(run.losses)
+        if run.ended is None and run.steps == steps[-1]:
+            run.ended, run.message = Status.MAX_ITER, f"the schedule of {run.steps} steps is done"
         elif run.ended is None:
-            last = steps[run.count - 1]
-            run.ended, run.message = Status.STOPPED, f"stopped on request after {last} steps"
+            run.ended, run.message = Status.STOPPED, f"stopped on request after {run.steps} steps"
     return Training(
         steps,
         values,
@@ -137,4 +157,5 @@ def gathered(runs: list[Run], blocks: list[Block], keep: Sequence[int]) -> Train
         {step: tuple(run.kept.get(step) for run in runs) for step in keep},
         tuple(run.ended for run in runs if run.ended is not None),
         tuple(run.message for run in runs),
+        largest_square,
     )

@@ -37,8 +37,11 @@ class Phase:
 
     Examples
     --------
-    >>> Phase.from_paper(100, 0.4, 0.025, "text")
+    >>> phase = Phase.from_paper(100, 0.4, 0.025, "text")
+    >>> phase
     Phase(steps=100, learning_rate=0.2, ridge=0.1)
+    >>> phase.in_paper("appendix")
+    (0.4, 0.05)
     """
 
     steps: int
@@ -58,7 +61,7 @@ class Phase:
 
     @classmethod
     def from_paper(cls, steps: int, learning_rate: float, ridge: float, source: str) -> Phase:
-        r"""The phase for rates of a formula that Wang and Jacot (2024) print.
+        r"""The phase for rates in one of the conventions of Wang and Jacot (2024).
 
         Parameters
         ----------
@@ -66,14 +69,30 @@ class Phase:
         learning_rate, ridge : float
             :math:`\eta` and :math:`\lambda` there.
         source : str
-            ``"text"`` for Section 2.3, :math:`(1 - 2\eta\lambda)\theta - \frac\eta2 \nabla`, or
-            ``"appendix"`` for D (2), :math:`(1 - \eta\lambda)\theta - \frac\eta2 \nabla`. The
-            figures follow neither: their numbers are those of this class.
+            ``"text"`` for Section 2.3, :math:`(1 - 2\eta\lambda)\theta - \frac\eta2 \nabla`;
+            ``"appendix"`` for D (2), :math:`(1 - \eta\lambda)\theta - \frac\eta2 \nabla`; or
+            ``"figures"``, whose numbers follow neither formula but are those of this class.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If the source is another, or a number is out of range.
         """
-        factors = {"text": 4.0, "appendix": 2.0}
-        if source not in factors:
-            raise ValueError(f"source must be one of {', '.join(factors)}, got {source!r}")
-        return cls(steps, learning_rate / 2.0, ridge * factors[source])
+        rate_factor, ridge_factor = _convention(source)
+        return cls(steps, learning_rate * rate_factor, ridge * ridge_factor)
+
+    def in_paper(self, source: str) -> tuple[float, float]:
+        """Learning rate and ridge in a convention of :meth:`from_paper`, whose inverse this is."""
+        rate_factor, ridge_factor = _convention(source)
+        return self.learning_rate / rate_factor, self.ridge / ridge_factor
+
+
+def _convention(source: str) -> tuple[float, float]:
+    """What learning rates and ridges of the paper are multiplied with."""
+    conventions = {"text": (0.5, 4.0), "appendix": (0.5, 2.0), "figures": (1.0, 1.0)}
+    if source not in conventions:
+        raise ValueError(f"source must be one of {', '.join(conventions)}, got {source!r}")
+    return conventions[source]
 
 
 def annealing(
@@ -118,11 +137,20 @@ def periodic(
 ) -> tuple[Phase, ...]:
     """Warm up, then quiet and noisy phases of ``period`` steps in turn: Figure 4.
 
+    A warm-up of no steps is left out.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the period or the number of cycles is not a whole number of at least 1, or a rate is out
+        of range.
+
     Examples
     --------
     >>> [phase.ridge for phase in periodic(1000, 2)]
     [0.1, 0.001, 0.1, 0.001, 0.1]
     """
+    period = _checks.whole_number(period, "period", least=1)
     cycles = _checks.whole_number(cycles, "cycles", least=1)
     cycle = ((period, quiet_learning_rate, quiet_ridge), (period, learning_rate, ridge))
     return _phases(((warm_up_steps, warm_up_learning_rate, ridge), *(cycle * cycles)))

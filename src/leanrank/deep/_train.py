@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import os
 import threading
 import warnings
@@ -41,7 +42,7 @@ def train(
     batch_size: int | None = 1,
     replacement: bool = True,
     every: int | None = None,
-    keep: Sequence[int] = (),
+    keep: int | Sequence[int] = (),
     until_rank: int | None = None,
     progress: Progress | None = None,
     threads: int | None = None,
@@ -63,9 +64,9 @@ def train(
         dealt out in a new random order in each epoch.
     every : int, optional
         Updates between records; 10 min(n1, n2) if left out.
-    keep : sequence of int
-        Steps at which the networks are kept, for instance to continue from there under another
-        schedule; each a multiple of ``every``.
+    keep : int or sequence of int
+        Steps at which the networks are kept, for instance to go on from there under another
+        schedule: multiples of ``every``, 0 and the last step included.
     until_rank : int, optional
         End a run once it has jumped to this rank, as :meth:`Training.jumps` sees it.
     progress : callable, optional
@@ -118,42 +119,45 @@ def train(
         batch_size = _checks.whole_number(batch_size, "batch_size", least=1, most=m)
     usual = 10 * min(problem.op.shape)
     every = usual if every is None else _checks.whole_number(every, "every", least=1)
-    for step in keep:
-        if _checks.whole_number(step, "keep") % every:
-            raise ValueError(f"keep must hold multiples of every = {every}, got {step}")
+    total = sum(phase.steps for phase in schedule)
+    keep = _checked_keep(keep, every, total)
+    if not isinstance(replacement, bool | np.bool_):
+        raise TypeError(f"replacement must be True or False, got {replacement!r}")
     if until_rank is not None:
         most = min(problem.op.shape) - 1
         until_rank = _checks.whole_number(until_rank, "until_rank", least=1, most=most)
     if threads is not None:
         threads = _checks.whole_number(threads, "threads", least=1)
     rng = _checks.generator(random_state)
-    sampling = Sampling(m, batch_size, replacement)
-    blocks = plan(schedule, every, frozenset(keep), problem.op.shape, until_rank)
-    ticker = _Ticker(progress, len(runs) * blocks[-1].end)
-    made = [Run(start, engine(problem, start, sampling), until_rank) for start in runs]
+    sampling = Sampling(m, batch_size, bool(replacement))
+    blocks = plan(schedule, every, keep, problem.op.shape)
+    ticker = _Ticker(progress, len(runs) * total)
+    largest = float(np.max(np.square(problem.y, dtype=float)))
+    made = [Run(start, engine(problem, start, sampling), until_rank, largest) for start in runs]
     seeds = [int(rng.integers(2**62)) for _ in made]
 
     def go(run: Run, seed: int) -> None:
+        run.keep(keep)
         for block in blocks:
             if ticker.cancelled:
                 return
-            run.advance(block, sampling.picks(seed, block.start, block.end))
-            if block.end in keep and run.ended is None:
-                run.kept[block.end] = run.network
-            ticker.tick(block.end - block.start)
             if run.ended is not None:
-                ticker.tick(blocks[-1].end - block.end)
+                ticker.tick(total - block.start)
                 return
+            run.advance(block, sampling.picks(seed, block.start, block.end))
+            run.keep(keep)
+            ticker.tick(block.end - block.start)
 
     with one_blas_thread():
         pool = ThreadPoolExecutor(max_workers=min(threads or os.cpu_count() or 1, len(made)))
         try:
             list(pool.map(go, made, seeds))
         except KeyboardInterrupt:
-            ticker.cancelled = True
+            pass
         finally:
+            ticker.cancelled = True
             pool.shutdown()
-    return gathered(made, blocks, keep)
+    return gathered(made, blocks, keep, largest)
 
 
 @dataclass
@@ -185,6 +189,17 @@ def _check_problem(problem: Problem) -> None:
             f"problem must be without a penalty, got {problem.penalty!r}: the ridge is in the "
             "schedule"
         )
+
+
+def _checked_keep(keep: Any, every: int, total: int) -> tuple[int, ...]:
+    """The steps in a tuple."""
+    if isinstance(keep, numbers.Integral):
+        keep = (keep,)
+    steps = tuple(_checks.whole_number(step, "keep", most=total) for step in keep)
+    for step in steps:
+        if step % every and step != total:
+            raise ValueError(f"keep must hold multiples of every = {every}, got {step}")
+    return steps
 
 
 def collapses(problem: Problem, depth: int, ridge: float) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 
 from leanrank import _checks
 from leanrank.deep._factors import DeepFactors
-from leanrank.deep._jumps import JumpWatch
+from leanrank.deep._jumps import JumpWatch, sane
 from leanrank.results import Status
 
 __all__ = ["Training"]
@@ -28,7 +28,8 @@ class Training:
     losses : ndarray, shape (T, runs)
         Mean squared residual of what was drawn since the record before; NaN at first.
     networks : tuple of DeepFactors
-        At the end, or where a run was last finite.
+        At the end; of a run that diverged, at its last finite record, or up to 4096 steps before
+        it diverged if there is none among these.
     kept : dict
         Networks of the runs at the steps that were asked for, None for a run that had ended.
     statuses : tuple of Status
@@ -36,6 +37,8 @@ class Training:
         by Ctrl-C, DIVERGED.
     messages : tuple of str
         Why, with phase and step.
+    largest_square : float
+        Of the measurements: losses far above it are those of a run that blows up.
     """
 
     steps: np.ndarray
@@ -45,6 +48,7 @@ class Training:
     kept: dict[int, tuple[DeepFactors | None, ...]]
     statuses: tuple[Status, ...]
     messages: tuple[str, ...]
+    largest_square: float
 
     def ratios(self, rank: int = 1) -> np.ndarray:
         """Singular value number ``rank`` + 1 of each product over the first, shape (T, runs)."""
@@ -63,18 +67,22 @@ class Training:
             A jump is where singular value number ``rank`` + 1 falls below this share of the first
         floor : float
             and goes on to below this one without coming back above ``tol``. A start at which one
-            direction grows before the others passes the first, not the second.
+            direction grows before the others passes the first, not the second. The fall of a run
+            that blows up, its losses ten times ``largest_square``, does not count.
 
         Raises
         ------
         ValueError, TypeError
             If a number is out of range.
         """
+        most = self.singular_values.shape[2] - 1
+        rank = _checks.whole_number(rank, "rank", least=1, most=most)
+        seen = sane(self.singular_values, self.losses, self.largest_square)
         times = []
-        for ratios in self.ratios(rank).T:
-            watch = JumpWatch(tol, floor)
-            for step, ratio in zip(self.steps, ratios, strict=True):
-                if watch.see(int(step), ratio):
+        for run in range(len(self.networks)):
+            watch = JumpWatch(rank, tol, floor)
+            for step, values in zip(self.steps, seen[:, run], strict=True):
+                if watch.see(int(step), values):
                     break
             times.append(watch.jumped)
         return np.array(times)
