@@ -115,6 +115,10 @@ def test_draws_depend_on_seed_and_step_alone(replacement):
             assert sorted(epoch) == list(range(7))
     many = Sampling(7, 1, True).picks(0, 0, 70_000)
     assert np.bincount(many.ravel()) == pytest.approx(np.full(7, 10_000), rel=0.05)
+    orders = Sampling(3, 1, False).picks(0, 0, 60_000).reshape(-1, 3) @ [9, 3, 1]
+    assert np.unique(orders, return_counts=True)[1] == pytest.approx(
+        np.full(6, 20_000 / 6), rel=0.06
+    )
 
 
 @pytest.mark.parametrize("kind", ["entries", "dense", "rank-one", "symmetric"])

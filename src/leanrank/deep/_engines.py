@@ -50,16 +50,18 @@ class Sampling:
         if self.batch is None:
             return np.broadcast_to(np.arange(self.size), (end - start, self.size))
         first, last = start * self.batch, end * self.batch
+        epoch = 1 if self.replacement else self.size  # numbers that are dealt out together
+        begin, stop = first // epoch * epoch, -(-last // epoch) * epoch
+        stream = np.random.Philox(key=seed)
+        stream.advance(begin // 4)  # four numbers to a block of the counter
+        raw = stream.random_raw(stop - begin + begin % 4)[begin % 4 :]
         if self.replacement:
-            stream = np.random.Philox(key=seed)
-            stream.advance(first // 4)  # four numbers to a block of the counter
-            raw = stream.random_raw(last - first + first % 4)[first % 4 :]
-            picks = ((raw >> np.uint64(32)) * np.uint64(self.size)) >> np.uint64(32)
-            return picks.astype(np.int64).reshape(-1, self.batch)
-        epochs = range(first // self.size, (last - 1) // self.size + 1)
-        dealt = [np.random.default_rng((seed, epoch)).permutation(self.size) for epoch in epochs]
-        offset = epochs[0] * self.size
-        return np.concatenate(dealt)[first - offset : last - offset].reshape(-1, self.batch)
+            picks = (((raw >> np.uint64(32)) * np.uint64(self.size)) >> np.uint64(32)).astype(
+                np.int64
+            )
+        else:
+            picks = np.argsort(raw.reshape(-1, epoch), axis=1).ravel()
+        return picks[first - begin : last - begin].reshape(-1, self.batch)
 
 
 class Engine(Protocol):
