@@ -59,6 +59,7 @@ class Certificate:
     notes : tuple of str
         What one should know although it does not speak against the answer.
     rank, degrees_of_freedom, measurements : int
+        The second counts constants that the operator eliminates, too.
     relative_residual : float
         Norm of the residual over the norm of y.
     relative_gradient : float
@@ -299,7 +300,7 @@ def certify(
 ) -> Certificate:
     """The certificate of factors for a problem whose y is of sensible scale."""
     factors = factors.compress()  # empty columns are no rank
-    m, dof, rank = problem.op.size, factors.degrees_of_freedom(), factors.width
+    m, dof, rank = problem.op.size, _unknowns(problem, factors), factors.width
     point, tangent = problem.linearise(factors)
     zero_loss = problem.zero_loss
     relative_residual = math.sqrt(point.loss / zero_loss) if zero_loss > 0 else 0.0
@@ -335,6 +336,10 @@ def certify(
     return replace(certificate, holds=not reasons, reasons=tuple(reasons), notes=tuple(notes))
 
 
+def _unknowns(problem: Problem, factors: Factors) -> int:
+    return factors.degrees_of_freedom() + problem.op.eliminated
+
+
 def _judge(
     c: Certificate, problem: Problem, exact: bool, symmetric: bool
 ) -> tuple[list[str], list[str]]:
@@ -349,8 +354,8 @@ def _judge(
         return reasons, notes
     if c.rank and c.measurements <= c.degrees_of_freedom:
         reasons.append(
-            f"{c.measurements} measurements cannot determine the {c.degrees_of_freedom} free "
-            f"parameters of a matrix of rank {c.rank}: take more, or set a smaller width"
+            f"{c.measurements} measurements cannot determine the {c.degrees_of_freedom} "
+            f"unknowns of a fit of rank {c.rank}: take more, or set a smaller width"
         )
     wider = degrees_of_freedom(problem.op.shape, c.rank + 1, symmetric)
     if not exact and c.measurements < 2 * wider and c.rank < min(problem.op.shape):
@@ -437,7 +442,7 @@ def _sensitivity(
         normal, off_rotations(direction, factors), inverse, tol=1e-3, max_iter=500
     )
     identifiability = max(probe.smallest_ritz, 0.0) if probe.residual <= 1e-3 else 0.0
-    m, dof = problem.op.size, factors.degrees_of_freedom()
+    m, dof = problem.op.size, _unknowns(problem, factors)
     if m <= dof:
         return identifiability, math.inf
     noise = math.hypot(norm(point.residual) / math.sqrt(m - dof), eps * norm(problem.y) / m**0.5)

@@ -40,6 +40,24 @@ def test_it_measures_what_differs_from_the_mean_matrix(rng):
     assert op.weight == RankOneSensing(x).weight
 
 
+def test_along_is_least_squares_with_weights(rng):
+    x, U = rng.standard_normal((40, 6)), rng.standard_normal((6, 2))
+    y, weight = rng.standard_normal(40), rng.random(40)
+    s = np.sqrt(weight)
+    op = Centred(RankOneSensing(x * np.sqrt(s)[:, None]), s)
+    check_adjoint(op)
+    forward = RankOneSensing(x).forward(Factors(U))
+    b = np.average(y - forward, weights=weight)
+    assert op.constant(s * (y - forward)) == pytest.approx(b)
+    joint = np.mean(weight * (forward + b - y) ** 2)
+    assert Problem(op, op.centre(s * y)).value(Factors(U)) == pytest.approx(joint)
+    for k in (2, 100):
+        tangent = op.tangent(Factors(rng.standard_normal((6, k))))
+        image = tangent.matvec(rng.standard_normal((6, k)))
+        assert abs(s @ image) < 1e-9
+    assert recover(op, op.centre(s * forward), symmetric=True).factors.distance(Factors(U)) < 1e-9
+
+
 def test_its_minimum_is_that_over_matrix_and_constant(rng):
     x, U = rng.standard_normal((40, 6)), rng.standard_normal((6, 2))
     y = rng.standard_normal(40)
@@ -78,6 +96,9 @@ def test_recover_does_not_see_the_constant(rng):
 def test_bad_input():
     with pytest.raises(TypeError, match="op must be a measurement operator"):
         Centred(np.eye(3))
+    for along in (np.ones(2), np.zeros(3)):
+        with pytest.raises(ValueError, match="along must have a value for each of the 3"):
+            Centred(RankOneSensing(np.eye(3)), along)
     with pytest.raises(ValueError, match="index"):
         Centred(RankOneSensing(np.eye(3))).subset(np.array([7]))
 

@@ -40,11 +40,14 @@ class Measurement(ABC):
     weight : float
         The number that a squared residual is multiplied with in the loss; 1/m but for the
         population loss.
+    eliminated : int
+        Number of unknowns besides X that were eliminated, each at the price of a measurement.
     """
 
     shape: tuple[int, int]
     size: int
     symmetric: bool = False
+    eliminated: int = 0
 
     @property
     def weight(self) -> float:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from leanrank._arrays import Array, MatrixLike, array_namespace
+from leanrank import _checks
+from leanrank._arrays import Array, MatrixLike, array_namespace, like, to_numpy
 from leanrank.factors import Factors
 from leanrank.operators._base import ExplicitTangent, Measurement, Tangent
 from leanrank.operators._selected import Selected
@@ -30,15 +31,20 @@ class Centred(Measurement):
     ----------
     op : Measurement
         What is centred. A pass here is a pass there.
+    along : array, shape (m,), optional
+        s, where the constant enters as :math:`b\,s_i`: what is left is orthogonal to s. By default
+        ones. Least squares with weights w is that of measurements times :math:`s_i = \sqrt{w_i}`.
 
     Raises
     ------
     TypeError
         If ``op`` is not a measurement operator.
+    ValueError
+        If ``along`` has not one finite value for each measurement, or is zero.
 
     Notes
     -----
-    The measurements of ``subset`` keep the mean over all m of them, so that an exact fit to all
+    The measurements of ``subset`` keep the constant of all m of them, so that an exact fit to all
     is one to any of them.
 
     Examples
@@ -50,11 +56,33 @@ class Centred(Measurement):
     array([-1.5,  1.5])
     """
 
-    def __init__(self, op: Measurement) -> None:
+    eliminated = 1
+
+    def __init__(self, op: Measurement, along: Array | None = None) -> None:
         if not isinstance(op, Measurement):
             raise TypeError(f"op must be a measurement operator, got {type(op).__name__}")
         self.op = op
         self.shape, self.size, self.symmetric = op.shape, op.size, op.symmetric
+        s = np.ones(op.size)
+        if along is not None:
+            s = to_numpy(_checks.real_array(along, "along", ndim=1))
+        if s.size != op.size or not s.any():
+            raise ValueError(
+                f"along must have a value for each of the {op.size} measurements, not all of them "
+                f"zero, got {s.size} with sum of squares {float(s @ s):.3g}"
+            )
+        self.along = like(s, op.reference)
+        self._square = float(np.mean(s * s))
+
+    def constant(self, values: Array) -> Array:
+        r"""The b of least squares: :math:`\sum_i s_i v_i / \sum_i s_i^2`, along the first axis."""
+        column = self.along if values.ndim == 1 else self.along[:, None]
+        return array_namespace(values).mean(column * values, axis=0) / self._square
+
+    def centre(self, values: Array) -> Array:
+        """Values less the constant, along the first axis."""
+        column = self.along if values.ndim == 1 else self.along[:, None]
+        return values - column * self.constant(values)
 
     @property
     def weight(self) -> float:
@@ -68,10 +96,10 @@ class Centred(Measurement):
         return Selected(self, self._indices(index))
 
     def forward(self, factors: Factors) -> Array:
-        return _centred(self.op.forward(factors))
+        return self.centre(self.op.forward(factors))
 
     def adjoint(self, residual: Array) -> MatrixLike:
-        return self.op.adjoint(_centred(residual))
+        return self.op.adjoint(self.centre(residual))
 
     def undetermined(self, rank: int, symmetric: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """What is undetermined with the constant known stays so without it."""
@@ -79,26 +107,23 @@ class Centred(Measurement):
 
     def tangent(self, factors: Factors) -> Tangent:
         inner = self.op.tangent(factors)
-        value = _centred(inner.value)
+        value = self.centre(inner.value)
         if isinstance(inner, ExplicitTangent):
-            J = _centred(inner.jacobian)
+            J = self.centre(inner.jacobian)
             return ExplicitTangent(self, factors, J, value, inner.apply_cost)
         return _CentredTangent(self, inner, value)
 
 
 class _CentredTangent(Tangent):
+    op: Centred
+
     def __init__(self, op: Centred, inner: Tangent, value: Array) -> None:
         super().__init__(op, inner.factors, value)
         self.inner = inner
         self.build_cost, self.apply_cost = inner.build_cost, inner.apply_cost
 
     def matvec(self, Z: Array) -> Array:
-        return _centred(self.inner.matvec(Z))
+        return self.op.centre(self.inner.matvec(Z))
 
     def rmatvec(self, t: Array) -> Array:
-        return self.inner.rmatvec(_centred(t))
-
-
-def _centred(values: Array) -> Array:
-    """Values less their mean over the measurements, the first axis."""
-    return values - array_namespace(values).mean(values, axis=0)
+        return self.inner.rmatvec(self.op.centre(t))
