@@ -14,6 +14,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import cross_val_score
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+import leanrank
 from leanrank import (
     Factors,
     GroupLasso,
@@ -24,7 +25,7 @@ from leanrank import (
     Ridge,
     Status,
 )
-from leanrank.estimators._corrected import TraceCorrection
+from leanrank.estimators._corrected import TraceCorrection, default_penalty
 from leanrank.operators import Centred, RankOneSensing
 from leanrank.problem import Problem
 from leanrank.solvers import GaussNewton, solve
@@ -156,6 +157,13 @@ def test_corrected_loss():
     assert stopped.status_ is Status.STOPPED
 
 
+def test_columns_of_the_corrected_loss_start_long_enough_to_escape_from_zero():
+    X, y, U = network(m=1500)
+    penalty = GroupLasso(1.0, 0.01)
+    model = QuadraticNetworkRegressor(correction=True, fit_intercept=False, penalty=penalty)
+    assert distance(model.fit(X, y).neurons_, U) < 1e-8
+
+
 def test_corrected_loss_without_a_minimum_diverges_and_says_so():
     """With fewer samples than features some X raises the trace and no output."""
     X, y, _ = network(m=20, d=18, r=1)
@@ -207,6 +215,21 @@ def test_outputs_that_fall_are_not_a_network(fit_intercept):
     assert model.status_ is Status.STALLED
 
 
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_squares_with_both_signs_are_fitted_as_the_message_says(fit_intercept):
+    X, _, U = network(r=3)
+    y = (X @ U.T) ** 2 @ np.array([1.0, -1.0, 1.0]) + (5.0 if fit_intercept else 0.0)
+    model = QuadraticNetworkRegressor(fit_intercept=fit_intercept, on_failure="ignore").fit(X, y)
+    call = model.message_[model.message_.index("leanrank.recover(") :]
+    names = {"leanrank": leanrank, "RankOneSensing": RankOneSensing, "Centred": Centred}
+    result = eval(call, {**names, "X": X, "y": y})
+    fitted = RankOneSensing(X, X).forward(result.factors)
+    np.testing.assert_allclose(fitted + np.mean(y - fitted), y, atol=1e-9)
+    found = result.factors.to_dense()
+    expected = U.T @ np.diag([1.0, -1.0, 1.0]) @ U
+    np.testing.assert_allclose(found + found.T, 2 * expected, atol=1e-9)
+
+
 def test_pure_noise_is_not_called_structure():
     rng = np.random.default_rng(0)
     X, y = rng.standard_normal((200, 10)), rng.standard_normal(200)
@@ -222,8 +245,53 @@ def test_constant_outputs(value):
     X = network()[0]
     model = QuadraticNetworkRegressor().fit(X, np.full(300, value))
     assert (model.rank_, model.status_) == (0, Status.CONVERGED)
+    assert model.certificate_.holds
     assert model.neurons_.shape == (0, 12)
     np.testing.assert_allclose(model.predict(X), value, rtol=1e-15)
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("what", ["one sample", "five", "five, repeated", "a feature twice"])
+def test_constant_outputs_of_samples_that_determine_nothing(what, fit_intercept):
+    X = network()[0]
+    X = {
+        "one sample": X[:1],
+        "five": X[:5],
+        "five, repeated": np.repeat(X[:5], 20, axis=0),
+        "a feature twice": np.hstack([X, X[:, :1]]),
+    }[what]
+    value = 3.0 if fit_intercept else 0.0
+    model = QuadraticNetworkRegressor(fit_intercept=fit_intercept, on_failure="ignore")
+    model.fit(X, np.full(len(X), value))
+    assert (model.rank_, model.status_, model.certificate_) == (0, Status.STALLED, None)
+    np.testing.assert_array_equal(model.predict(X), value)
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+@pytest.mark.parametrize("d", [1, 2])
+@pytest.mark.parametrize("m", range(1, 6))
+def test_few_samples_end_with_a_status(rng, m, d, fit_intercept):
+    X, model = rng.standard_normal((m, d)), QuadraticNetworkRegressor(fit_intercept=fit_intercept)
+    model.set_params(on_failure="ignore")
+    least = d + int(fit_intercept)
+    for y in ((X**2) @ np.ones(d), X[:, 0] ** 2, rng.standard_normal(m)):
+        model.fit(X, y)
+        assert np.isfinite(model.predict(X)).all()
+        # What fits by chance, or cannot fail to, is not called found.
+        assert model.status_ is Status.STALLED or m > least
+        assert (model.status_ is Status.CONVERGED) == bool(
+            model.certificate_ and model.certificate_.holds
+        )
+
+
+def test_the_intercept_counts_among_the_unknowns():
+    X, y, _ = network(m=13, r=1)
+    with pytest.warns(RecoveryWarning, match="13 measurements cannot determine the 13 unknowns"):
+        QuadraticNetworkRegressor(1).fit(X, y)
+    X, y, _ = network(m=40, r=1)
+    for fit_intercept, unknowns in ((True, 13), (False, 12)):
+        model = QuadraticNetworkRegressor(1, fit_intercept=fit_intercept).fit(X, y)
+        assert model.certificate_.degrees_of_freedom == unknowns
 
 
 @pytest.mark.parametrize(("fit_intercept", "least"), [(True, 13), (False, 12)])
@@ -266,6 +334,98 @@ def test_float32_stays():
     assert model.rank_ == 2
     assert distance(model.neurons_, U) < 1e-4
     assert model.intercept_ == pytest.approx(100.0, abs=1e-2)
+
+
+@pytest.mark.parametrize("unit", [1e40, 1e-50])
+def test_outputs_beyond_float32_need_features_in_float64(unit):
+    X, y, U = network()
+    with pytest.raises(ValueError, match="y must be in the range of float32.* pass X as float64"):
+        QuadraticNetworkRegressor().fit(X.astype(np.float32), y * unit)
+    model = QuadraticNetworkRegressor().fit(X, y * unit)
+    assert distance(model.neurons_ / unit**0.5, U) < 1e-9
+    with pytest.raises(ValueError, match=r"y must be in the range of float64.*scale y$"):
+        QuadraticNetworkRegressor().fit(X, y / np.abs(y).max() * 1.7e308)
+
+
+def noisy(seed=3):
+    X, y, _ = network(seed, noise=0.2, intercept=1.0)
+    return X, y, np.random.default_rng(seed).integers(0, 4, len(y))
+
+
+OPTIONS = [
+    {"n_neurons": 2},
+    {"n_neurons": 2, "fit_intercept": False},
+    {"penalty": GroupLasso(0.5, 0.02)},
+    {"correction": True, "fit_intercept": False, "penalty": GroupLasso(0.4, 0.01)},
+    {"correction": True, "fit_intercept": False},
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+def test_whole_weights_are_repeated_samples(options):
+    X, y, weight = noisy()
+    if "correction" in options:
+        y -= 1.0
+    model = QuadraticNetworkRegressor(**options, on_failure="ignore")
+    repeated = clone(model).fit(np.repeat(X, weight, axis=0), np.repeat(y, weight))
+    model.fit(X, y, sample_weight=5.0 * weight)
+    assert model.rank_ == repeated.rank_ == 2
+    plain = clone(model).fit(X, y)
+    assert distance(model.neurons_, repeated.neurons_) < 1e-4
+    assert distance(model.neurons_, plain.neurons_) > 1e-2
+    assert model.intercept_ == pytest.approx(repeated.intercept_, abs=1e-3)
+    if "penalty" in options:
+        one, two = (
+            np.sort(fitted.result_.column_norms["before pruning"])[-2:]
+            for fitted in (model, repeated)
+        )
+        np.testing.assert_allclose(one, two, rtol=2e-3)
+
+
+def test_weights_act_on_the_default_penalty_as_repeated_samples_do():
+    X, y, weight = noisy()
+    root = np.sqrt(weight / weight.mean())
+    weighted = Centred(RankOneSensing(X * np.sqrt(root)[:, None]), root)
+    repeated = Centred(RankOneSensing(np.repeat(X, weight, axis=0)))
+    one = default_penalty(weighted, y * root, np.random.default_rng(0))
+    two = default_penalty(repeated, np.repeat(y, weight), np.random.default_rng(0))
+    assert (one.strength, one.smoothing) == pytest.approx((two.strength, two.smoothing))
+
+
+@pytest.mark.parametrize("options", [{}, *OPTIONS])
+def test_samples_of_weight_zero_are_not_there(options):
+    X, y, weight = noisy()
+    weight = np.where(weight > 1, 0.7, 0.0)
+    model = QuadraticNetworkRegressor(**options, on_failure="ignore")
+    dropped = clone(model).fit(X[weight > 0], y[weight > 0])
+    model.fit(X, np.where(weight > 0, y, 1e9), sample_weight=weight)
+    np.testing.assert_allclose(model.neurons_, dropped.neurons_, rtol=1e-12)
+    assert model.intercept_ == pytest.approx(dropped.intercept_)
+
+
+@pytest.mark.parametrize("fit_intercept", [True, False])
+def test_weights_do_not_disturb_an_exact_network(fit_intercept, rng):
+    X, y, U = network(intercept=-7.0 if fit_intercept else 0.0)
+    weight = 10.0 ** rng.uniform(-1, 1, len(y))
+    model = QuadraticNetworkRegressor(fit_intercept=fit_intercept).fit(X, y, weight)
+    assert (model.rank_, model.status_) == (2, Status.CONVERGED)
+    assert distance(model.neurons_, U) < 1e-9
+    assert model.intercept_ == pytest.approx(-7.0 if fit_intercept else 0.0, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("weight", "match"),
+    [
+        (np.ones(299), "sample_weight must have one value for each of the 300 samples, got 299"),
+        (np.ones((300, 2)), "sample_weight must have 1 dimension"),
+        (-np.ones(300), "sample_weight must not be negative"),
+        (np.zeros(300), "sample_weight must not be negative, nor zero throughout"),
+        (np.full(300, np.nan), "sample_weight must be finite"),
+    ],
+)
+def test_bad_weights(weight, match):
+    with pytest.raises(ValueError, match=match):
+        QuadraticNetworkRegressor().fit(*network()[:2], sample_weight=weight)
 
 
 def test_failure_is_raised_warned_of_or_left_to_the_caller():

@@ -10,7 +10,7 @@ from leanrank import initial
 from leanrank._arrays import Array, array_namespace, norm
 from leanrank.certificates import check_certificate, measurement_scale
 from leanrank.linalg import leading_pairs
-from leanrank.operators import RankOneSensing
+from leanrank.operators import Centred
 from leanrank.penalties import GroupLasso, NoPenalty, Penalty
 from leanrank.problem import Problem
 from leanrank.pruning import prune
@@ -70,22 +70,21 @@ class TraceCorrection:
         return self.penalty.hvp(W, Z) - 4.0 * self._excess(W) * Z - 8.0 * inner * W
 
 
-def default_penalty(op: RankOneSensing, y: Array, rng: Any) -> GroupLasso:
+def default_penalty(seen: Centred, y: Array, rng: Any) -> GroupLasso:
     r"""Strength 0.4 s^1.5 and smoothing 0.01 s, for s about the largest singular value of X.
 
     s is that of :math:`\tfrac1{2m}\sum_i (y_i - \bar y)\, x_i x_i^\top`, whose mean is X for
     standard normal x. With d = 20 and three neurons of unit norm they find the right width for 5 of
     6 seeds with 200 samples as with 500, and for all with 2000.
     """
-    deviation = y - array_namespace(y).mean(y)
-    matrix = op.adjoint(deviation * (0.5 / op.size))
-    values = leading_pairs(matrix, 1, rng, op.reference, symmetric=True)[1]
-    s = max(float(values[0]), 1e-3 * measurement_scale(op, y))
+    matrix = seen.adjoint(y * (0.5 / seen.size))
+    values = leading_pairs(matrix, 1, rng, seen.reference, symmetric=True)[1]
+    s = max(float(values[0]), 1e-3 * measurement_scale(seen, y))
     return GroupLasso(0.4 * s**1.5, 0.01 * s)
 
 
 def prune_corrected(
-    op: RankOneSensing,
+    seen: Centred,
     y: Array,
     penalty: GroupLasso,
     *,
@@ -98,10 +97,10 @@ def prune_corrected(
 
     Parameters
     ----------
-    op : RankOneSensing
-        Of x x^T.
+    seen : Centred
+        The measurements of x x^T, and how a constant enters them.
     y : array, shape (m,)
-        Not all zero.
+        Not centred, and not all zero.
     penalty : GroupLasso
         In the units of y.
     width, max_iter : int
@@ -116,12 +115,12 @@ def prune_corrected(
     Result
         CONVERGED only if the certificate of the refitted network holds.
     """
-    scale = measurement_scale(op, y)
+    op, scale = seen.op, measurement_scale(seen, y)
     unit = GroupLasso(penalty.strength / scale**1.5, penalty.smoothing / scale)
-    trace = float(array_namespace(y).mean(y)) / scale
+    trace = float(seen.constant(y)) / scale
     problem = Problem(op, y / scale, TraceCorrection(unit, trace))
     # Longer columns start beyond the ridge from which the loss falls without end; shorter ones
-    # collapse.
+    # collapse where the penalty makes zero stable.
     start = initial.gaussian(
         op.shape,
         width,

@@ -20,9 +20,15 @@ import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from leanrank import _checks
+from leanrank import _checks, initial
 from leanrank._threads import one_blas_thread
-from leanrank.certificates import exact_tolerance, measurement_scale, noise_level, virtual_columns
+from leanrank.certificates import (
+    check_certificate,
+    exact_tolerance,
+    measurement_scale,
+    noise_level,
+    virtual_columns,
+)
 from leanrank.estimators._corrected import default_penalty, prune_corrected
 from leanrank.estimators._imputer import RecoveryWarning
 from leanrank.factors import Factors, degrees_of_freedom
@@ -92,7 +98,7 @@ class QuadraticNetworkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[
         Why the fit ended so, and what to do about it.
     certificate_ : Certificate or None
         How far to trust X, for features of unit mean square and without those that are zero.
-        None if the fit was stopped or not possible.
+        None if the fit was stopped, or the samples determine no network at all.
     result_ : Result
         Of the recovery of that X.
     n_iter_ : int
@@ -118,10 +124,13 @@ class QuadraticNetworkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[
     -----
     X is positive semi-definite: outputs less b are never negative. Where y falls along a
     direction of the features no network of this form fits it: the status is STALLED, and the
-    message says so; if all of it falls, fit ``-y``. With fewer samples than one neuron has
+    message says so. If all of it falls, fit ``-y``. If squares count with both signs, with x for
+    the features ``recover(Centred(RankOneSensing(x, x)), y - y.mean())`` finds them: of its X the
+    symmetric part is what the data determine, the rest is free, and its certificate says so by
+    not holding. With fewer samples than one neuron has
     unknowns the prediction is the mean of y (zero without intercept), with ``rank_`` 0 and the
-    status STALLED. A pass costs m d k for m samples, d features and k neurons; no d x d matrix is
-    formed for any sample.
+    status STALLED; so it is where y is constant on samples that would not tell of a neuron. A pass
+    costs m d k for m samples, d features and k neurons; no d x d matrix is formed for any sample.
 
     Examples
     --------
@@ -159,13 +168,17 @@ class QuadraticNetworkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[
         self.random_state = random_state
         self.on_failure = on_failure
 
-    def fit(self, X: Any, y: Any) -> QuadraticNetworkRegressor:
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> QuadraticNetworkRegressor:
         """Find the neurons.
 
         Parameters
         ----------
         X : array-like, shape (n_samples, n_features)
         y : array-like, shape (n_samples,)
+        sample_weight : array-like, shape (n_samples,), optional
+            Not negative: what squared residuals are multiplied with. Those of weight zero are left
+            out. A weight of two fits like a sample that is there twice, but is still one sample
+            where those are counted or held out.
 
         Returns
         -------
@@ -174,20 +187,25 @@ class QuadraticNetworkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[
         """
         X, y = validate_data(self, X, y, dtype=[np.float64, np.float32], y_numeric=True)
         self._check_parameters(X.shape[1])
-        y = y.astype(np.float64)
+        weight = _weights(sample_weight, len(y))
+        used = weight > 0
+        X, y, weight = X[used], y[used].astype(np.float64), weight[used] / weight[used].mean()
         scale = _scales(X, unit=self.penalty is not None or self.correction)
         seen = scale > 0
-        x = (X[:, seen] / scale[seen]).astype(X.dtype)
         # In units of its largest value y neither overflows nor underflows.
-        unit = float(np.max(np.abs(y))) or 1.0
-        offset = unit * float(np.mean(y / unit)) if self.fit_intercept else 0.0
-        result = self._recover(x, (y - offset).astype(X.dtype))
+        unit = _largest(y, X.dtype)
+        offset = unit * float(np.average(y / unit, weights=weight)) if self.fit_intercept else 0.0
+        # Least squares with weights is that of samples times roots: <x x^T, X> is of degree two.
+        root = np.sqrt(weight)
+        x = (X[:, seen] / scale[seen] * np.sqrt(root)[:, None]).astype(X.dtype)
+        result = self._recover(x, ((y - offset) * root).astype(X.dtype), root)
         neurons = np.zeros((X.shape[1], result.rank), dtype=X.dtype)
         neurons[seen] = result.factors.U / scale[seen, None]
         self.neurons_ = _principal(neurons).T
         self.rank_ = result.rank
         outputs = _outputs(X, self.neurons_)
-        self.intercept_ = offset - float(np.mean(outputs)) if self.fit_intercept else 0.0
+        mean = float(np.average(outputs, weights=weight))
+        self.intercept_ = offset - mean if self.fit_intercept else 0.0
         self.result_, self.status_, self.message_ = result, result.status, result.message
         self.certificate_, self.n_iter_ = result.certificate, result.n_iter
         if self.on_failure == "raise":
@@ -248,15 +266,12 @@ class QuadraticNetworkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[
             raise ValueError(f"correction=True needs a GroupLasso penalty, got {self.penalty!r}")
         _checks.generator(self.random_state)
 
-    def _recover(self, x: np.ndarray, y: np.ndarray) -> Result:
+    def _recover(self, x: np.ndarray, y: np.ndarray, root: np.ndarray) -> Result:
         """The matrix X of scaled features, and how it came about."""
         m, d = x.shape
         nothing = Factors.empty((max(d, 1), max(d, 1)), True, x)
         nothing = nothing.with_stacked(nothing.W[:d])
-        if not np.any(y) or d == 0:
-            if not np.any(y):
-                what = "y is constant" if self.fit_intercept else "y is zero"
-                return Result(nothing, Status.CONVERGED, what, None, History())
+        if d == 0:
             message = "every feature is zero: nothing but an intercept can be fitted"
             return Result(nothing, Status.STALLED, message, None, History())
         least = degrees_of_freedom((d, d), 1, symmetric=True) + int(self.fit_intercept)
@@ -267,16 +282,34 @@ class QuadraticNetworkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[
             )
             return Result(nothing, Status.STALLED, message, None, History())
         op = RankOneSensing(x)
-        seen: Measurement = Centred(op) if self.fit_intercept else op
+        centred = Centred(op, root)
+        seen: Measurement = centred if self.fit_intercept else op
         with one_blas_thread():
-            result = self._corrected(op, y) if self.correction else self._run(seen, y)
+            if not np.any(y):
+                return self._constant(seen, y)
+            result = self._corrected(centred, y) if self.correction else self._run(seen, y)
             if result.status is Status.STALLED and self._falls(seen, y, result.factors):
+                call = "RankOneSensing(X, X), y"
+                if self.fit_intercept:
+                    call = "Centred(RankOneSensing(X, X)), y - y.mean()"
                 message = (
                     "; the residual falls along a direction of the features by more than noise "
-                    "would, which no sum of squares does: if y is minus one, fit -y"
+                    "would, which no sum of squares does: if y is minus one, fit -y; squares with "
+                    f"both signs are fitted by leanrank.recover({call})"
                 )
                 return replace(result, message=result.message + message)
         return result
+
+    def _constant(self, op: Measurement, y: np.ndarray) -> Result:
+        """No neuron, and whether the samples would have shown one, drawn at random."""
+        result = self._run(op, y)
+        neuron = initial.gaussian(op.shape, 1, symmetric=True, reference=y, random_state=0)
+        shown = check_certificate(op, op.forward(neuron), neuron)
+        what = "y is constant" if self.fit_intercept else "y is zero"
+        if shown.holds:
+            return replace(result, message=f"{what}: no neuron is needed")
+        message = f"{what}, but these samples would not tell of a neuron: {shown.reasons[0]}"
+        return replace(result, status=Status.STALLED, message=message, certificate=None)
 
     def _run(self, op: Measurement, y: np.ndarray) -> Result:
         d = op.shape[0]
@@ -294,7 +327,7 @@ class QuadraticNetworkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[
             random_state=_checks.generator(self.random_state),
         )
 
-    def _corrected(self, op: RankOneSensing, y: np.ndarray) -> Result:
+    def _corrected(self, op: Centred, y: np.ndarray) -> Result:
         rng, d = _checks.generator(self.random_state), op.shape[0]
         penalty = default_penalty(op, y, rng) if self.penalty is None else self.penalty
         assert isinstance(penalty, GroupLasso)
@@ -326,6 +359,36 @@ def _deadline(seconds: float | None) -> tuple[Callback, ...]:
         return ()
     end = time.monotonic() + seconds
     return (lambda state: time.monotonic() > end,)
+
+
+def _largest(y: np.ndarray, dtype: np.dtype) -> float:
+    """Largest magnitude of y, which features of that dtype can give; 1 if y is zero."""
+    largest = float(np.max(np.abs(y))) or 1.0
+    # Less its mean y can be twice as large.
+    if not float(np.finfo(dtype).tiny) <= largest <= float(np.finfo(dtype).max) / 2:
+        remedy = "scale y, or pass X as float64" if dtype == np.float32 else "scale y"
+        raise ValueError(
+            f"y must be in the range of {dtype}, the dtype of X: its largest magnitude is "
+            f"{largest:.3g}; {remedy}"
+        )
+    return largest
+
+
+def _weights(sample_weight: Any, m: int) -> np.ndarray:
+    """Weights of m samples, checked; ones by default."""
+    if sample_weight is None:
+        return np.ones(m)
+    weight = np.asarray(_checks.real_array(sample_weight, "sample_weight", ndim=1), np.float64)
+    if weight.size != m:
+        raise ValueError(
+            f"sample_weight must have one value for each of the {m} samples, got {weight.size}"
+        )
+    if weight.min() < 0 or not weight.any():
+        raise ValueError(
+            "sample_weight must not be negative, nor zero throughout, got values from "
+            f"{weight.min():g} to {weight.max():g}"
+        )
+    return weight / weight.max()
 
 
 def _scales(X: np.ndarray, *, unit: bool) -> np.ndarray:
