@@ -76,8 +76,9 @@ class Centred(Measurement):
 
     def constant(self, values: Array) -> Array:
         r"""The b of least squares: :math:`\sum_i s_i v_i / \sum_i s_i^2`, along the first axis."""
-        column = self.along if values.ndim == 1 else self.along[:, None]
-        return array_namespace(values).mean(column * values, axis=0) / self._square
+        if values.ndim == 1:  # a mean rounds less than a product with so long a vector
+            return array_namespace(values).mean(self.along * values) / self._square
+        return self.along @ values / (self.size * self._square)
 
     def centre(self, values: Array) -> Array:
         """Values less the constant, along the first axis."""
