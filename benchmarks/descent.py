@@ -49,40 +49,53 @@ def medians(work: dict[str, Work], repeats: int) -> dict[str, tuple[float, float
 
 
 def single_steps(quick: bool) -> Table:
-    """A step of GradientDescent against the least that it can cost."""
-    shown = Table(title="one step of GradientDescent", title_justify="left")
-    for name in ("problem", "step, ms", "the least", "ms", "ratio", "to reach"):
-        shown.add_column(name, justify="left" if name in ("problem", "the least") else "right")
+    """A step against the least that it can cost, in CPU time."""
+    shown = Table(title="one step", title_justify="left")
+    for name in ("problem", "run by", "us", "the least", "us", "ratio", "to reach"):
+        left = name in ("problem", "run by", "the least")
+        shown.add_column(name, justify="left" if left else "right")
+
+    def row(problem: str, by: str, step: Work, what: str, least: Work, reach: str, n: int) -> None:
+        times = medians({"step": step, "least": least}, 15)
+        own, bound = (1e6 * times[key][1] / n for key in ("step", "least"))
+        shown.add_row(problem, by, f"{own:.1f}", what, f"{bound:.1f}", f"{own / bound:.2f}", reach)
+
     d, m = (100, 1000) if quick else (200, 1250)
     inst = simulate.dense_sensing(d, 5, m=m, symmetric=True, random_state=0)
     data, vector = inst.op.reference, np.ones(inst.op.reference.shape[1])
-    problem = Problem(inst.op, inst.y)
     start = initial.identity((d, d), scale=0.1, symmetric=True)
-    run = iterate(GradientDescent(1e-4), problem, start)
-    times = medians({"step": lambda: next(run), "read": lambda: data @ vector}, 15)
-    step, read = times["step"][1], times["read"][1]
-    name = f"dense sensing, d = {d}, m = {m}, width {d}"
-    shown.add_row(
-        name, f"{1e3 * step:.1f}", "one GEMV", f"{1e3 * read:.1f}", f"{step / read:.2f}", "2"
-    )
+    sensed = iterate(GradientDescent(1e-4), Problem(inst.op, inst.y), start)
+    name = f"sensing, d = {d}, m = {m}"
+    row(name, "GradientDescent", lambda: next(sensed), "a read", lambda: data @ vector, "2", 1)
+
     d = 200 if quick else 500
-    inst = simulate.full_observation(d, 5, symmetric=True, random_state=0)
-    U, X = np.eye(d) * 0.1, inst.truth.to_dense()
-    problem = Problem(inst.op, inst.y)
-    run = iterate(GradientDescent(1e-3), problem, Factors(U))
-    products = {"step": lambda: next(run), "products": lambda: (U @ U.T, X @ U)}
-    times = medians(products, 15)
-    step, least = times["step"][1], times["products"][1]
-    name = f"population, d = width = {d}"
-    shown.add_row(
+    problem, U, X = population(d)
+    seen = iterate(GradientDescent(1e-3), problem, Factors(U))
+    name, least = f"population, d = {d}", lambda: (U @ U.T, X @ U)
+    row(name, "GradientDescent", lambda: next(seen), "two products", least, "1", 1)
+
+    d, n = 50, 500
+    problem, small, target = population(d)
+    S, C = np.empty((d, d)), np.empty((d, d))
+    batch = descend_batch([problem], [Factors(small)], 1e-3, stride=n, threads=1)
+    name = f"population, d = {d}"
+    row(
         name,
-        f"{1e3 * step:.1f}",
+        BATCH,
+        lambda: next(batch),
         "two products",
-        f"{1e3 * least:.1f}",
-        f"{step / least:.2f}",
+        lambda: [(np.dot(small, small.T, out=S), np.dot(target, small, out=C)) for _ in range(n)],
         "1",
+        n,
     )
     return shown
+
+
+def population(d: int) -> tuple[Problem, np.ndarray, np.ndarray]:
+    """A problem, a start of full width, and the matrix."""
+    inst = simulate.full_observation(d, 5, symmetric=True, random_state=0)
+    U = np.random.default_rng(0).standard_normal((d, d)) * 0.01
+    return Problem(inst.op, inst.y), U, inst.truth.to_dense()
 
 
 def numpy_sensing(A: np.ndarray, y: np.ndarray, U: np.ndarray, steps: int) -> np.ndarray:
