@@ -8,7 +8,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from leanrank import diagnostics, initial, simulate
+from leanrank import diagnostics, initial, recover, simulate
 from leanrank.diagnostics import AdaptiveSignal, Trace
 from leanrank.factors import Factors
 from leanrank.operators import FullObservation
@@ -286,3 +286,21 @@ def test_other_array_libraries(convert):
         a(replace(state, iteration=0))
         b(replace(other, iteration=0))
         np.testing.assert_allclose(b["x"], a["x"], atol=1e-10)
+
+
+def test_in_a_pipeline_that_divides_y_measures_are_in_the_units_of_y():
+    inst = simulate.dense_sensing((7, 5), 2, m=60, random_state=0)
+    op, y, truth = inst.op, 1e3 * inst.y, inst.truth.scaled(1e3)
+    trace = Trace(
+        {
+            "truth": diagnostics.recovery_error(truth),
+            "operator": diagnostics.operator_error(truth),
+            "test": diagnostics.measurement_error(op, y),
+            "values": diagnostics.singular_values,
+        }
+    )
+    result = recover(op, y, callbacks=[trace])
+    assert result.success
+    for name in ("truth", "operator", "test"):
+        assert trace[name][-1] < 1e-9
+    np.testing.assert_allclose(trace["values"][-1], result.factors.singular_values(), rtol=1e-9)

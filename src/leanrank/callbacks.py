@@ -101,7 +101,7 @@ class Checkpoint:
             self._refitting, self._best_loss = True, math.inf
         counts = refit if self._refitting else state.phase != "validate"
         if counts and state.point.loss < self._best_loss:
-            self._best, self._best_loss = state.factors.scaled(state.scale), state.point.loss
+            self._best, self._best_loss = state.factors_in_units, state.point.loss
         if time.monotonic() >= self._next:
             self.save()
 

@@ -116,17 +116,17 @@ class Trace:
 
 def singular_values(state: State) -> Array:
     """Singular values of X, decreasing."""
-    return state.factors.singular_values()
+    return state.factors_in_units.singular_values()
 
 
 def column_norms(state: State) -> Array:
     """Euclidean norms of the columns of the stacked W."""
-    return state.factors.column_norms()
+    return state.factors_in_units.column_norms()
 
 
 def imbalance(state: State) -> float:
     """Operator norm of U^T U - V^T V; zero for symmetric factors."""
-    U, V = state.factors.U, state.factors.V
+    U, V = state.factors_in_units.U, state.factors_in_units.V
     return singular_value(U.T @ U - V.T @ V)
 
 
@@ -153,7 +153,7 @@ def training_error(problem: Problem) -> Measure:
                 f"problem must be the one that is being solved, of {m} measurements, got one of "
                 f"{problem.op.size}; for others take measurement_error(op, y)"
             )
-        return norm(state.point.residual) / scale
+        return state.scale * norm(state.point.residual) / scale
 
     return measure
 
@@ -190,7 +190,7 @@ def measurement_error(op: Measurement, y: Array) -> Measure:
     """
     y = check_measurements(op, y)
     scale = _positive(norm(y), "y")
-    return lambda state: norm(op.forward(state.factors) - y) / scale
+    return lambda state: norm(op.forward(state.factors_in_units) - y) / scale
 
 
 def _positive(size: float, name: str) -> float:
@@ -208,7 +208,7 @@ def recovery_error(truth: Factors) -> Measure:
         If the truth is zero, or not Factors.
     """
     scale = _positive(check_factors(truth, "truth").norm(), "truth")
-    return lambda state: state.factors.distance(truth) / scale
+    return lambda state: state.factors_in_units.distance(truth) / scale
 
 
 def operator_error(truth: Factors) -> Measure:
@@ -216,7 +216,7 @@ def operator_error(truth: Factors) -> Measure:
     xp = array_namespace(check_factors(truth, "truth").W)
 
     def measure(state: State) -> float:
-        f = state.factors
+        f = state.factors_in_units
         left = xp.linalg.qr(xp.concat([f.U, -truth.U], axis=1))[1]
         right = xp.linalg.qr(xp.concat([f.V, truth.V], axis=1))[1]
         return singular_value(left @ right.T)
@@ -226,7 +226,7 @@ def operator_error(truth: Factors) -> Measure:
 
 def misalignment(truth: Factors) -> Measure:
     """Misalignment of the factors with the target: see :func:`~leanrank.theory.misalignment`."""
-    return lambda state: _misalignment(state.factors, truth)
+    return lambda state: _misalignment(state.factors_in_units, truth)
 
 
 def signal_and_error(truth: Factors) -> Measure:
@@ -238,7 +238,7 @@ def signal_and_error(truth: Factors) -> Measure:
     frame = TargetFrame.of(truth)
 
     def measure(state: State) -> np.ndarray:
-        f = state.factors
+        f = state.factors_in_units
         xp = array_namespace(f.W)
         signal, error = frame.left.T @ f.U, f.U - frame.left @ (frame.left.T @ f.U)
         if not f.symmetric:
@@ -258,7 +258,7 @@ def target_parts(truth: Factors) -> Measure:
     frame = TargetFrame.of(truth)
 
     def measure(state: State) -> np.ndarray:
-        f = state.factors
+        f = state.factors_in_units
         aligned = frame.aligned(f)
         parts = (frame.opposed(f), frame.outside(f), frame.nuisance(f))
         ends = (singular_value(aligned), singular_value(aligned, frame.rank))

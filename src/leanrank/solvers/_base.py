@@ -51,6 +51,11 @@ class State:
     def factors(self) -> Factors:
         return self.point.factors
 
+    @property
+    def factors_in_units(self) -> Factors:
+        """The factors in the units of y."""
+        return self.factors if self.scale == 1.0 else self.factors.scaled(self.scale)
+
     def keep(self, problem: Problem, mask: Array) -> State:
         """The state with only the columns where ``mask`` is true, its memory pruned along."""
         point = problem.evaluate(self.factors.keep(mask))
