@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,6 +43,8 @@ class Parameter:
         What it is, in a few words.
     least, above : float, optional
         Bounds of a number, or of each number of a tuple; ``above`` itself is excluded.
+    fewest : int
+        How many values a tuple has at least.
     choices : tuple of str
         What a string, or each string of a tuple, can be; anything if empty.
     """
@@ -52,6 +55,7 @@ class Parameter:
     least: float | None = None
     above: float | None = None
     choices: tuple[str, ...] = ()
+    fewest: int = 1
 
     def default(self, quick: bool) -> Value:
         """The value that stands where none is given."""
@@ -70,8 +74,9 @@ class Parameter:
         if isinstance(value, np.ndarray):
             value = value.tolist()
         items = value if isinstance(value, list | tuple) else [value]
-        if not items:
-            raise ValueError(f"{name} must have at least one value, got none")
+        if len(items) < self.fewest:
+            some = "one value" if self.fewest == 1 else f"{self.fewest} values"
+            raise ValueError(f"{name} must have at least {some}, got {len(items) or 'none'}")
         checked: Any = [self._one(x, f"{name}[{i}]", self.full[0]) for i, x in enumerate(items)]
         return tuple(checked)
 
@@ -160,6 +165,8 @@ class Results(Sequence[Mapping[str, Any]]):
     [0.1, 0.3]
     >>> results.values("n")
     [1, 2]
+    >>> results.grid("error", np.max, n=(2, 1)).tolist()
+    [0.3, 0.5]
     """
 
     def __init__(self, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -183,6 +190,32 @@ class Results(Sequence[Mapping[str, Any]]):
     def column(self, name: str) -> np.ndarray:
         """One number (or array of one shape) of every trial, stacked."""
         return np.array([row[name] for row in self._rows])
+
+    def grid(
+        self, name: str, reduce: Callable[[np.ndarray], Any], **axes: Sequence[Any]
+    ) -> np.ndarray:
+        """A column reduced in each cell of a table.
+
+        Parameters
+        ----------
+        name : str
+            Field of the trials.
+        reduce : callable
+            From the column of a cell to a number, or an array of one shape, such as ``np.median``.
+        **axes : sequences
+            Values of one field on each axis of the table, such as ``n=(1, 2)``.
+
+        Returns
+        -------
+        ndarray
+            One axis for each of ``axes``, then those of what ``reduce`` gave.
+        """
+        cells = [
+            reduce(self.where(**dict(zip(axes, values, strict=True))).column(name))
+            for values in product(*axes.values())
+        ]
+        sizes = [len(values) for values in axes.values()]
+        return np.reshape(cells, (*sizes, *np.shape(cells[0])))
 
     def values(self, name: str) -> list[Any]:
         """The different values of a field, in the order of their first appearance."""

@@ -53,7 +53,7 @@ def descend(
 ) -> tuple[Factors, list[Any]]:
     """Plain gradient descent, and what ``watch`` saw at every so many states.
 
-    A run that diverges stops: it has seen less then.
+    A run that diverges stops, and has seen its last finite state from then on.
     """
     seen = []
     factors = start
@@ -64,4 +64,4 @@ def descend(
         factors = state.factors
         if watch is not None and state.iteration % every == 0:
             seen.append(watch(state))
-    return factors, seen
+    return factors, seen + seen[-1:] * (iterations // every + 1 - len(seen))
