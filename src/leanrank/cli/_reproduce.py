@@ -18,7 +18,6 @@ from rich.text import Text
 from leanrank import io, papers
 from leanrank.cli._report import say
 from leanrank.cli._run import Terminal
-from leanrank.papers._run import summary
 
 __all__ = ["reproduce"]
 
@@ -117,7 +116,7 @@ def _reproduce(
     for experiment, folder in runs:
         with _Progress(terminal, experiment.name) as progress:
             done = papers.run(experiment, quick, seed, folder, progress.update, jobs=jobs, **given)
-        values.append(summary(done))
+        values.append(done.summary())
         _show(terminal.words, done)
         terminal.wrote("figure, summary and trials", folder)
     if terminal.json:

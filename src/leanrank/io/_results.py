@@ -36,7 +36,7 @@ _HISTORY = "history: "
 def summary(result: Result, **more: Any) -> dict[str, Any]:
     """A result in plain values that JSON knows, without factors and history.
 
-    Numbers that are infinite or NaN become None.
+    Numbers that are infinite or NaN become the strings "inf", "-inf" and "nan".
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ def summary(result: Result, **more: Any) -> dict[str, Any]:
 
 
 def plain_values(value: Any) -> Any:
-    """Arrays, tuples and NumPy numbers as what JSON knows; numbers that are not finite as None."""
+    """Arrays, tuples and NumPy numbers as what JSON knows; "inf", "-inf", "nan" as strings."""
     if isinstance(value, np.ndarray | np.generic):
         value = value.tolist()
     if isinstance(value, Mapping):
@@ -78,7 +78,7 @@ def plain_values(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain_values(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
-        return None
+        return str(value)
     return value if isinstance(value, bool | int | float | str | None) else str(value)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -10,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+import leanrank
 from leanrank import _checks
+from leanrank.io import plain_values
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -221,6 +224,36 @@ class Results(Sequence[Mapping[str, Any]]):
         """The different values of a field, in the order of their first appearance."""
         return list(dict.fromkeys(row[name] for row in self._rows))
 
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Every field as one array with the trials along its first axis.
+
+        Where a trial has none, or has less of it than another, there is NaN, or an empty string.
+        """
+        names = dict.fromkeys(name for row in self._rows for name in row)
+        return {name: _stacked([row.get(name) for row in self._rows]) for name in names}
+
+
+def _stacked(values: Sequence[Any]) -> np.ndarray:
+    """Values of one field as one array of numbers or strings; as JSON where that cannot be."""
+    try:
+        there = {i: np.asarray(value) for i, value in enumerate(values) if value is not None}
+    except ValueError:
+        there = {}
+    kinds = {x.dtype.kind for x in there.values()}
+    if len({x.ndim for x in there.values()}) != 1 or not kinds <= set("biufcU"):
+        return np.array([json.dumps(plain_values(value)) for value in values])
+    whole = len(there) == len(values) and len({x.shape for x in there.values()}) == 1
+    dtype = np.result_type(*there.values())
+    fill: Any = 0
+    if not whole:
+        fill = "" if dtype.kind == "U" else np.nan
+        dtype = dtype if dtype.kind in "Ufc" else np.dtype(float)
+    shape = np.max([x.shape for x in there.values()], axis=0).astype(int)
+    stacked = np.full((len(values), *shape), fill, dtype)
+    for i, x in there.items():
+        stacked[(i, *map(slice, x.shape))] = x
+    return stacked
+
 
 @dataclass(frozen=True)
 class Experiment:
@@ -289,7 +322,7 @@ class Experiment:
         return self.parameters[name]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Reproduction:
     """What came of running an experiment.
 
@@ -312,3 +345,28 @@ class Reproduction:
     results: Results
     verdict: Verdict
     figure: Figure
+
+    def __repr__(self) -> str:
+        name, status = self.experiment.name, self.verdict.status
+        return f"Reproduction({name}: {status}, {len(self.results)} trials)"
+
+    def summary(self) -> dict[str, Any]:
+        """All but results and figure in plain values that JSON knows, the same for the same run."""
+        streams = {row.get("stream", i) for i, row in enumerate(self.results)}
+        values = {
+            "leanrank": leanrank.__version__,
+            "name": self.experiment.name,
+            "title": self.experiment.title,
+            "reference": self.experiment.reference,
+            "claim": self.experiment.claim,
+            "verdict": str(self.verdict.status),
+            "condition": self.verdict.condition,
+            "measured": self.verdict.measured,
+            "numbers": self.verdict.numbers,
+            "parameters": self.parameters,
+            "quick": self.quick,
+            "seed": self.seed,
+            "trials": len(self.results),
+            "streams": sorted(streams),
+        }
+        return {key: plain_values(value) for key, value in values.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import inspect
 import json
@@ -9,22 +10,34 @@ import multiprocessing
 import os
 import signal
 import threading
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 import leanrank
 from leanrank import _checks
-from leanrank._files import FileError, PathLike, read_arrays, replacing, write_arrays
+from leanrank._files import (
+    FileError,
+    PathLike,
+    check_writable,
+    read_arrays,
+    replacing,
+    write_arrays,
+)
 from leanrank.io import plain_values, save_summary
-from leanrank.papers._experiment import Experiment, Reproduction, Results, Trial
+from leanrank.papers._experiment import Experiment, Reproduction, Results, Trial, Verdict
 
-__all__ = ["Progress", "reproduce", "summary"]
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Progress", "reproduce"]
 
 Progress = Callable[[int, int], "bool | None"]
 """Called with the numbers of finished and of all trials; returning True stops the run."""
@@ -43,68 +56,71 @@ def reproduce(
     jobs: int,
 ) -> Reproduction:
     """Run all trials that are not on disk yet, judge and draw: see :func:`leanrank.papers.run`."""
+    from matplotlib.figure import Figure  # importing the package does without
+
     parameters = experiment.settings(given, quick)
     seed = _checks.whole_number(seed, "seed")
     jobs = _checks.whole_number(jobs, "jobs", least=1)
     trials = experiment.trials(parameters)
     if not trials:
         raise ValueError(f"{experiment.name} has no trials under these parameters")
-    folder = None if out is None else _folder(out)
-    cache = _Cache(experiment, seed, folder)
-    outcomes = _outcomes(experiment, trials, seed, cache, progress, jobs)
+    folder = None if out is None else _folder(out, experiment.name)
+    kept = _Cache(experiment, seed, folder)
+    outcomes = _outcomes(experiment, trials, seed, kept, progress, jobs)
     results = Results([{**trial, **found} for trial, found in zip(trials, outcomes, strict=True)])
     verdict = experiment.judge(parameters, results)
-    figure = experiment.draw(parameters, results)
-    done = Reproduction(experiment, parameters, quick, seed, results, verdict, figure)
+    done = Reproduction(experiment, parameters, quick, seed, results, verdict, Figure())
+    if folder is not None:
+        # Before drawing, so that an error there does not lose what took so long.
+        write_arrays(folder / "results.npz", results.arrays())
+        save_summary(folder / "summary.json", done.summary())
+    done = dataclasses.replace(done, figure=experiment.draw(parameters, results))
+    _sign(done.figure, verdict)
     if folder is not None:
         with replacing(folder / f"{experiment.name}.png") as file:
-            figure.savefig(file, format="png", dpi=200)
-        save_summary(folder / "summary.json", summary(done))
+            done.figure.savefig(file, format="png", dpi=200)
     return done
 
 
-def summary(done: Reproduction) -> dict[str, Any]:
-    """A reproduction in plain values that JSON knows; the same run gives the same summary."""
-    experiment, verdict = done.experiment, done.verdict
-    streams = [row.get("stream", i) for i, row in enumerate(done.results)]
-    values = {
-        "leanrank": leanrank.__version__,
-        "name": experiment.name,
-        "title": experiment.title,
-        "reference": experiment.reference,
-        "claim": experiment.claim,
-        "verdict": str(verdict.status),
-        "condition": verdict.condition,
-        "measured": verdict.measured,
-        "numbers": verdict.numbers,
-        "parameters": done.parameters,
-        "quick": done.quick,
-        "seed": done.seed,
-        "trials": len(done.results),
-        "streams": sorted(set(streams)),
-    }
-    return {key: plain_values(value) for key, value in values.items()}
-
-
-def _folder(out: PathLike) -> Path:
+def _folder(out: PathLike, name: str) -> Path:
+    """The folder, after a look at whether all that belongs in it can be written."""
     folder = Path(out)
     try:
         (folder / "trials").mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise FileError(f"{out}: cannot be made a folder ({error.strerror})") from None
+    for file in (f"{name}.png", "results.npz", "summary.json", "trials/new.npz"):
+        check_writable(folder / file)
     return folder
 
 
+def _sign(figure: Figure, verdict: Verdict) -> None:
+    """The verdict as a line, or a few, below everything that is drawn."""
+    room = int(figure.get_figwidth() * 16)
+    figure.supxlabel(
+        "\n".join(textwrap.wrap(str(verdict), room)),
+        x=0.01,
+        ha="left",
+        fontsize=8,
+        color="#333333",
+        parse_math=False,
+    )
+
+
 class _Cache:
-    """Finished trials on disk, each under a name made of all that its outcome depends on."""
+    """Finished trials on disk, each under a name made of all that its outcome depends on.
+
+    All of leanrank's source is part of the name, and the file of the experiment: an experiment
+    without one, such as that of a notebook, keeps none.
+    """
 
     def __init__(self, experiment: Experiment, seed: int, folder: Path | None) -> None:
-        self._folder = folder
-        code = b""
+        self._folder = None
         with suppress(OSError, TypeError):
             code = Path(inspect.getfile(experiment.run_trial)).read_bytes()
-        source = hashlib.sha256(code).hexdigest()
-        self._common = [leanrank.__version__, experiment.name, source, seed]
+            source = hashlib.sha256(_library() + code).hexdigest()
+            self._common = [leanrank.__version__, experiment.name, source, seed]
+            self._folder = folder
 
     def _path(self, trial: Trial, stream: int) -> Path:
         assert self._folder is not None
@@ -128,17 +144,24 @@ class _Cache:
             write_arrays(self._path(trial, stream), outcome)
 
 
+@cache
+def _library() -> bytes:
+    """All of leanrank's source."""
+    root = Path(leanrank.__file__).parent
+    return b"".join(path.read_bytes() for path in sorted(root.rglob("*.py")))
+
+
 def _outcomes(
     experiment: Experiment,
     trials: Sequence[Trial],
     seed: int,
-    cache: _Cache,
+    kept: _Cache,
     progress: Progress | None,
     jobs: int,
 ) -> list[Outcome]:
     """The outcome of every trial, from disk where it is there."""
     streams = [_checks.whole_number(t.get("stream", i), "stream") for i, t in enumerate(trials)]
-    outcomes = [cache.load(trial, streams[i]) for i, trial in enumerate(trials)]
+    outcomes = [kept.load(trial, streams[i]) for i, trial in enumerate(trials)]
     waiting = [i for i, outcome in enumerate(outcomes) if outcome is None]
     done = len(trials) - len(waiting)
     _report(progress, done, len(trials))
@@ -146,7 +169,7 @@ def _outcomes(
     for position, outcome in _finished(tasks, min(jobs, len(tasks))):
         i = waiting[position]
         outcomes[i] = outcome
-        cache.save(trials[i], streams[i], outcome)
+        kept.save(trials[i], streams[i], outcome)
         done += 1
         _report(progress, done, len(trials))
     return [outcome for outcome in outcomes if outcome is not None]

@@ -163,7 +163,7 @@ def judge(p: Mapping[str, Any], results: Results) -> Verdict:
     if holds:
         measured += (
             f"; in 90 % exact from {enough['exact']:g} measurements on, close from "
-            f"{enough['close']:g}, X recovered from {solved:g} ({freedom} degrees of freedom; eq. "
+            f"{enough['close']:g}, X recovered from {solved:g} on ({freedom} degrees of freedom; eq. "
             f"(17) with constants 1 asks for {asked:.0g})"
         )
     if good.size:
