@@ -78,7 +78,7 @@ def heading(ax: Axes, text: str) -> None:
 def legend(ax: Axes, **options: Any) -> None:
     """A legend without a frame."""
     if ax.get_legend_handles_labels()[0]:
-        look = {"frameon": False, "fontsize": 8, "labelcolor": INK, "handlelength": 1.6}
+        look = {"frameon": False, "fontsize": 8, "labelcolor": INK, "handlelength": 2.6}
         ax.legend(**(look | options))
 
 

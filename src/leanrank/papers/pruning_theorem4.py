@@ -189,29 +189,22 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
         f"{p['seeds']} problems in each cell"
     )
     figure, axes = look.panels(3, title, width=4.0, height=3.7)
-    image = None
-    for ax, what, name in zip(
-        axes,
-        ("exact", "recovered"),
-        (f"exactly r columns, k = {p['width']}", f"X recovered after fine-tuning, k = {p['width']}"),
-        strict=False,
-    ):
+    maps = (("exact", "exactly r columns"), ("recovered", "X recovered after fine-tuning"))
+    for ax, (what, name) in zip(axes[:2], maps, strict=True):
         image = _draw_map(ax, p, _map(p, results, "strength", what))
-        look.heading(ax, name)
+        look.heading(ax, f"{name}, k = {p['width']}")
     bar = figure.colorbar(image, ax=axes[:2], label="share of the problems", pad=0.01)
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=8)
-    figure.legend(
-        *axes[0].get_legend_handles_labels(),
-        loc="outside lower left",
-        ncols=4,
-        frameon=False,
-        fontsize=8,
-        labelcolor=look.INK,
-        handlelength=2.6,
-    )
+    bar.ax.yaxis.label.set(fontsize=9, color=look.INK)
     _draw_widths(axes[2], p, results)
+    handles, labels = (a + b for a, b in zip(*map(_entries, axes[::2]), strict=True))
+    look.legend(axes[2], handles=handles, labels=labels, loc="lower right")
     return figure
+
+
+def _entries(ax: Axes) -> tuple[list[Any], list[Any]]:
+    return ax.get_legend_handles_labels()
 
 
 def _draw_widths(ax: Axes, p: Mapping[str, Any], results: Results) -> None:
@@ -219,16 +212,14 @@ def _draw_widths(ax: Axes, p: Mapping[str, Any], results: Results) -> None:
     from leanrank.papers import _drawing as look
 
     order = np.argsort(p["widths"])
-    for colour, marker, what, label in zip(
-        look.COLOURS,
-        "os^",
-        ("close", "recovered", "exact"),
-        (r"error at most $\sigma_r^2/2$", "X recovered after fine-tuning", "exactly r columns"),
-        strict=False,
+    for colour, line, what, label in (
+        (look.BLUE, "o-", "recovered", "X recovered after fine-tuning"),
+        (look.COLOURS[4], "s--", "close", r"error at most $\sigma_r^2/2$"),
+        (look.COLOURS[2], "^-", "exact", "exactly r columns"),
     ):
         enough = _enough(p, _map(p, results, "width", what))[order]
         x = np.array(p["widths"])[order]
-        ax.plot(x, enough, color=colour, marker=marker, markersize=5, label=label)
+        ax.plot(x, enough, line, color=colour, markersize=5, label=label)
     rank = len(p["singular_values"])
     freedom = theory.degrees_of_freedom((p["d"], p["d"]), rank, symmetric=True)
     ax.axhline(freedom, color=look.INK, linewidth=1.2, linestyle="-.")
@@ -236,7 +227,6 @@ def _draw_widths(ax: Axes, p: Mapping[str, Any], results: Results) -> None:
     ax.set_ylim(bottom=0)
     look.whole_numbers(ax)
     look.heading(ax, rf"what it takes at $\lambda$ = {p['lam']:g}")
-    look.legend(ax, loc="lower right")
 
 
 def _draw_map(ax: Axes, p: Mapping[str, Any], shares: np.ndarray) -> Any:
@@ -283,8 +273,8 @@ experiment = Experiment(
             (45, 57, 65, 75, 90, 120, 200, 400), (50, 70, 100, 200), "increasing", least=1
         ),
         "strengths": Parameter(
-            (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.4),
-            (0.02, 0.1, 0.4, 1.4),
+            (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6),
+            (0.02, 0.1, 0.4, 1.6),
             "lambda, increasing; that of eq. (10) is added",
             above=0,
         ),

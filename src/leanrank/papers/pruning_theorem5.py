@@ -285,6 +285,9 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
     middle.set(xscale="log", yscale="log", xlabel="measurements n")
     middle.set_ylabel(r"error over $\sigma\sqrt{rd/n}$")
     middle.set_xticks(x, [str(v) for v in x])
+    low, high = middle.get_ylim()
+    ticks = [v for v in (1, 1.5, 2, 3, 5, 10, 20, 50, 100) if low <= v <= high]
+    middle.set_yticks(ticks, [f"{v:g}" for v in ticks])
     middle.minorticks_off()
     look.legend(middle, fontsize=7)
     soon, late, floors = _widths(p, results)
