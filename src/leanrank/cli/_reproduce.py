@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from collections.abc import Sequence
@@ -41,10 +42,10 @@ def reproduce(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Folder for figure, summary.json and finished trials, from which an interrupted "
-            "run goes on. With --all each experiment gets a folder in it.",
+            help="Folder for figure, summary.json, results.npz and finished trials, from which an "
+            "interrupted run goes on. With --all each experiment gets a folder in it.",
             metavar="DIR",
-            show_default="reproductions/NAME",
+            show_default="reproductions/NAME, -quick, -seedN or -changed added where it applies",
         ),
     ] = None,
     jobs: Annotated[
@@ -97,30 +98,41 @@ def _reproduce(
     jobs: int,
 ) -> None:
     if name is not None and name.startswith("-"):
+        if run_all:
+            raise ValueError(f"with --all no parameter can be set, got {name}")
         raise ValueError(f"the name of an experiment comes first, got {name}; see --list")
     if list_all:
         _list(terminal, name, rest)
         return
     if run_all == (name is not None):
         raise ValueError("give the name of an experiment, or --all; --list shows the names")
-    if name is not None:
-        experiment = papers.get(name)
-        runs = [(experiment, _FOLDER / name if out is None else out)]
-        given = _parameters(experiment, rest)
-    elif rest:
-        raise ValueError(f"with --all no parameter can be set, got {' '.join(rest)}")
-    else:
-        runs = [(papers.get(n), (out or _FOLDER) / n) for n in papers.names()]
-        given = {}
+    experiments = [papers.get(n) for n in ([name] if name is not None else papers.names())]
+    given = _parameters(experiments[0], rest)
     values = []
-    for experiment, folder in runs:
-        with _Progress(terminal, experiment.name) as progress:
-            done = papers.run(experiment, quick, seed, folder, progress.update, jobs=jobs, **given)
+    for experiment in experiments:
+        if out is None:
+            folder = _FOLDER / _folder(experiment.name, quick, seed, changed=bool(given))
+        else:
+            folder = out / experiment.name if run_all else out
+        try:
+            with _Progress(terminal, experiment.name) as progress:
+                done = papers.run(
+                    experiment, quick, seed, folder, progress.update, jobs=jobs, **given
+                )
+        except KeyboardInterrupt:
+            say(terminal.errors_to, f"Trials are in {folder}: the same command goes on from there")
+            raise
         values.append(done.summary())
         _show(terminal.words, done)
-        terminal.wrote("figure, summary and trials", folder)
+        terminal.wrote("figure, summary, results and trials", folder)
     if terminal.json:
         io.dump_summary(sys.stdout, values[0] if name is not None else {"reproductions": values})
+
+
+def _folder(name: str, quick: bool, seed: int, *, changed: bool) -> str:
+    """A name that keeps a run of other settings from taking the place of the paper's."""
+    marks = {"quick": quick, f"seed{seed}": seed > 0, "changed": changed}
+    return "-".join([name, *(mark for mark, is_set in marks.items() if is_set)])
 
 
 def _parameters(experiment: papers.Experiment, rest: Sequence[str]) -> dict[str, Any]:
@@ -155,17 +167,28 @@ def _list(terminal: Terminal, name: str | None, rest: Sequence[str]) -> None:
         return
     experiment = papers.get(name)
     if terminal.json:
-        defaults = {
-            key: {"full": p.default(False), "quick": p.default(True), "about": p.about}
+        parameters = {
+            key: dataclasses.asdict(p) | {"quick": p.default(True)}
             for key, p in experiment.parameters.items()
         }
-        io.dump_summary(sys.stdout, {"name": name, "parameters": defaults})
+        io.dump_summary(sys.stdout, io.plain_values({"name": name, "parameters": parameters}))
     terminal.say(f"{experiment.title} ({experiment.reference})", [f"Claim: {experiment.claim}"])
-    rows = [
-        (f"--{key.replace('_', '-')}", _text(p.full), _text(p.default(True)), p.about)
-        for key, p in experiment.parameters.items()
+    for key, p in experiment.parameters.items():
+        default = _text(p.full)
+        if p.default(True) != p.full:
+            default += f" (with --quick {_text(p.default(True))})"
+        terminal.words.print(Text(f"--{key.replace('_', '-')} {default}", "bold"), soft_wrap=True)
+        say(terminal.words, f"  {'; '.join([p.about, *_bounds(p)])}")
+
+
+def _bounds(p: papers.Parameter) -> list[str]:
+    """What a value can be, in words."""
+    return [
+        *([f"at least {p.least:g}"] if p.least is not None else []),
+        *([f"above {p.above:g}"] if p.above is not None else []),
+        *([f"of {', '.join(p.choices)}"] if p.choices else []),
+        *([f"at least {p.fewest} values"] if p.fewest > 1 else []),
     ]
-    terminal.words.print(_table([("parameter", "full", "quick", ""), *rows]))
 
 
 def _text(value: Any) -> str:
@@ -200,10 +223,13 @@ def _show(console: Console, done: papers.Reproduction) -> None:
 
 
 class _Progress:
-    """A bar on the terminal, silent in a pipe."""
+    """A bar on the terminal; elsewhere a line for each tenth of the trials."""
 
     def __init__(self, terminal: Terminal, name: str) -> None:
         console = Console(stderr=True)
+        quiet = terminal.words.quiet
+        self._lines = None if quiet or console.is_terminal else console
+        self._name, self._tenths = name, 0
         self._bar = Bar(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -211,13 +237,16 @@ class _Progress:
             TimeElapsedColumn(),
             console=console,
             transient=True,
-            disable=not console.is_terminal or terminal.words.quiet,
+            disable=quiet or not console.is_terminal,
         )
         self._task = self._bar.add_task(name, total=None)
 
     def update(self, done: int, total: int) -> None:
         """Show how far the run is."""
         self._bar.update(self._task, completed=done, total=total)
+        if self._lines is not None and 10 * done // total > self._tenths:
+            self._tenths = 10 * done // total
+            say(self._lines, f"{self._name}: {done} of {total} trials")
 
     def __enter__(self) -> Self:
         self._bar.start()

@@ -24,6 +24,7 @@ from leanrank.papers._experiment import (
     Status,
     Trial,
     Verdict,
+    nearest,
 )
 from leanrank.papers._run import Progress, reproduce
 
@@ -84,7 +85,10 @@ def get(name: str) -> Experiment:
         If there is none; the text lists those that exist.
     """
     if name not in _EXPERIMENTS:
-        raise ValueError(f"there is no experiment {name!r}; there are: {', '.join(_EXPERIMENTS)}")
+        raise ValueError(
+            f"there is no experiment {name!r}{nearest(name, _EXPERIMENTS)}; there are: "
+            f"{', '.join(_EXPERIMENTS)}"
+        )
     experiment: Experiment = import_module(_EXPERIMENTS[name]).experiment
     return experiment
 
@@ -110,9 +114,10 @@ def run(
     seed : int
         At least 0. The same arguments give the same numbers, for any number of jobs.
     out : path, optional
-        A folder, made if need be, that takes the figure NAME.png, ``summary.json`` and, in
-        ``trials``, each finished trial: a run that was interrupted goes on where it was. Nothing
-        is written if left out.
+        A folder, made if need be, that takes the figure NAME.png, ``summary.json``,
+        ``results.npz`` (:meth:`Results.arrays`) and, in ``trials``, each finished trial: a run that
+        was interrupted goes on where it was, unless the code has changed. Trials of functions that
+        are in no file, such as those of a notebook, are not kept. Nothing is written if left out.
     progress : callable, optional
         Called with the number of finished trials and of all trials; returning True stops the run
         with :class:`KeyboardInterrupt`.

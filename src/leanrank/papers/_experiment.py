@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import enum
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -317,9 +318,16 @@ class Experiment:
         """The parameter of a name."""
         if name not in self.parameters:
             raise ValueError(
-                f"{self.name} has no parameter {name!r}; it has: {', '.join(self.parameters)}"
+                f"{self.name} has no parameter {name!r}{nearest(name, self.parameters)}; it has: "
+                f"{', '.join(self.parameters)}"
             )
         return self.parameters[name]
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """A question that names what was probably meant, or nothing."""
+    close = difflib.get_close_matches(name, list(names), 1)
+    return f" (did you mean {close[0]}?)" if close else ""
 
 
 @dataclass(frozen=True, repr=False)

@@ -222,7 +222,7 @@ def _draw_widths(ax: Axes, p: Mapping[str, Any], results: Results) -> None:
         ax.plot(x, enough, line, color=colour, markersize=5, label=label)
     rank = len(p["singular_values"])
     freedom = theory.degrees_of_freedom((p["d"], p["d"]), rank, symmetric=True)
-    ax.axhline(freedom, color=look.INK, linewidth=1.2, linestyle="-.")
+    ax.axhline(freedom, color=look.RED, linewidth=1.6, linestyle="-.")
     ax.set(xlabel="number of columns k", ylabel="measurements n for 90 % of the problems")
     ax.set_ylim(bottom=0)
     look.whole_numbers(ax)
