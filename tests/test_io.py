@@ -542,7 +542,7 @@ class TestResults:
         back = json.loads((tmp_path / "s.json").read_text())
         assert back["rank"] == 2
         assert back["shape"] == [30, 20]
-        assert back["parameters"] == {"rank": None, "share": None}
+        assert back["parameters"] == {"rank": None, "share": "nan"}
         assert back["certificate"]["holds"] is True
         assert len(back["singular_values"]) == 2
         assert back["leanrank"] == lr.__version__

@@ -252,7 +252,7 @@ def _stacked(values: Sequence[Any]) -> np.ndarray:
     shape = np.max([x.shape for x in there.values()], axis=0).astype(int)
     stacked = np.full((len(values), *shape), fill, dtype)
     for i, x in there.items():
-        stacked[(i, *map(slice, x.shape))] = x
+        stacked[(i, *(slice(n) for n in x.shape))] = x
     return stacked
 
 

@@ -9,8 +9,8 @@ import json
 import multiprocessing
 import os
 import signal
-import threading
 import textwrap
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import suppress

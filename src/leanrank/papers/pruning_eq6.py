@@ -131,9 +131,9 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
             table = np.maximum(_table(p, results.where(spectrum=spectrum), form)[order], 1e-16)
             # What is drawn first is wider, and seen where the other covers it.
             width, size = (3.0, 7) if form == "printed" else (1.2, 4)
-            look_of = {"color": colour, "linewidth": width, "markersize": size}
-            ax.plot(x, table[:, 0], "o-", label=f"{label}, median", **look_of)
-            ax.plot(x, table[:, 2], "^--", label=f"{label}, largest", **look_of)
+            shape: dict[str, Any] = {"color": colour, "linewidth": width, "markersize": size}
+            ax.plot(x, table[:, 0], "o-", label=f"{label}, median", **shape)
+            ax.plot(x, table[:, 2], "^--", label=f"{label}, largest", **shape)
         ax.set(xscale="log", yscale="log", xlabel="standard deviation of the start")
         ax.set(ylabel="relative error of the norms")
         look.heading(ax, name)

@@ -25,7 +25,9 @@ _SEEN = 0.1
 def trials(p: Mapping[str, Any]) -> list[Trial]:
     """Every width, so many times; levels do not change what is run."""
     common = {k: p[k] for k in ("d", "rank", "scale", "step_size", "iterations")}
-    return [{"width": k, "levels": _levels(p), **common} for k in p["widths"] for _ in range(p["seeds"])]
+    return [
+        {"width": k, "levels": _levels(p), **common} for k in p["widths"] for _ in range(p["seeds"])
+    ]
 
 
 def _levels(p: Mapping[str, Any]) -> tuple[float, ...]:
@@ -146,8 +148,12 @@ experiment = Experiment(
     parameters={
         "d": Parameter(10, None, "size of the matrix", least=1),
         "rank": Parameter(1, None, "rank of X, all of whose eigenvalues are 1", least=1),
-        "widths": Parameter((50, 500, 5000, 50000), (50, 500, 5000), "numbers of columns", least=1, fewest=2),
-        "levels": Parameter((0.5, 0.7, 0.9, 0.99), None, "shares x of the longest norm, besides 0.99", above=0),
+        "widths": Parameter(
+            (50, 500, 5000, 50000), (50, 500, 5000), "numbers of columns", least=1, fewest=2
+        ),
+        "levels": Parameter(
+            (0.5, 0.7, 0.9, 0.99), None, "shares x of the longest norm, besides 0.99", above=0
+        ),
         "scale": Parameter(1e-6, None, "standard deviation of the start", above=0),
         "step_size": Parameter(0.1, None, "of descent on the literal gradient", above=0),
         "iterations": Parameter(100, None, "steps of each run", least=1),

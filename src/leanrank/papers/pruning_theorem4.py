@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,7 +37,7 @@ def trials(p: Mapping[str, Any]) -> list[Trial]:
 
 
 def run_trial(t: Trial, rng: np.random.Generator) -> dict[str, Any]:
-    """Columns kept, error of what is kept and after fine-tuning, and how stationary the point is."""
+    """Columns kept, their error before and after fine-tuning, and how stationary the point is."""
     d = t["d"]
     truth = truth_of(d, t["singular_values"], rng)
     X = truth.to_dense()
@@ -81,11 +81,12 @@ def _map(p: Mapping[str, Any], results: Results, axis: str, what: str) -> np.nda
     """Share of successes, numbers of measurements x strengths (or widths)."""
     weakest, rank = min(p["singular_values"]), len(p["singular_values"])
     columns = {"lam": _strengths(p)} if axis == "strength" else {"width": p["widths"]}
-    name, passed = {
+    tests: dict[str, tuple[str, Callable[[np.ndarray], np.ndarray]]] = {
         "exact": ("kept", lambda kept: kept == rank),
         "close": ("pruned_error", lambda error: error <= 0.5 * weakest**2),
         "recovered": ("tuned_error", lambda error: error <= 1e-4 * weakest**2),
-    }[what]
+    }
+    name, passed = tests[what]
     return results.where(axis=axis).grid(
         name, lambda x: passed(x).mean(), measurements=p["measurements"], **columns
     )
@@ -163,8 +164,8 @@ def judge(p: Mapping[str, Any], results: Results) -> Verdict:
     if holds:
         measured += (
             f"; in 90 % exact from {enough['exact']:g} measurements on, close from "
-            f"{enough['close']:g}, X recovered from {solved:g} on ({freedom} degrees of freedom; eq. "
-            f"(17) with constants 1 asks for {asked:.0g})"
+            f"{enough['close']:g}, X recovered from {solved:g} on ({freedom} degrees of freedom; "
+            f"eq. (17) with constants 1 asks for {asked:.0g})"
         )
     if good.size:
         measured += (
@@ -237,10 +238,8 @@ def _draw_map(ax: Axes, p: Mapping[str, Any], shares: np.ndarray) -> Any:
     image = ax.imshow(shares, origin="lower", aspect="auto", cmap="cividis", vmin=0, vmax=1)
     ax.set_xticks(range(x.size), [f"{v:g}" for v in x], rotation=45)
     ax.set_yticks(range(n.size), [f"{v:g}" for v in n])
-    freedom = theory.degrees_of_freedom(
-        (p["d"], p["d"]), len(p["singular_values"]), symmetric=True
-    )
-    line = {"color": look.RED, "linewidth": 1.6}
+    freedom = theory.degrees_of_freedom((p["d"], p["d"]), len(p["singular_values"]), symmetric=True)
+    line: dict[str, Any] = {"color": look.RED, "linewidth": 1.6}
     for style, (name, value) in zip(("-", "--", ":"), _marks(p).items(), strict=True):
         label = rf"$\lambda$: {name} ({value:.2g})"
         ax.axvline(_place(value, x), linestyle=style, label=label, **line)
@@ -278,7 +277,9 @@ experiment = Experiment(
             "lambda, increasing; that of eq. (10) is added",
             above=0,
         ),
-        "widths": Parameter((3, 5, 10, 20, 40), (5, 20), "k of the third panel, at the strength lam", least=1),
+        "widths": Parameter(
+            (3, 5, 10, 20, 40), (5, 20), "k of the third panel, at the strength lam", least=1
+        ),
         "lam": Parameter(0.1, None, "strength of the third panel", above=0),
         "sqrt_beta": Parameter(0.1, None, "root of the penalty's smoothing", above=0),
         "scale": Parameter(0.1, None, "standard deviation of the start", above=0),

@@ -31,7 +31,13 @@ def trials(p: Mapping[str, Any]) -> list[Trial]:
     """Every kind of perturbation from every start; trials of one start share its numbers."""
     common = {k: p[k] for k in ("d", "width", "rank", "sqrt_beta", "iterations")}
     return [
-        {"kind": kind, "start": _STARTS[i % len(_STARTS)], "stream": i, "steps": _steps(p), **common}
+        {
+            "kind": kind,
+            "start": _STARTS[i % len(_STARTS)],
+            "stream": i,
+            "steps": _steps(p),
+            **common,
+        }
         for kind in p["kinds"]
         for i in range(p["seeds"])
     ]
