@@ -36,6 +36,7 @@ PARAMETERS = {
     "bias": Parameter(0.5, None, "not used", above=0),
     "kind": Parameter("fair", None, "of coin", choices=("fair", "bent")),
     "loud": Parameter(False, None, "says so"),
+    "pair": Parameter((1, 2), None, "not used", fewest=2),
 }
 
 
@@ -71,18 +72,24 @@ class TestParameters:
             "bias": 1.0,
             "kind": "fair",
             "loud": False,
+            "pair": (1, 2),
         }
         assert experiment().settings({"coins": np.int64(4)})["coins"] == (4,)
 
     @pytest.mark.parametrize(
         ("given", "error", "message"),
         [
-            ({"coin": 1}, ValueError, "no parameter 'coin'; it has: coins, seeds, bias, kind"),
+            (
+                {"coin": 1},
+                ValueError,
+                r"no parameter 'coin' \(did you mean coins\?\); it has: coins, seeds",
+            ),
             ({"seeds": 0}, ValueError, "seeds must be .*at least 1"),
             ({"seeds": 1.5}, TypeError, "seeds must be an integer, got 1.5"),
             ({"seeds": "3"}, TypeError, "seeds must be a number"),
             ({"coins": (3, 0)}, ValueError, r"coins\[1\] must be"),
-            ({"coins": ()}, ValueError, "coins must have at least one value"),
+            ({"coins": ()}, ValueError, "coins must have at least one value, got none"),
+            ({"pair": 1}, ValueError, "pair must have at least 2 values, got 1"),
             ({"bias": 0}, ValueError, "bias must be .*above 0"),
             ({"bias": float("nan")}, ValueError, "bias must be finite"),
             ({"kind": "flat"}, ValueError, "kind must be one of fair, bent, got 'flat'"),
@@ -106,7 +113,9 @@ class TestParameters:
             experiment(parameters={"seed": Parameter(1)})
 
     def test_the_list_of_names_is_in_the_error(self):
-        with pytest.raises(ValueError, match="no experiment 'pruning'; there are: .*pruning-fig1"):
+        with pytest.raises(
+            ValueError, match="no experiment 'pruning'.*; there are: .*pruning-fig1"
+        ):
             papers.run("pruning")
 
 
@@ -141,7 +150,13 @@ class TestFiles:
         assert summary["verdict"] == "HOLDS"
         assert summary["parameters"]["coins"] == [5, 10]
         assert summary["numbers"]["heads"] == done.results.column("heads").tolist()
-        assert summary["numbers"]["nan"] is None
+        assert summary["numbers"]["nan"] == "nan"
+        assert summary == done.summary()
+        assert repr(done) == "Reproduction(coins: HOLDS, 6 trials)"
+        assert done.figure.get_supxlabel() == "HOLDS"
+        arrays = np.load(tmp_path / "new" / "results.npz")
+        assert arrays["coins"].tolist() == [5, 5, 5, 10, 10, 10]
+        assert (arrays["draws"] == done.results.column("draws")).all()
         assert (summary["seed"], summary["trials"], summary["streams"]) == (2, 6, [0, 1, 2])
         assert len(list((tmp_path / "new" / "trials").iterdir())) == 6
 
@@ -198,6 +213,31 @@ class TestFiles:
             papers.run(experiment(draw=lambda p, results: Broken()), out=tmp_path)
         assert {p.name: p.read_bytes() for p in tmp_path.iterdir() if p.is_file()} == before
 
+    def test_an_error_while_drawing_loses_neither_verdict_nor_numbers(self, tmp_path):
+        with pytest.raises(ZeroDivisionError):
+            papers.run(experiment(draw=lambda p, results: 1 / 0), out=tmp_path)
+        assert json.loads((tmp_path / "summary.json").read_text())["verdict"] == "HOLDS"
+        assert (tmp_path / "results.npz").is_file()
+
+    @pytest.mark.parametrize("name", ["coins.png", "results.npz", "summary.json"])
+    def test_what_cannot_be_written_is_known_before_the_trials(self, tmp_path, name):
+        (tmp_path / name).mkdir()
+        with pytest.raises(FileError, match=name):
+            papers.run(experiment(), out=tmp_path)
+        assert not calls
+
+    def test_trials_of_other_code_are_not_used(self, tmp_path, monkeypatch):
+        papers.run(experiment(), out=tmp_path)
+        monkeypatch.setattr("leanrank.papers._run._library", lambda: b"other")
+        papers.run(experiment(), out=tmp_path)
+        assert len(calls) == 12
+
+    def test_trials_without_a_file_of_code_are_not_kept(self, tmp_path):
+        names = {}
+        exec(compile("def cell(t, rng): return {'heads': 1}", "<cell>", "exec"), names)
+        papers.run(experiment(run_trial=names["cell"]), out=tmp_path)
+        assert not list((tmp_path / "trials").iterdir())
+
     def test_a_file_where_the_folder_should_be(self, tmp_path):
         (tmp_path / "taken").write_text("")
         with pytest.raises(FileError, match="taken"):
@@ -222,6 +262,23 @@ def test_results_select_and_stack():
     assert results[0]["x"] == 2.0
 
 
+def test_results_in_cells_of_a_table():
+    results = Results([{"n": n, "k": k, "x": 10.0 * n + k} for n in (1, 2, 2) for k in (3, 4)])
+    assert results.grid("x", np.sum, k=(4, 3), n=(2, 1)).tolist() == [[48, 14], [46, 13]]
+    pairs = results.grid("x", lambda x: [x.min(), x.max()], n=(1, 2))
+    assert pairs.tolist() == [[13, 14], [23, 24]]
+
+
+def test_results_as_arrays():
+    rows = [{"kind": "a", "x": [1, 2], "n": 3}, {"kind": "bc", "x": [4], "y": True, "m": (1,)}]
+    arrays = Results([*rows, {"m": {}}]).arrays()
+    assert arrays["kind"].tolist() == ["a", "bc", ""]
+    np.testing.assert_array_equal(arrays["x"], [[1, 2], [4, np.nan], [np.nan, np.nan]])
+    np.testing.assert_array_equal(arrays["n"], [3, np.nan, np.nan])
+    np.testing.assert_array_equal(arrays["y"], [np.nan, 1, np.nan])
+    assert arrays["m"].tolist() == ["null", "[1]", "{}"]
+
+
 SMALL = {"seeds": 2, "iterations": 2, "d": 4, "width": 3, "rank": 1}
 
 
@@ -234,7 +291,8 @@ def test_processes_give_the_same_numbers_as_none(tmp_path):
 def test_importing_the_package_imports_no_experiment():
     code = (
         "import sys, leanrank.papers; "
-        "assert not any(n.startswith(('leanrank.papers.p', 'matplotlib')) for n in sys.modules)"
+        "loaded = {n for n in sys.modules if n.startswith(('leanrank.papers.', 'matplotlib'))}; "
+        "assert loaded == {'leanrank.papers._experiment', 'leanrank.papers._run'}, loaded"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -256,6 +314,14 @@ class TestCommand:
         listed = self.run("pruning-fig2", "--list").stdout
         assert "--sqrt-beta" in listed
         assert "order of magnitude" in listed
+        listed = self.run("pruning-theorem8", "--list").stdout
+        assert "--step-sizes 0.125,0.0833333,0.0625," in listed
+        assert "0.03125,0.015625\n" in listed
+        assert "perturbations; of none, random, adversarial" in listed
+        assert "--seeds 60 (with --quick 12)\n" in listed
+        values = json.loads(self.run("pruning-theorem1", "--list", "--json").stdout)
+        assert values["parameters"]["widths"]["fewest"] == 2
+        assert values["parameters"]["widths"]["quick"] == [50, 500, 5000]
 
     def test_run(self, tmp_path):
         options = [f"--{key}={value}" for key, value in SMALL.items()]
@@ -283,18 +349,37 @@ class TestCommand:
         monkeypatch.chdir(tmp_path)
         options = [f"--{key}={value}" for key, value in SMALL.items()]
         self.run("pruning-theorem8", *options, "--jobs", 1)
-        assert (tmp_path / "reproductions" / "pruning-theorem8" / "summary.json").is_file()
+        self.run("pruning-theorem8", *options, "--jobs", 1, "--quick", "--seed", 3)
+        found = sorted(path.parent.name for path in tmp_path.glob("reproductions/*/summary.json"))
+        assert found == ["pruning-theorem8-changed", "pruning-theorem8-quick-seed3-changed"]
+
+    def test_progress_in_a_pipe_and_not_when_quiet(self, tmp_path):
+        options = [f"--{key}={value}" for key, value in SMALL.items()]
+        command = ["pruning-theorem8", *options, "--jobs", 1, "--out", tmp_path]
+        told = self.run(*command).stderr
+        assert "pruning-theorem8: 1 of 6 trials\n" in told
+        assert "pruning-theorem8: 6 of 6 trials\n" in told
+        assert not self.run(*command, "--quiet").stderr
+
+    def test_an_interrupt_says_how_to_go_on(self, tmp_path, monkeypatch):
+        def interrupted(*args, **kwargs):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(papers, "run", interrupted)
+        told = self.run("pruning-fig1", "--out", tmp_path, code=130).stderr
+        assert f"Trials are in {tmp_path}: the same command goes on from there" in told
 
     @pytest.mark.parametrize(
         ("arguments", "message"),
         [
-            (["pruning-fig9"], "there is no experiment 'pruning-fig9'; there are: "),
+            (["pruning-fig9"], "there is no experiment 'pruning-fig9' (did you mean pruning-fig"),
             (["pruning-fig2", "--colour", "red"], "no parameter 'colour'; it has: d, width"),
             (["pruning-fig2", "--lam", "big"], "lam must be a number, got 'big'"),
             (["pruning-fig2", "--lam"], "--lam needs a value"),
             (["pruning-fig2", "stray"], "expected --PARAMETER VALUE, got stray"),
             (["--lam", "1", "pruning-fig2"], "the name of an experiment comes first"),
             ([], "give the name of an experiment, or --all"),
+            (["--all", "--lam", "1"], "with --all no parameter can be set, got --lam"),
             (["pruning-fig2", "--all"], "give the name of an experiment, or --all"),
         ],
     )

@@ -252,7 +252,8 @@ def _stacked(values: Sequence[Any]) -> np.ndarray:
     shape = np.max([x.shape for x in there.values()], axis=0).astype(int)
     stacked = np.full((len(values), *shape), fill, dtype)
     for i, x in there.items():
-        stacked[(i, *(slice(n) for n in x.shape))] = x
+        place: tuple[Any, ...] = (i, *map(slice, x.shape))
+        stacked[place] = x
     return stacked
 
 
