@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import islice
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,16 @@ from leanrank.operators import DenseSensing
 from leanrank.problem import Problem
 from leanrank.solvers import FreshGaussianDescent, Solver, descend_together, iterate
 
-__all__ = ["errors_after", "errors_together", "fixed_set", "fresh", "population", "start"]
+__all__ = [
+    "errors_after",
+    "errors_together",
+    "fixed_set",
+    "fresh",
+    "log_labels",
+    "population",
+    "start",
+    "steps",
+]
 
 
 def population(
@@ -76,3 +86,14 @@ def fresh(eta: float, m: int, rng: np.random.Generator) -> Solver:
 def steps(eta: float, kappa: float, scale: float, c: float) -> int:
     """The theorem's number of steps, with its open constant c."""
     return theory.descent_steps(eta / 2.0, 1.0 / kappa, scale, c=c)
+
+
+def log_labels(ax: Any) -> None:
+    """A logarithmic y axis that spans a decade or two, with labels at 1, 2 and 5 in each."""
+    from matplotlib.ticker import LogLocator
+
+    ax.set_yscale("log")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.yaxis.set_minor_locator(LogLocator(subs=(3.0, 4.0, 6.0, 7.0, 8.0, 9.0)))
+    ax.yaxis.set_minor_formatter("")
