@@ -11,6 +11,7 @@ import numpy as np
 from leanrank.factors import Factors
 from leanrank.papers import _asymmetric as wind
 from leanrank.papers._experiment import Experiment, Parameter, Results, Status, Trial, Verdict
+from leanrank.papers._trends import holds_from
 from leanrank.solvers import (
     Perturbation,
     PerturbedSensingDescent,
@@ -71,7 +72,9 @@ def run_trial(t: Trial, rng: np.random.Generator) -> dict[str, Any]:
             solver = PerturbedSensingDescent(eta / 2.0, perturbation)
             errors.append(wind.errors_after(solver, problem, truth, begin, steps)[0])
         return {"errors": np.array(errors)}
-    starts = [wind.start(truth, scale, rng) for scale in t["scales"]]
+    # Starts that differ in scale only: others scatter the exponent by as much again.
+    unit = wind.start(truth, 1.0, rng)
+    starts = [unit.scaled(scale**2) for scale in t["scales"]]
     counts = [wind.steps(eta, kappa, scale, t["time"]) for scale in t["scales"]]
     m = round(t["multiple"] * 2 * t["n"] * t["rank"])
     if t["source"] == "fresh":
@@ -136,7 +139,7 @@ def judge(p: Mapping[str, Any], results: Results) -> Verdict:
     least = _EXPONENT - _SLACK
     fixed = {x: e for (source, x, _), e in exponents.items() if source == "fixed"}
     others = {key: e for key, e in exponents.items() if key[0] != "fixed"}
-    enough = [x for x in fixed if all(fixed[y] >= least for y in fixed if y >= x)]
+    enough = holds_from(fixed, (e >= least for e in fixed.values()))
     kappas = np.array(sorted(set(p["kappas"])))
     ratios = {kind: errors / p["sizes"] for kind, errors in _perturbed(p, results).items()}
     medians = {kind: np.median(r, axis=1) for kind, r in ratios.items()}
@@ -158,12 +161,12 @@ def judge(p: Mapping[str, Any], results: Results) -> Verdict:
         growing = [kind for kind, g in growth.items() if g > 2]
         measured += f", growing with kappa for {' and '.join(growing) or 'no'} perturbations"
         measured += " only" if growing and len(growing) < len(growth) else ""
-    if not enough or min(others.values()) < least or not worst <= _MULTIPLE:
+    if np.isinf(enough) or min(others.values()) < least or not worst <= _MULTIPLE:
         return Verdict(Status.FAILS, measured, numbers=numbers)
-    if len(enough) == len(fixed):
+    if enough == min(fixed):
         return Verdict(Status.HOLDS, measured, numbers=numbers)
     condition = (
-        f"measurements that are perfect or fresh; a fixed set needs about {min(enough):g} "
+        f"measurements that are perfect or fresh; a fixed set needs about {enough:g} "
         "r (n1 + n2) of them for the exponent 2/3"
     )
     return Verdict(Status.HOLDS_WITH, measured, condition, numbers)

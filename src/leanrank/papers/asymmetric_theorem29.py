@@ -9,6 +9,7 @@ import numpy as np
 
 from leanrank.papers import _asymmetric as wind
 from leanrank.papers._experiment import Experiment, Parameter, Results, Status, Trial, Verdict
+from leanrank.papers._trends import holds_from
 from leanrank.solvers import GradientDescent
 
 if TYPE_CHECKING:
@@ -71,27 +72,16 @@ def _samples(p: Mapping[str, Any], results: Results) -> np.ndarray:
     return np.array([rows.where(learning_rate=e, m=m).column("samples") for e, m in _counted(p)])
 
 
-def _smallest(p: Mapping[str, Any], errors: np.ndarray) -> float:
-    """The batch from which on the median error is below the target, or infinity."""
-    found = np.inf
-    for m, error in sorted(zip(p["batches"], np.median(errors, axis=0), strict=True), reverse=True):
-        if not error < p["target"]:
-            break
-        found = float(m)
-    return found
-
-
 def judge(p: Mapping[str, Any], results: Results) -> Verdict:
     """What a step needs, and what all steps need together."""
     unit, entries = 2 * p["n"] * p["rank"], p["n"] ** 2
-    errors = {source: _errors(p, results, source) for source in ("fixed", "fresh")}
-    few, whole = (_smallest(p, errors[source]) for source in ("fresh", "fixed"))
+    medians = {s: np.median(_errors(p, results, s), axis=0) for s in ("fixed", "fresh")}
+    few, whole = (holds_from(p["batches"], medians[s] < p["target"]) for s in ("fresh", "fixed"))
     samples = _samples(p, results)
     reached = np.isfinite(samples).sum(axis=1)
     # Settings are compared by what all of their runs need: a run that fails is no sample saved.
     each = samples.max(axis=1)
     best = float(each.min())
-    medians = {source: np.median(e, axis=0) for source, e in errors.items()}
     numbers = {
         "batches": p["batches"],
         **medians,
