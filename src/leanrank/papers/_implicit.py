@@ -2,7 +2,9 @@ r"""What the experiments of Li, Ma and Zhang share: their instances, and descent
 
 The paper's f is :math:`\tfrac1{2m}\sum_i(\cdot)^2`, half of this library's loss, so that its step
 size :math:`\eta` is 2 s. Curves change by a few percent at most when steps are up to eight times
-as long and as many times fewer (``coarsening``); iterations are counted in the paper's.
+as long and as many times fewer (``coarsening``); iterations are counted in the paper's. Each
+instance draws :math:`X_\star` anew besides its measurements, where the paper keeps it: spreads over
+instances include that of the truth.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ the factors is on half of it. The scale of its start is not stated: 0.001 gives 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import pairwise
+from itertools import cycle, pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from leanrank.diagnostics import recovery_error, training_error
 from leanrank.factors import Factors
 from leanrank.papers import _implicit
 from leanrank.papers._experiment import Experiment, Parameter, Results, Status, Trial, Verdict
+from leanrank.papers._trends import holds_from
 from leanrank.solvers import GradientDescent, ProjectedGradientDescent, Solver, iterate
 
 if TYPE_CHECKING:
@@ -26,10 +27,17 @@ if TYPE_CHECKING:
 _METHODS = {"projected": "projected descent on X", "factored": "descent on U"}
 _RECOVERED = 0.05
 _FAILED = 0.2
+_NOISE = 0.02
+"""Test errors of two sizes that differ by less may be in either order."""
 
 
 def trials(p: Mapping[str, Any]) -> list[Trial]:
     """Both methods on the same instance, for each size and number of samples."""
+    if len(set(p["sizes"])) < 2:
+        raise ValueError(
+            f"sizes must have at least two different values, as the claim is about their "
+            f"growth, got {p['sizes']}"
+        )
     names = ("scale", "step_size", "tolerance", "iterations", "coarsening", "projected_coarsening")
     common = {k: p[k] for k in names}
     settings = [(d, ratio) for d in p["sizes"] for ratio in p["samples"]]
@@ -75,26 +83,32 @@ def _medians(p: Mapping[str, Any], results: Results, method: str, d: int) -> np.
 def judge(p: Mapping[str, Any], results: Results) -> Verdict:
     """Where each method recovers, and whether projected descent is worse at larger d."""
     samples = np.array(p["samples"])
-    enough = samples >= p["enough"]
     numbers: dict[str, Any] = {"samples": samples}
-    parts, factored, worse, projected = [], [], [], {}
+    parts, enough, worse, projected = [], [], [], {}
     for d in p["sizes"]:
         found, projected[d] = (_medians(p, results, m, d) for m in ("factored", "projected"))
-        factored.append(bool(np.all(found[enough] < _RECOVERED)))
+        rows = results.where(method="factored", d=d)
+        ended = [bool(np.all(rows.where(ratio=x).column("fitted"))) for x in p["samples"]]
+        enough.append(holds_from(samples, (found < _RECOVERED) & ended))
         worse.append(bool(np.all(projected[d] > 3 * found) and np.any(projected[d] > _FAILED)))
         numbers |= {f"factored_{d}": found, f"projected_{d}": projected[d]}
         parts.append(
             f"d = {d}, m = {samples[0]:g} d to {samples[-1]:g} d: test error {found[0]:.2g} to "
             f"{found[-1]:.2g} on U, {projected[d][0]:.2g} to {projected[d][-1]:.2g} projected"
         )
-    order = sorted(p["sizes"])
-    growing = all(np.all(projected[b] >= projected[a] - 0.02) for a, b in pairwise(order))
-    measured = "; ".join(parts)
-    if not (all(worse) and growing and all(factored)):
+    steps = [projected[b] - projected[a] for a, b in pairwise(sorted(set(p["sizes"])))]
+    growing = all(np.all(step >= -_NOISE) and np.mean(step) > 0 for step in steps)
+    numbers["enough"] = max(enough)
+    measured = (
+        f"from a start of {p['scale']:g}, which the paper does not state, {'; '.join(parts)}"
+        f"{'' if growing else '; projected descent does not get worse with d'}"
+    )
+    if not (all(worse) and growing and np.isfinite(max(enough))):
         return Verdict(Status.FAILS, measured, numbers=numbers)
+    if max(enough) == samples.min():
+        return Verdict(Status.HOLDS, measured, numbers=numbers)
     condition = (
-        f"a start of about {p['scale']:g}, which the paper does not state, and for descent on U "
-        f"to meet the stopping rule at least {p['enough']:g} d measurements"
+        f"at least {max(enough):g} d measurements for descent on U to meet the stopping rule"
     )
     return Verdict(Status.HOLDS_WITH, measured, condition, numbers)
 
@@ -104,10 +118,10 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
     from leanrank.papers import _drawing as look
 
     figure, (ax,) = look.panels(
-        1, "Figure 4: projected descent needs more samples", width=6.0, height=3.8
+        1, "Figure 4: test error of projected descent and of descent on U", width=6.0, height=3.8
     )
     styles = {"projected": ("-", "o"), "factored": ("--", "s")}
-    for colour, d in zip(look.COLOURS, p["sizes"], strict=False):
+    for colour, d in zip(cycle(look.COLOURS), p["sizes"], strict=False):
         for method, name in _METHODS.items():
             line, marker = styles[method]
             rows = results.where(method=method, d=d)
@@ -141,7 +155,6 @@ experiment = Experiment(
             "measurements over d",
             above=0,
         ),
-        "enough": Parameter(10.0, 8.0, "from where descent on U must recover", above=0),
         "scale": Parameter(0.001, None, "alpha of the start of descent on U", above=0),
         "step_size": Parameter(0.0025, None, "the paper's eta", above=0),
         "iterations": Parameter(10_000, 6_000, "the paper's iterations", least=1),
