@@ -82,7 +82,7 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
     ax.set(xscale="log", yscale="log", xlabel="iteration", ylabel="relative error")
     ax.axvline(p["printed_iterations"], color=look.PALE, linewidth=1, zorder=0)
     ax.axhline(_FITTED, color=look.PALE, linewidth=1, zorder=0)
-    note = {"fontsize": 7, "color": look.INK}
+    note: dict[str, Any] = {"fontsize": 7, "color": look.INK}
     ax.text(times[0], _FITTED, "1e-4, reached by then in the paper", va="bottom", **note)
     ax.text(
         p["printed_iterations"],
