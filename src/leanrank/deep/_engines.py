@@ -11,7 +11,7 @@ import numpy as np
 
 from leanrank._arrays import MatrixLike
 from leanrank.deep._factors import DeepFactors
-from leanrank.deep._kernels import descend_recorded
+from leanrank.deep._kernels import descend
 from leanrank.deep._schedule import Phase
 from leanrank.factors import Factors
 from leanrank.operators import FullObservation, Measurement, ObservedEntries
@@ -56,9 +56,8 @@ class Sampling:
         stream.advance(begin // 4)  # four numbers to a block of the counter
         raw = stream.random_raw(stop - begin + begin % 4)[begin % 4 :]
         if self.replacement:
-            picks = (((raw >> np.uint64(32)) * np.uint64(self.size)) >> np.uint64(32)).astype(
-                np.int64
-            )
+            scaled = (raw >> np.uint64(32)) * np.uint64(self.size)
+            picks = (scaled >> np.uint64(32)).astype(np.int64)
         else:
             picks = np.argsort(raw.reshape(-1, epoch), axis=1).ravel()
         return picks[first - begin : last - begin].reshape(-1, self.batch)
@@ -127,7 +126,7 @@ class _EntryEngine:
         squares = np.empty(picks.shape[0])
         products = np.full((ends.size, *self.op.shape), np.nan)
         rate = phase.learning_rate
-        done = descend_recorded(
+        done = descend(
             self.first,
             self.middle,
             self.last,

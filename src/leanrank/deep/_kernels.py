@@ -2,9 +2,9 @@
 
 The product A = W_L ... W_1 is never formed. An entry A[i, j] is a chain of matrix-vector products
 from column j of W_1 to row i of W_L; its gradient is one outer product in each middle layer. Weight
-decay is a scalar that all layers share, applied when a chunk of steps is done. The outer products
-of a step wait until the next step reads the layer anyway, so that a middle layer of width w costs
-one sweep of reading and writing w^2 numbers in a step if there is one, and two if there are more.
+decay is a scalar that all layers share, applied when all steps are done. The outer products of a
+step wait until the next step reads the layer anyway, so that a middle layer of width w costs one
+sweep of reading and writing w^2 numbers in a step if there is one, and two if there are more.
 """
 
 from __future__ import annotations
@@ -12,118 +12,124 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-__all__ = ["descend_entries", "descend_recorded"]
+__all__ = ["descend"]
 
 # Sums may be reordered, but NaN and infinity must stay what they are: divergence is looked for.
 _FLAGS = {"reassoc", "contract", "nsz"}
 
 
 @njit(cache=True, fastmath=_FLAGS, nogil=True, error_model="numpy")
-def _forward(W, change, left, right, x, out):  # type: ignore[no-untyped-def]
-    """W += change left right^T, then out = W x."""
+def _forward(middle, layer, change, left, right, s, x):  # type: ignore[no-untyped-def]
+    """W += change left right^T of the first of the batch, then x[layer + 1] = W x[layer]."""
+    W, a, b = middle[layer], left[layer + 1, 0], right[layer, 0]
+    into, out = x[layer, s], x[layer + 1, s]
     for p in range(W.shape[0]):
-        t = change * left[p]
+        t = change * a[p]
         total = W.dtype.type(0.0)
         for q in range(W.shape[1]):
-            value = W[p, q] + t * right[q]
+            value = W[p, q] + t * b[q]
             W[p, q] = value
-            total += value * x[q]
+            total += value * into[q]
         out[p] = total
 
 
 @njit(cache=True, fastmath=_FLAGS, nogil=True, error_model="numpy")
-def _both_ways(W, change, left, right, x, out, z, back):  # type: ignore[no-untyped-def]
-    """W += change left right^T, then out = W x and back = W^T z, all in one sweep."""
+def _both_ways(middle, layer, change, left, right, s, x, z):  # type: ignore[no-untyped-def]
+    """As :func:`_forward`, and z[layer] = W^T z[layer + 1] in the same sweep."""
+    W, a, b = middle[layer], left[layer + 1, 0], right[layer, 0]
+    into, out, above, back = x[layer, s], x[layer + 1, s], z[layer + 1, s], z[layer, s]
     back[:] = 0.0
     for p in range(W.shape[0]):
-        t, weight = change * left[p], z[p]
+        t, weight = change * a[p], above[p]
         total = W.dtype.type(0.0)
         for q in range(W.shape[1]):
-            value = W[p, q] + t * right[q]
+            value = W[p, q] + t * b[q]
             W[p, q] = value
-            total += value * x[q]
+            total += value * into[q]
             back[q] += weight * value
         out[p] = total
 
 
 @njit(cache=True, fastmath=_FLAGS, nogil=True, error_model="numpy")
-def _backward(W, z, back):  # type: ignore[no-untyped-def]
-    """Back = W^T z."""
+def _backward(middle, layer, s, z):  # type: ignore[no-untyped-def]
+    """z[layer] = W^T z[layer + 1]."""
+    W, above, back = middle[layer], z[layer + 1, s], z[layer, s]
     back[:] = 0.0
     for p in range(W.shape[0]):
+        weight = above[p]
         for q in range(W.shape[1]):
-            back[q] += z[p] * W[p, q]
+            back[q] += weight * W[p, q]
 
 
 @njit(cache=True, fastmath=_FLAGS, nogil=True, error_model="numpy")
-def _add_outer(W, change, left, right):  # type: ignore[no-untyped-def]
-    """W += change left right^T."""
-    for p in range(W.shape[0]):
-        for q in range(W.shape[1]):
-            W[p, q] += change * left[p] * right[q]
+def _add_waiting(middle, change, left, right, first):  # type: ignore[no-untyped-def]
+    """The outer products that wait, of number ``first`` of the batch and those after it."""
+    for layer in range(middle.shape[0]):
+        for s in range(first, change.size):
+            W, a, b = middle[layer], left[layer + 1, s], right[layer, s]
+            for p in range(W.shape[0]):
+                t = change[s] * a[p]
+                for q in range(W.shape[1]):
+                    W[p, q] += t * b[q]
 
 
 @njit(cache=True, fastmath=_FLAGS, nogil=True, error_model="numpy")
-def descend_entries(first, middle, last, rows, cols, y, picks, rate, decay, squares):  # type: ignore[no-untyped-def]
+def _chains(middle, change, left, right, x, z):  # type: ignore[no-untyped-def]
+    """From x[0] up and from z[-1] down through all middle layers, for each of the batch.
+
+    Before, they get what waits for them; that of the first of the batch in the sweeps for it.
+    """
+    inner = middle.shape[0]
+    if change.size > 1:
+        _add_waiting(middle, change, left, right, 1)
+    for s in range(change.size):
+        h = change[0] if s == 0 else middle.dtype.type(0.0)
+        for layer in range(inner - 1):
+            _forward(middle, layer, h, left, right, s, x)
+        if inner:
+            _both_ways(middle, inner - 1, h, left, right, s, x, z)
+        for layer in range(inner - 2, -1, -1):
+            _backward(middle, layer, s, z)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _product(first, middle, last):  # type: ignore[no-untyped-def]
+    """W_L ... W_1."""
+    B = first
+    for layer in range(middle.shape[0]):
+        B = np.dot(B, middle[layer].T)
+    return np.dot(last, B.T)
+
+
+@njit(cache=True, fastmath=_FLAGS, nogil=True, error_model="numpy")
+def descend(first, middle, last, rows, cols, y, picks, rate, decay, squares, ends, out):  # type: ignore[no-untyped-def]
     """Update the layers in place, once for each row of ``picks``.
 
     first : (n2, w), the transpose of W_1. middle : (L - 2, w, w). last : (n1, w).
     picks : (steps, batch), positions in ``rows``, ``cols``, ``y``.
     rate, decay : step size, and its product with the ridge.
     squares : (steps,), takes the mean squared residual of each step's entries before the update.
+    ends, out : (r,), (r, n1, n2), takes the products of the layers after the first ends[r] steps.
 
-    Returns the number of steps done: fewer than asked for where a residual was not finite.
+    Returns the number of steps done: fewer than asked for where a residual was not finite, and
+    then the layers are of no use.
     """
     steps, batch = picks.shape
     inner, width = middle.shape[0], first.shape[1]
-    one = first.dtype.type(1.0)
     # ahead[l] enters middle layer l from below, behind[l + 1] from above, for each of the batch;
-    # the ones of the step before belong to the outer products that wait.
+    # those of the step before belong to the outer products that wait.
     ahead = np.zeros((inner + 1, batch, width), first.dtype)
-    behind = np.zeros((inner + 1, batch, width), first.dtype)
-    ahead_before = np.zeros((inner + 1, batch, width), first.dtype)
-    behind_before = np.zeros((inner + 1, batch, width), first.dtype)
+    behind, ahead_before, behind_before = ahead.copy(), ahead.copy(), ahead.copy()
     change = np.zeros(batch, first.dtype)
     shrunk = 1.0  # the layers are this number times what the arrays hold
+    record = 0
     for step in range(steps):
         for s in range(batch):
+            i, j = rows[picks[step, s]], cols[picks[step, s]]
             for q in range(width):
-                ahead[0, s, q] = first[cols[picks[step, s]], q]
-                behind[inner, s, q] = last[rows[picks[step, s]], q]
-        if inner:
-            # The outer products of all others of the batch, then each chain; the first of the
-            # batch takes its own along in its sweep.
-            for layer in range(inner):
-                for s in range(1, batch):
-                    _add_outer(
-                        middle[layer],
-                        change[s],
-                        behind_before[layer + 1, s],
-                        ahead_before[layer, s],
-                    )
-            for s in range(batch):
-                h = change[0] if s == 0 else first.dtype.type(0.0)
-                for layer in range(inner - 1):
-                    _forward(
-                        middle[layer],
-                        h,
-                        behind_before[layer + 1, 0],
-                        ahead_before[layer, 0],
-                        ahead[layer, s],
-                        ahead[layer + 1, s],
-                    )
-                _both_ways(
-                    middle[inner - 1],
-                    h,
-                    behind_before[inner, 0],
-                    ahead_before[inner - 1, 0],
-                    ahead[inner - 1, s],
-                    ahead[inner, s],
-                    behind[inner, s],
-                    behind[inner - 1, s],
-                )
-                for layer in range(inner - 2, -1, -1):
-                    _backward(middle[layer], behind[layer + 1, s], behind[layer, s])
+                ahead[0, s, q] = first[j, q]
+                behind[inner, s, q] = last[i, q]
+        _chains(middle, change, behind_before, ahead_before, ahead, behind)
         others = shrunk ** (inner + 1)
         after = shrunk * (1.0 - decay)
         squares[step] = 0.0
@@ -144,38 +150,17 @@ def descend_entries(first, middle, last, rows, cols, y, picks, rate, decay, squa
         ahead, ahead_before = ahead_before, ahead
         behind, behind_before = behind_before, behind
         shrunk = after
-        if shrunk < 1e-3 or step == steps - 1:
-            for layer in range(inner):
-                for s in range(batch):
-                    _add_outer(
-                        middle[layer],
-                        change[s],
-                        behind_before[layer + 1, s],
-                        ahead_before[layer, s],
-                    )
+        recorded = record < ends.size and step + 1 == ends[record]
+        flush = others < 1e-60 or step == steps - 1
+        if recorded or flush:
+            _add_waiting(middle, change, behind_before, ahead_before, 0)
             change[:] = 0.0
-            first *= one * shrunk
-            middle *= one * shrunk
-            last *= one * shrunk
+        if flush:
+            first *= shrunk
+            middle *= shrunk
+            last *= shrunk
             shrunk = 1.0
+        if recorded:
+            out[record] = shrunk ** (inner + 2) * _product(first, middle, last)
+            record += 1
     return steps
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def descend_recorded(first, middle, last, rows, cols, y, picks, rate, decay, squares, ends, out):  # type: ignore[no-untyped-def]
-    """As :func:`descend_entries`; out[r] is the product of the layers after ends[r] steps."""
-    at = 0
-    for record in range(ends.size + 1):
-        end = ends[record] if record < ends.size else picks.shape[0]
-        done = descend_entries(
-            first, middle, last, rows, cols, y, picks[at:end], rate, decay, squares[at:end]
-        )
-        if done < end - at:
-            return at + done
-        if record < ends.size:
-            A = first.T
-            for layer in range(middle.shape[0]):
-                A = np.dot(middle[layer], A).T.copy().T
-            out[record] = np.dot(last, A)
-        at = end
-    return at

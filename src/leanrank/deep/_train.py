@@ -148,10 +148,17 @@ def train(
             run.keep(keep)
             ticker.tick(block.end - block.start)
 
+    def go_or_stop_all(run: Run, seed: int) -> None:
+        try:
+            go(run, seed)
+        except BaseException:
+            ticker.cancelled = True
+            raise
+
     with one_blas_thread():
         pool = ThreadPoolExecutor(max_workers=min(threads or os.cpu_count() or 1, len(made)))
         try:
-            list(pool.map(go, made, seeds))
+            list(pool.map(go_or_stop_all, made, seeds))
         except KeyboardInterrupt:
             pass
         finally:
