@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ import numpy as np
 from leanrank.deep._engines import Engine
 from leanrank.deep._factors import DeepFactors
 from leanrank.deep._jumps import JumpWatch, sane
+from leanrank.deep._narrow import FADING, narrowed, widened
 from leanrank.deep._schedule import Phase
 from leanrank.deep._training import Training
 from leanrank.results import Status
@@ -22,13 +24,17 @@ _BLOCK_STEPS, _BLOCK_NUMBERS = 4096, 1 << 20
 
 @dataclass(frozen=True)
 class Block:
-    """Updates of one phase that are done in one go, with records after some of them."""
+    """Updates of one phase that are done in one go, with records after some of them.
+
+    ``fading`` says that the ridge has had time since a block before that this is said of.
+    """
 
     start: int
     end: int
     number: int
     phase: Phase
     records: np.ndarray
+    fading: bool
 
 
 def plan(
@@ -39,15 +45,20 @@ def plan(
     most = unit * max(1, min(_BLOCK_STEPS // unit, _BLOCK_NUMBERS // (shape[0] * shape[1])))
     total = sum(phase.steps for phase in schedule)
     blocks = []
-    at = 0
+    at, left = 0, FADING
     for number, phase in enumerate(schedule):
         end = at + phase.steps
+        decay = -math.log1p(-phase.learning_rate * phase.ridge)
         while at < end:
             upto = min(end, at // unit * unit + most, *(k for k in keep if k > at))
+            if decay * (upto - at) > left:
+                upto = min(upto, math.ceil((at + left / decay) / unit) * unit)
+            left -= decay * (upto - at)
             records = np.arange((at // every + 1) * every, upto + 1, every)
             if upto == total and upto % every:
                 records = np.append(records, upto)
-            blocks.append(Block(at, upto, number, phase, records))
+            blocks.append(Block(at, upto, number, phase, records, left <= 0.0))
+            left = left if left > 0.0 else FADING
             at = upto
     return blocks
 
@@ -67,12 +78,24 @@ class Run:
         self._watch = None if until_rank is None else JumpWatch(until_rank)
         self._largest_square = largest_square
         self._carried = 0.0, 0
+        self._bases: list[np.ndarray] = []
         self._look(np.zeros(1, int), self.values[0], self.losses[0])
+        self.narrow()
 
     @property
     def network(self) -> DeepFactors:
         """Where it is."""
-        return DeepFactors(self.engine.layers())
+        return DeepFactors(widened(self.engine.layers(), self._bases))
+
+    def narrow(self) -> None:
+        """Go on without what has faded; of two layers it could grow back under a weaker ridge."""
+        layers = self.engine.layers()
+        found = narrowed(layers) if len(layers) > 2 else None
+        if found is not None:
+            layers, bases = found
+            before = self._bases or [np.eye(Q.shape[0]) for Q in bases]
+            self._bases = [Q @ new for Q, new in zip(before, bases, strict=True)]
+            self.engine.restart(layers)
 
     def keep(self, steps: Collection[int]) -> None:
         """Keep the network if it is at one of these, and going on."""
@@ -95,13 +118,15 @@ class Run:
         failed = squares.size < picks.shape[0] or good < ends.size
         if self.ended is None and (failed or not _all_finite(self.engine.layers())):
             self.ended = Status.DIVERGED
-            step = block.start + min(squares.size, *ends[good : good + 1])
+            step = block.start + min([squares.size, *ends[good : good + 1]])
             self.message = (
                 f"the weights stopped being finite in phase {block.number}, after {step} steps; "
                 "warm up with a smaller learning rate, or lower it throughout"
             )
         self.steps = block.end
-        if self.ended is not None:  # once more, up to the last record that counts
+        if self.ended is None and block.fading:
+            self.narrow()
+        elif self.ended is not None:  # once more, up to the last record that counts
             self.engine.restart(before)
             self.engine.advance(picks[: ends[seen - 1] if seen else 0], block.phase, ends[:0])
 

@@ -98,6 +98,12 @@ def train(
     and on more entries than n1 + n2, it costs the products. A record costs the product and its
     singular values.
 
+    What the columns of :math:`W_l` and the rows of :math:`W_{l+1}` span in hidden layer l never
+    grows, since gradients are combinations of them, and fades under a ridge to about min(n1, n2)
+    directions. For L > 2 a run goes on in a basis of these once the others are at rounding, 1e-14
+    of the largest; networks that are kept or returned have all neurons again. For L = 2 it does
+    not: what has faded could grow back under a weaker ridge.
+
     Examples
     --------
     >>> from leanrank.deep import annealing, initial_layers
