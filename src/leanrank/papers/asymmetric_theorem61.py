@@ -130,8 +130,8 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
     for ax in axes[4:]:
         ax.set_xlabel("time over T_2")
     figure.legend(
-        loc="outside lower center",
-        ncols=4,
+        loc="outside right center",
+        ncols=1,
         frameon=False,
         fontsize=8,
         labelcolor=look.INK,
