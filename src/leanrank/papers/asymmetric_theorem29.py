@@ -150,7 +150,7 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
     left.text(
         unit, 0.02, " r (n1 + n2)", fontsize=8, color=look.INK, transform=left.get_xaxis_transform()
     )
-    look.legend(left, loc="center right", bbox_to_anchor=(1.0, 0.35))
+    look.legend(left, loc="center right", bbox_to_anchor=(1.0, 0.22))
     samples = _samples(p, results)
     names = [f"eta = {e:g}, m = {m}" for e, m in _counted(p)]
     for y, each in enumerate(samples):
