@@ -13,7 +13,7 @@ QUICK: dict[str, str] = {}
 
 def main(readme: str, folder: str) -> int:
     """Say what differs; the exit code is 1 if anything does."""
-    row = re.compile(r"^\| `([\w-]+)` \|.*\| (HOLDS WITH|HOLDS|FAILS)\b")
+    row = re.compile(r"^\| \[`([\w-]+)`\]\(.*\| (HOLDS WITH|HOLDS|FAILS)\b")
     lines = Path(readme).read_text(encoding="utf-8").splitlines()
     claimed = {match[1]: match[2] for line in lines if (match := row.match(line))}
     found = {
