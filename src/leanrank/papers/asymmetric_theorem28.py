@@ -72,7 +72,7 @@ def run_trial(t: Trial, rng: np.random.Generator) -> dict[str, Any]:
             solver = PerturbedSensingDescent(eta / 2.0, perturbation)
             errors.append(wind.errors_after(solver, problem, truth, begin, steps)[0])
         return {"errors": np.array(errors)}
-    # Starts that differ in scale only: others scatter the exponent by as much again.
+    # Starts that differ in scale only: the slope is then over nothing but the scale.
     unit = wind.start(truth, 1.0, rng)
     starts = [unit.scaled(scale**2) for scale in t["scales"]]
     counts = [wind.steps(eta, kappa, scale, t["time"]) for scale in t["scales"]]
