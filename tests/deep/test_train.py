@@ -11,6 +11,7 @@ import leanrank as lr
 from leanrank.deep import (
     DeepFactors,
     Phase,
+    _engines,
     initial_layers,
     train,
 )
@@ -162,6 +163,21 @@ def test_products_of_layers_give_the_same_updates(rng, kind, batch):
         slope = (values[0] - values[1]) / 2e-6
         moved = (W * (1.0 - 2e-4) - end.layers[i]) / 1e-3
         assert np.sum(moved * direction) == pytest.approx(slope, rel=1e-6, abs=1e-8)
+
+
+@pytest.mark.parametrize("make", [lr.simulate.dense_sensing, lr.simulate.rank_one_sensing])
+def test_sensing_matrices_one_by_one_and_by_operator_agree(monkeypatch, make):
+    inst = make((5, 4), 1, oversampling=3, random_state=0)
+    start = initial_layers((5, 4), 3, 6, random_state=0)
+    runs = []
+    for numbers in (0, 50, 1 << 16):  # none, two updates at a time, all of them
+        monkeypatch.setattr(_engines, "_FEW_NUMBERS", numbers)
+        runs.append(train(Problem(inst.op, inst.y), start, [Phase(101, 0.01, 0.1)], random_state=0))
+    for other in runs[1:]:
+        np.testing.assert_allclose(other.losses, runs[0].losses, rtol=1e-10)
+        np.testing.assert_allclose(
+            other.networks[0].product(), runs[0].networks[0].product(), rtol=1e-10
+        )
 
 
 def test_both_engines_agree_on_large_batches(rng):

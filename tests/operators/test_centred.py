@@ -36,6 +36,7 @@ def test_it_measures_what_differs_from_the_mean_matrix(rng):
     np.testing.assert_allclose(op.forward(Factors(U)), expected)
     index = np.array([5, 2, 30])
     np.testing.assert_allclose(op.subset(index).forward(Factors(U)), expected[index])
+    np.testing.assert_allclose(op.matrices(index), (A - A.mean(axis=0))[index])
     assert (op.shape, op.size, op.symmetric) == ((6, 6), 40, True)
     assert op.weight == RankOneSensing(x).weight
 

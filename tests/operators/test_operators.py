@@ -164,10 +164,12 @@ def test_laws(make, dtype, rng):
 
 @pytest.mark.parametrize("make", MAKERS)
 def test_subset(make, rng):
-    op, _ = make(rng)
+    op, A = make(rng)
     index = np.array([5, 0, 3])
     index.flags.writeable = False
     part = op.subset(index)
+    np.testing.assert_allclose(op.matrices(index), A[index], atol=1e-15)
+    np.testing.assert_array_equal(op.matrices([3, 3]), np.stack(2 * [op.matrices(index)[2]]))
     f = some_factors(rng, op)[-1]
     assert part.size == 3
     np.testing.assert_allclose(part.forward(f), op.forward(f)[index], atol=1e-13)
@@ -175,9 +177,13 @@ def test_subset(make, rng):
     for bad in (np.ones(op.size, dtype=bool), [0.0], ["a"]):
         with pytest.raises(TypeError, match="index must be integers"):
             op.subset(bad)
+        with pytest.raises(TypeError, match="index must be integers"):
+            op.matrices(bad)
     for bad in ([op.size], [-1], [[0]], []):
         with pytest.raises(ValueError, match="index"):
             op.subset(bad)
+        with pytest.raises(ValueError, match="index"):
+            op.matrices(bad)
 
 
 @pytest.mark.parametrize("make", [full, square_full, entries, square_entries, rank_one, dense])
@@ -294,4 +300,7 @@ def test_other_array_libraries(convert, kind, square, rng):
         part = other.subset(np.array([4, 1]))
         np.testing.assert_allclose(
             to_numpy(part.forward(g)), op.forward(f)[[4, 1]], rtol=1e-9, atol=1e-9
+        )
+        np.testing.assert_allclose(
+            to_numpy(other.matrices(np.array([4, 1]))), op.matrices([4, 1]), atol=1e-15
         )

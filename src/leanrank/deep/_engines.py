@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from typing import Protocol
 
@@ -164,35 +167,66 @@ class _ProductEngine:
     def advance(
         self, picks: np.ndarray, phase: Phase, ends: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        squares, recorded = [], []
-        for done, index in enumerate(picks, start=1):
-            square = self._update(index, phase)
-            if not np.isfinite(square):
+        squares, recorded, recording = [], [], set(ends.tolist())
+        for done, measured in enumerate(self._batches(picks), start=1):
+            square = self._update(measured, picks.shape[1], phase)
+            if not math.isfinite(square):
                 break
             squares.append(square)
-            if done in ends:
+            if done in recording:
                 recorded.append(products(self._layers)[-1])
         missing = ends.size - len(recorded)
         recorded += [np.full(self.problem.op.shape, np.nan)] * missing
         return np.array(squares), np.array(recorded).reshape(-1, *self.problem.op.shape)
 
-    def _update(self, index: np.ndarray, phase: Phase) -> float:
+    def _batches(self, picks: np.ndarray) -> Iterator[_Measured]:
+        op, y = self.problem.op, np.asarray(self.problem.y).ravel()
+        numbers = picks.shape[1] * op.shape[0] * op.shape[1]
+        if self.whole:
+            yield from itertools.repeat(partial(_by_operator, op, y), len(picks))
+        elif numbers > _FEW_NUMBERS:
+            for index in picks:
+                yield partial(_by_operator, op.subset(index), y[index])
+        else:
+            together = _FEW_NUMBERS // numbers
+            for first in range(0, len(picks), together):
+                part = picks[first : first + together]
+                A = op.matrices(part.ravel()).reshape(*part.shape, -1)
+                yield from map(partial, itertools.repeat(_by_matrices), A, y[part])
+
+    def _update(self, measured: _Measured, count: int, phase: Phase) -> float:
         """One update; the mean squared residual before it, without one if that is not finite."""
-        op: Measurement = self.problem.op
-        y = np.asarray(self.problem.y).ravel()
-        if not self.whole:
-            op, y = op.subset(index), y[index]
         below = products(self._layers[:-1])
-        factors = Factors(self._layers[-1], below[-1].T)
-        residual, S, _ = op.residual_and_adjoint(factors, y)
-        square = float(residual @ residual) / index.size
-        if not np.isfinite(square):
+        residual, S = measured(self._layers[-1], below[-1])
+        square = float(residual @ residual) / count
+        if not math.isfinite(square):
             return square
         rate = phase.learning_rate
         for W, gradient in zip(self._layers, layer_gradients(S, self._layers, below), strict=True):
             W *= 1.0 - rate * phase.ridge
-            W -= (2.0 * rate / index.size) * gradient
+            W -= (2.0 * rate / count) * gradient
         return square
+
+
+_Measured = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, MatrixLike]]
+"""From the last layer and the product below it to residuals and their adjoint."""
+
+_FEW_NUMBERS = 1 << 16
+"""In sensing matrices that are laid out: for a few small ones an operator costs more."""
+
+
+def _by_operator(
+    op: Measurement, y: np.ndarray, last: np.ndarray, below: np.ndarray
+) -> tuple[np.ndarray, MatrixLike]:
+    return op.residual_and_adjoint(Factors(last, below.T), y)[:2]
+
+
+def _by_matrices(
+    A: np.ndarray, y: np.ndarray, last: np.ndarray, below: np.ndarray
+) -> tuple[np.ndarray, MatrixLike]:
+    X = last @ below
+    residual = A @ X.ravel() - y
+    return residual, (residual @ A).reshape(X.shape)
 
 
 def _positions(op: ObservedEntries | FullObservation) -> tuple[np.ndarray, np.ndarray]:

@@ -16,6 +16,7 @@ from leanrank._arrays import (
     device_of,
     is_array,
     is_numpy_array,
+    like,
 )
 from leanrank.factors import Factors
 from leanrank.operators import _kernels
@@ -77,6 +78,20 @@ class Measurement(ABC):
         TypeError
             If they are not integers.
         """
+
+    def matrices(self, index: np.ndarray) -> Array:
+        """The sensing matrices :math:`A_i` of some measurements, shape (len(index), n1, n2).
+
+        For a few at a time, where no operator pays: solvers that take them one by one.
+
+        Raises
+        ------
+        ValueError, TypeError
+            As :meth:`subset`.
+        """
+        op, xp = self.subset(index), array_namespace(self.reference)
+        units, columns = np.eye(op.size), like(np.eye(self.shape[1]), self.reference)
+        return xp.stack([op.adjoint(like(unit, self.reference)) @ columns for unit in units])
 
     def _indices(self, index: np.ndarray) -> np.ndarray:
         """Indices of measurements, checked."""

@@ -123,6 +123,17 @@ class DenseSensing(Measurement):
         data = xp.take(self._data, integers(index, self._data), axis=0)
         return DenseSensing.__new__(DenseSensing)._set(data, self.shape, self._triangle)
 
+    def matrices(self, index: np.ndarray) -> Array:
+        take = integers(self._indices(index), self._data)
+        return self._unpacked(array_namespace(self._data).take(self._data, take, axis=0))
+
+    def _unpacked(self, rows: Array) -> Array:
+        """Rows of the data as the matrices they stand for."""
+        xp = array_namespace(rows)
+        if self._triangle is not None:
+            rows = xp.take(rows, self._triangle.expansion, axis=1)
+        return xp.reshape(rows, (-1, *self.shape))
+
     def _vector(self, factors: Factors) -> Array:
         """What each row of the data is multiplied with: X, or its packed triangle doubled."""
         xp = array_namespace(self._data)
@@ -136,10 +147,7 @@ class DenseSensing(Measurement):
 
     def _matrix(self, vector: Array) -> Array:
         """The n1 x n2 matrix of a combination of data rows."""
-        xp = array_namespace(self._data)
-        if self._triangle is not None:
-            vector = xp.take(vector, self._triangle.expansion, axis=0)
-        return xp.reshape(vector, self.shape)
+        return self._unpacked(vector[None, :])[0, ...]
 
     def forward(self, factors: Factors) -> Array:
         return self._data @ self._vector(factors)
@@ -203,11 +211,7 @@ class DenseSensing(Measurement):
     def _tangent_block(self, block: slice, factors: Factors) -> Array:
         """Rows of J as (b, k, rows): V^T A_i^T beside U^T A_i, added up if the factors are one."""
         xp = array_namespace(self._data)
-        A = self._data[block, :]
-        n1, n2 = self.shape
-        if self._triangle is not None:
-            A = xp.take(A, self._triangle.expansion, axis=1)
-        A = xp.reshape(A, (-1, n1, n2))
+        A = self._unpacked(self._data[block, :])
         left = xp.matmul(factors.V.T, xp.permute_dims(A, (0, 2, 1)))
         right = xp.matmul(factors.U.T, A)
         return left + right if factors.symmetric else xp.concat([left, right], axis=2)

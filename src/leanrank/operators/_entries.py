@@ -93,6 +93,12 @@ class ObservedEntries(Measurement):
             self.rows[index], self.cols[index], self.shape, dtype=self._reference.dtype
         )
 
+    def matrices(self, index: np.ndarray) -> np.ndarray:
+        index = self._indices(index)
+        A = np.zeros((index.size, *self.shape), dtype=self._reference.dtype)
+        A[np.arange(index.size), self.rows[index], self.cols[index]] = 1.0
+        return A
+
     def _forward_sorted(self, factors: Factors) -> np.ndarray:
         out = np.empty(self.size, dtype=self._reference.dtype)
         _kernels.entries_forward(self._indptr, self._cols, *_pair(factors), out)

@@ -53,6 +53,9 @@ class FullObservation(Measurement):
         rows, cols = np.divmod(self._indices(index), self.shape[1])
         return ObservedEntries(rows, cols, self.shape, dtype=self._reference.dtype)
 
+    def matrices(self, index: np.ndarray) -> Array:
+        return self.subset(index).matrices(np.arange(len(index)))
+
     def forward(self, factors: Factors) -> Array:
         return array_namespace(factors.W).reshape(factors.to_dense(), (-1,))
 

@@ -72,6 +72,10 @@ class RankOneSensing(Measurement):
         x = xp.take(self.x, take, axis=0)
         return RankOneSensing(x, None if self.symmetric else xp.take(self.z, take, axis=0))
 
+    def matrices(self, index: np.ndarray) -> Array:
+        op = self.subset(index)
+        return op.x[:, :, None] * op.z[:, None, :]
+
     def forward(self, factors: Factors) -> Array:
         left = self.x @ factors.U
         right = left if self.symmetric and factors.symmetric else self.z @ factors.V
