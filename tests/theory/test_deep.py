@@ -95,9 +95,11 @@ def test_no_critical_point_violates_the_ridge_of_collapse(seed, depth, factor):
     assert best <= bound * (1 + 1e-9)
 
 
-def test_the_ridge_of_collapse_is_sharp_at_depth_two_and_near_it_at_three():
-    assert collapse_ridge(2, 1.0, 1.0) == pytest.approx(largest_ridge(1.0, 2))
-    assert collapse_ridge(3, 1.0, 1.0) == pytest.approx(largest_ridge(1.0, 3) * 4 / 3)
+@pytest.mark.parametrize("depth", [2, 3, 4, 7])
+@pytest.mark.parametrize("entry", [0.3, 1.0, 5.0])
+def test_the_ridge_of_collapse_is_sharp_for_one_entry(depth, entry):
+    sharp = largest_ridge(entry, depth)
+    assert collapse_ridge(depth, entry**2, entry) == pytest.approx(sharp, rel=1e-12)
 
 
 def test_constants_of_the_theorems_by_hand():

@@ -114,19 +114,23 @@ def ridge_equilibria(
 def collapse_ridge(depth: int, mean_square: float, gradient_norm: float) -> float:
     r"""A ridge above which zero is the only critical point, whatever was measured.
 
-    At a critical point :math:`\lambda \sum_i s_i^{2/L} = \tfrac2m \sum_i f_i (y_i - f_i)`, with f
-    for the measurements of the product. The right side is at most :math:`\tfrac1{2m} |y|^2`, and at
-    most :math:`2 |G|_2 \sum_i s_i` for :math:`G = \tfrac1m \mathcal A^*(y)`; and
-    :math:`\sum_i s_i \le (\sum_i s_i^{2/L})^{L/2}`. Together they leave nothing but zero for
+    At a critical point :math:`\lambda N = 2 \langle f, y - f\rangle / m`, with f for the
+    measurements of the product and :math:`N = \sum_i s_i^{2/L}` over its singular values. For
+    :math:`u = \langle f, y\rangle / m` and :math:`Y = |y|^2 / m` that is at most
+    :math:`2 (u - u^2 / Y)`, by Cauchy and Schwarz; and with
+    :math:`G = \tfrac1m \mathcal A^*(y)`, :math:`u \le |G|_2 \sum_i s_i \le |G|_2 N^{L/2}`.
+    Hence :math:`\lambda \le 2 |G|_2^{2/L} (u - u^2 / Y) u^{-2/L}`, and of that the maximum over u
+    leaves nothing but zero for
 
-    .. math:: \lambda > (\tfrac1{2m} |y|^2)^{1 - 2/L} \, (2 |G|_2)^{2/L}.
+    .. math:: \lambda > \frac{2 p^p}{(1 + p)^{1 + p}} \, Y^p \, |G|_2^{2/L},
+        \qquad p = 1 - 2 / L.
 
     Parameters
     ----------
     depth : int
         L, at least 2.
     mean_square : float
-        Of the measurements, :math:`|y|^2 / m`.
+        Of the measurements, Y.
     gradient_norm : float
         :math:`|G|_2`, the spectral norm.
 
@@ -137,19 +141,18 @@ def collapse_ridge(depth: int, mean_square: float, gradient_norm: float) -> floa
 
     Notes
     -----
-    Sufficient: a smaller ridge may do. For one fully observed entry it is 4/3 of
-    :func:`largest_ridge` at L = 3, and equal to it at L = 2.
+    Sufficient: a smaller ridge may do. For one fully observed entry it is :func:`largest_ridge`.
 
     Examples
     --------
-    >>> collapse_ridge(2, 1.0, 1.0)
-    2.0
+    >>> collapse_ridge(2, 1.0, 1.0), round(collapse_ridge(3, 1.0, 1.0), 4)
+    (2.0, 0.9449)
     """
     depth = _checks.whole_number(depth, "depth", least=2)
     mean_square = _checks.real_number(mean_square, "mean_square", least=0.0)
     gradient_norm = _checks.real_number(gradient_norm, "gradient_norm", least=0.0)
-    share = 2.0 / depth
-    return float((mean_square / 2.0) ** (1.0 - share) * (2.0 * gradient_norm) ** share)
+    p = 1.0 - 2.0 / depth
+    return 2.0 * p**p / (1.0 + p) ** (1.0 + p) * mean_square**p * gradient_norm ** (1.0 - p)
 
 
 @dataclass(frozen=True)

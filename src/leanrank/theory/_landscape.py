@@ -133,7 +133,10 @@ class _TwoByTwo:
 
     @property
     def largest(self) -> float:
-        """No critical point has a larger singular value: the bound of ``collapse_ridge``."""
+        """No critical point has a larger singular value: twice lambda N is below the mean square.
+
+        That is the bound of ``collapse_ridge``, whatever u.
+        """
         mean_square = (2.0 + self.epsilon**2) / 3.0
         return float((mean_square / (2.0 * self.ridge)) ** (self.depth / 2.0))
 
