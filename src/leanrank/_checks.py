@@ -55,16 +55,23 @@ def real_array(x: Any, name: str, *, ndim: int) -> Array:
 
 
 def real_number(
-    x: Any, name: str, *, least: float = -math.inf, above: float = -math.inf, most: float = math.inf
+    x: Any,
+    name: str,
+    *,
+    least: float = -math.inf,
+    above: float = -math.inf,
+    most: float = math.inf,
+    below: float = math.inf,
 ) -> float:
-    """``x`` as a finite float with least <= x <= most and x > above."""
+    """``x`` as a finite float with least <= x <= most and above < x < below."""
     if isinstance(x, bool) or not isinstance(x, numbers.Real):
         raise TypeError(f"{name} must be a number, got {x!r}")
     value = float(x)
-    if not math.isfinite(value) or value < least or value <= above or value > most:
+    if not (math.isfinite(value) and least <= value <= most and above < value < below):
         bounds = [f"at least {least:g}"] if least > -math.inf else []
         bounds += [f"above {above:g}"] if above > -math.inf else []
         bounds += [f"at most {most:g}"] if most < math.inf else []
+        bounds += [f"below {below:g}"] if below < math.inf else []
         wanted = " and ".join(["finite", *bounds])
         raise ValueError(f"{name} must be {wanted}, got {x!r}")
     return value

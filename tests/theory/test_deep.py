@@ -102,27 +102,40 @@ def test_the_ridge_of_collapse_is_sharp_for_one_entry(depth, entry):
     assert collapse_ridge(depth, entry**2, entry) == pytest.approx(sharp, rel=1e-12)
 
 
-def test_constants_of_the_theorems_by_hand():
-    found = absorbing_set(3, 0.2, 100, 18.0, bound=90.0)
-    lam, C1, C, n, K, r, eps2 = 0.1, 18.0, 90.0, 100, 2.0, 1, 0.5
+@pytest.mark.parametrize(
+    ("ridge", "C1", "n", "r", "sides", "eps2", "K", "C"),
+    [
+        (0.2, 18.0, 100, 1, 2, 0.25, 2.0, 180.0),
+        (0.2, 18.0, 100, 1, 2, 0.4, 1.5, 200.0),
+        # Here the condition of E.2 on the balance error is the stricter one.
+        (20.0, 0.1, 1000, 1, 3, 0.1, 1.0, 0.01),
+        (1.0, 0.1, 6, 2, 5, 0.3, 2.0, 0.3),
+    ],
+)
+def test_constants_of_the_theorems_by_hand(ridge, C1, n, r, sides, eps2, K, C):
+    options = {"rank": r, "sides": sides, "excess": eps2, "slope": K, "bound": C}
+    found = absorbing_set(3, ridge, n, C1, **options)
+    lam, L = ridge / 2, 3
     alpha = lam**2 / (2 * (C1 + C**3))
     assert found.log10_alpha == pytest.approx(math.log10(alpha))
-    root = lam * alpha * eps2 / (64 * n * K * 3 * (r + 1) ** 2 * C * math.sqrt(2 * (C1 + C**3)))
-    assert found.log10_balance == pytest.approx(2 * math.log10(root))
-    eps1 = root**2
+    root = lam * alpha * eps2 / (64 * n * K * L * (r + 1) ** 2 * C * math.sqrt(2 * (C1 + C**3)))
+    eps1 = min(root**2, alpha * eps2 / (2 * K * (n - r) * (L - 1)))
+    assert found.log10_balance == pytest.approx(math.log10(eps1))
+    drift = 2 * (C1 + C**3) * C**2
     rates = [
-        C1 / (4 * (2 * (C1 + C**3) * C**2 + lam**2 * C)),
-        2 * lam * eps1 / (4 * (C1 + C**3) * C**2),
-        lam * alpha * eps2 / (64 * n * K * (r + 1) ** 2 * (2 * (C1 + C**3) * C**2 + lam**2 * C)),
+        C1 / (4 * (drift + lam**2 * C)),
+        2 * lam * eps1 / (2 * drift + lam**2 * eps1),
+        lam * alpha * eps2 / (64 * n * K * (r + 1) ** 2 * (drift + lam**2 * C)),
         2 * (r + 1) / lam,
-        lam * eps1 / (4 * (C1 + C**3) * C**2 + 2 * lam**2 * C),
+        lam * eps1 / (2 * drift + 2 * lam**2 * C),
     ]
     eta = min(rates)
     assert found.log10_learning_rate == pytest.approx(math.log10(eta / 2))
     T0 = math.log(2 * C / eps1) / (eta * lam)
-    T1 = math.log(4 * (n - r) * C / (alpha * eps2)) / (2 * eta * lam)
+    T1 = math.log(2 * K * (n - r) * C / (alpha * eps2)) / (2 * eta * lam)
+    T0, T1 = max(T0, 0.0), max(T1, 0.0)
     assert found.log10_steps == pytest.approx(math.log10(T0 + T1))
-    assert found.log10_probability == pytest.approx(-T1 * math.log10(2.0))
+    assert found.log10_probability == pytest.approx(T1 * math.log10(r / sides))
 
 
 def test_constants_get_no_better_with_width_and_depth():
@@ -132,6 +145,20 @@ def test_constants_get_no_better_with_width_and_depth():
     assert wide.log10_balance < narrow.log10_balance
     assert deep.log10_learning_rate < narrow.log10_learning_rate
     assert narrow.bound == pytest.approx(20.0)
+
+
+def test_constants_beyond_floating_point_numbers():
+    nothing = absorbing_set(3, 200.0, 100, 1.0)  # all the matrix is below alpha
+    assert nothing.log10_alpha > math.log10(nothing.bound)
+    assert nothing.log10_probability == 0.0
+    endless = absorbing_set(30, 0.001, 100, 1.0)
+    assert endless.log10_steps > 308
+    assert endless.log10_probability == -math.inf
+    assert absorbing_set(30, 0.001, 100, 1.0, rank=2).log10_probability == 0.0
+    for depth in (3, 10, 100):
+        for ridge in (1e-10, 1e-3, 1.0, 1e3, 1e10):
+            found = absorbing_set(depth, ridge, 7, 2.0)
+            assert not any(math.isnan(value) for value in vars(found).values())
 
 
 @pytest.mark.parametrize(
@@ -150,6 +177,8 @@ def test_arguments_that_cannot_be_right(function, arguments, name):
         function(*arguments)
 
 
-def test_a_bound_that_the_theorems_exclude():
-    with pytest.raises(ValueError, match="bound"):
-        absorbing_set(3, 0.1, 5, 1.0, bound=1.0)
+def test_numbers_that_the_theorems_exclude():
+    with pytest.raises(ValueError, match="bound must be finite and at least 20, got 15"):
+        absorbing_set(3, 0.1, 5, 1.0, bound=15.0)  # enough for B.1, not for B.2
+    with pytest.raises(ValueError, match="excess must be finite and above 0 and below 0.5, got 0"):
+        absorbing_set(3, 0.1, 5, 1.0, excess=0.5)

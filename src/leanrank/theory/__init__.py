@@ -1,19 +1,14 @@
 """Calculators for what the papers state: parameters, limits, step sizes, sample sizes, noise."""
 
 from leanrank.factors import degrees_of_freedom
+from leanrank.theory._absorbing import AbsorbingSet, absorbing_set
 from leanrank.theory._asymmetric import (
     TargetFrame,
     WarmUp,
     gaussian_misalignment_estimate,
     misalignment,
 )
-from leanrank.theory._deep import (
-    AbsorbingSet,
-    absorbing_set,
-    collapse_ridge,
-    largest_ridge,
-    ridge_equilibria,
-)
+from leanrank.theory._deep import collapse_ridge, largest_ridge, ridge_equilibria
 from leanrank.theory._flow import (
     active_fraction,
     expected_active,
