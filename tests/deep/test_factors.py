@@ -68,7 +68,18 @@ def test_the_lean_factors_of_a_network(rng):
     assert factors.width == 2
     np.testing.assert_allclose(factors.to_dense(), U @ V.T, atol=1e-12)
     np.testing.assert_allclose(deep.singular_values()[:2], factors.singular_values())
-    assert DeepFactors([np.zeros((2, 3)), np.zeros((4, 2))]).to_factors().width == 0
+    one = deep.to_factors(rank=1)
+    assert one.width == 1
+    best = np.linalg.svd(U @ V.T)
+    np.testing.assert_allclose(
+        one.to_dense(), best[1][0] * np.outer(best[0][:, 0], best[2][0]), atol=1e-12
+    )
+    small = DeepFactors([np.diag([1.0, 1e-9]), np.eye(2)])
+    assert [small.to_factors().width, small.to_factors(rank=2).width] == [1, 2]
+    zero = DeepFactors([np.zeros((2, 3)), np.zeros((4, 2))])
+    assert [zero.to_factors().width, zero.to_factors(rank=2).width] == [0, 0]
+    with pytest.raises(ValueError, match="rank must be at least 0 and at most 4, got 5"):
+        deep.to_factors(rank=5)
 
 
 def test_input_that_cannot_be_right():
