@@ -37,6 +37,7 @@ def test_progress_counts_and_stops():
         annealing(8000, 0),
         progress=lambda done, _: done > 10_000,
         threads=1,
+        random_state=0,
     )
     assert stopped.statuses == (Status.MAX_ITER, Status.STOPPED, Status.STOPPED)
     assert stopped.messages[2] == "stopped on request after 0 steps"
@@ -132,6 +133,29 @@ def test_a_run_that_is_stopped_says_where_its_network_is():
     assert stopped.messages == ("stopped on request after 30 steps",)
     whole = train(two_by_two(0.25), start, phases[:1], **options)
     np.testing.assert_array_equal(stopped.networks[0].product(), whole.networks[0].product())
+
+
+def test_records_can_be_looked_at_on_the_way():
+    starts = [initial_layers((2, 2), 3, 5, random_state=i) for i in range(3)]
+    seen = {run: [] for run in range(3)}
+
+    def watch(run, steps, values):
+        seen[run].append((steps, values))
+
+    training = train(
+        two_by_two(0.25),
+        starts,
+        (*annealing(9000, 0), Phase(100, 20.0, 0.0)),
+        watch=watch,
+        random_state=0,
+    )
+    assert set(training.statuses) == {Status.DIVERGED}
+    for run, parts in seen.items():
+        assert len(parts) > 1
+        steps, values = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+        there = np.isfinite(training.singular_values[1:, run, 0])
+        np.testing.assert_array_equal(steps, training.steps[1:][there])
+        np.testing.assert_array_equal(values, training.singular_values[1:, run][there])
 
 
 def test_an_error_in_progress_ends_the_other_runs_too():

@@ -28,6 +28,7 @@ from leanrank.theory import collapse_ridge
 __all__ = ["CollapseWarning", "collapses", "train"]
 
 Progress = Callable[[int, int], bool | None]
+Watch = Callable[[int, np.ndarray, np.ndarray], object]
 
 
 class CollapseWarning(UserWarning):
@@ -45,6 +46,7 @@ def train(
     keep: int | Sequence[int] = (),
     until_rank: int | None = None,
     progress: Progress | None = None,
+    watch: Watch | None = None,
     threads: int | None = None,
     random_state: Any = None,
 ) -> Training:
@@ -71,6 +73,9 @@ def train(
         End a run once it has jumped to this rank, as :meth:`Training.jumps` sees it.
     progress : callable, optional
         Called with the updates done, over all runs, and all there are; True stops.
+    watch : callable, optional
+        Called with the number of a run, the steps of its new records, shape (t,), and their
+        singular values, shape (t, k), every few thousand updates.
     threads : int, optional
         Runs at a time; the number of cores if left out. It changes no bit of any run.
     random_state : int, Generator or None
@@ -137,59 +142,78 @@ def train(
     rng = _checks.generator(random_state)
     sampling = Sampling(m, batch_size, bool(replacement))
     blocks = plan(schedule, every, keep, problem.op.shape)
-    ticker = _Ticker(progress, len(runs) * total)
     largest = float(np.max(np.square(problem.y, dtype=float)))
     made = [Run(start, engine(problem, start, sampling), until_rank, largest) for start in runs]
     seeds = [int(rng.integers(2**62)) for _ in made]
+    watchers = _Watchers(progress, watch, len(runs) * total)
 
-    def go(run: Run, seed: int) -> None:
+    def go(number: int, run: Run, seed: int) -> None:
         run.keep(keep)
         for block in blocks:
-            if ticker.cancelled:
-                return
             if run.ended is not None:
-                ticker.tick(total - block.start)
+                watchers.tick(total - block.start)
+                return
+            if watchers.cancelled:
                 return
             run.advance(block, sampling.picks(seed, block.start, block.end))
             run.keep(keep)
-            ticker.tick(block.end - block.start)
+            watchers.see(number, block.records, run.values[-1])
+            watchers.tick(block.end - block.start)
 
-    def go_or_stop_all(run: Run, seed: int) -> None:
-        try:
-            go(run, seed)
-        except BaseException:
-            ticker.cancelled = True
-            raise
-
-    with one_blas_thread():
-        pool = ThreadPoolExecutor(max_workers=min(threads or os.cpu_count() or 1, len(made)))
-        try:
-            list(pool.map(go_or_stop_all, made, seeds))
-        except KeyboardInterrupt:
-            pass
-        finally:
-            ticker.cancelled = True
-            pool.shutdown()
+    _side_by_side(go, made, seeds, watchers, threads)
     return gathered(made, blocks, keep, largest)
 
 
+def _side_by_side(
+    go: Callable[[int, Run, int], None],
+    runs: list[Run],
+    seeds: list[int],
+    watchers: _Watchers,
+    threads: int | None,
+) -> None:
+    """All runs in a few threads; Ctrl-C and errors in one of them end all."""
+
+    def go_or_stop_all(number: int, run: Run, seed: int) -> None:
+        try:
+            go(number, run, seed)
+        except BaseException:
+            watchers.cancelled = True
+            raise
+
+    with one_blas_thread():
+        pool = ThreadPoolExecutor(max_workers=min(threads or os.cpu_count() or 1, len(runs)))
+        try:
+            list(pool.map(go_or_stop_all, range(len(runs)), runs, seeds))
+        except KeyboardInterrupt:
+            pass
+        finally:
+            watchers.cancelled = True
+            pool.shutdown()
+
+
 @dataclass
-class _Ticker:
-    """Counts the updates of all runs, and whether to go on."""
+class _Watchers:
+    """What is called on the way, one at a time, and whether to go on."""
 
     progress: Progress | None
+    watch: Watch | None
     total: int
     done: int = 0
     cancelled: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
 
+    def see(self, run: int, steps: np.ndarray, values: np.ndarray) -> None:
+        if self.watch is not None and values.size:
+            with self.lock:
+                self.watch(run, steps[: len(values)], values)
+
     def tick(self, count: int) -> None:
-        if self.progress is None:
-            return
-        with self.lock:
-            self.done += count
-            if self.progress(self.done, self.total):
-                self.cancelled = True
+        """Count updates of all runs."""
+        if self.progress is not None:
+            with self.lock:
+                self.done += count
+                if self.progress(self.done, self.total):
+                    self.cancelled = True
 
 
 def _check_problem(problem: Problem) -> None:
