@@ -145,7 +145,8 @@ def test_records_can_be_looked_at_on_the_way():
     training = train(
         two_by_two(0.25),
         starts,
-        (*annealing(9000, 0), Phase(100, 20.0, 0.0)),
+        (*annealing(3000, 0), Phase(100, 20.0, 0.0)),
+        every=1,
         watch=watch,
         random_state=0,
     )
