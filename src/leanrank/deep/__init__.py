@@ -4,6 +4,13 @@ The setting of Z. Wang and A. Jacot, *Implicit bias of SGD in L2-regularized lin
 jumps from high to low rank* (2024).
 """
 
+from leanrank.deep._analysis import (
+    WaitingTimes,
+    measured,
+    offshoots,
+    recovery,
+    waiting_times,
+)
 from leanrank.deep._factors import DeepFactors, representation_cost
 from leanrank.deep._initial import initial_layers
 from leanrank.deep._jumps import JumpWatch
@@ -19,9 +26,14 @@ __all__ = [
     "Phase",
     "RidgeLadder",
     "Training",
+    "WaitingTimes",
     "annealing",
     "initial_layers",
+    "measured",
+    "offshoots",
     "periodic",
+    "recovery",
     "representation_cost",
     "train",
+    "waiting_times",
 ]

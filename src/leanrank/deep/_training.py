@@ -87,6 +87,34 @@ class Training:
             times.append(watch.jumped)
         return np.array(times)
 
+    def largest_after_jump(
+        self, rank: int = 1, *, settling: int = 0, **options: float
+    ) -> np.ndarray:
+        """The largest ratio of singular values since each run's jump, shape (runs,).
+
+        A jump is one-way if that is at rounding. Infinite for a run that diverged after it; NaN
+        where there was no jump or no record since.
+
+        Parameters
+        ----------
+        rank : int
+        settling : int
+            Steps from the jump on in which what falls may be on its way.
+        **options
+            ``tol`` and ``floor`` of :meth:`jumps`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If a number is out of range.
+        """
+        settling = _checks.whole_number(settling, "settling")
+        jumps, ratios = self.jumps(rank, **options), self.ratios(rank)
+        since = (jumps >= 0) & (self.steps[:, None] >= jumps + settling)
+        largest = np.fmax.reduce(np.where(since, ratios, np.nan), axis=0)
+        diverged = np.array([status is Status.DIVERGED for status in self.statuses])
+        return np.where((jumps >= 0) & diverged, np.inf, largest)
+
     def errors(self, target: np.ndarray, entries: Any = None) -> np.ndarray:
         """Relative error of each final product, shape (runs,).
 
