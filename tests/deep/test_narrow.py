@@ -98,6 +98,7 @@ def test_bases_give_the_wide_layers_back(rng):
     assert [W.shape for W in zero] == [(1, 2), (1, 1), (2, 1)]
 
 
+@pytest.mark.filterwarnings("ignore::leanrank.deep.CollapseWarning")  # it is to take all
 def test_two_layers_find_back_what_a_ridge_had_taken():
     # Unlike with more: zero is no minimum there.
     problem = Problem(FullObservation((2, 2)), np.diag([1.0, 0.3]))
