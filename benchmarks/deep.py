@@ -4,14 +4,16 @@
 
 Updates of networks of depth 3 on one observed entry at a time, one run and 64, against loops in
 NumPy and in PyTorch (where it is installed) that do the same update to all runs at once. Everything
-in one run, in turn, one BLAS thread; seconds of the clock, since `train` uses all cores. Then
-`recover` with and without `solver="deep"`, and the best of a nuclear-norm path, on completion
+in one run, in turn, one BLAS thread, all cores for PyTorch's 64 runs; seconds of the clock, since
+`train` uses all cores. Under the ridge of the paper's figures layers lose directions, and updates
+get cheaper. Then `recover` with and without `solver="deep"`, and the best of a nuclear-norm path, on completion
 instances: rank, whether the network came down to it by itself, error, CPU seconds.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from collections.abc import Callable
 
@@ -32,7 +34,9 @@ try:
 except ImportError:
     torch = None
 
-RATE, RIDGE, DEPTH, RUNS = 0.03, 1e-6, 3, 64
+DEPTH, RUNS = 3, 64
+RATE, RIDGE = 0.03, 1e-6
+"""Under which no layer loses a direction: all are updated at their full width throughout."""
 Solve = Callable[[simulate.Instance], tuple[Factors, str]]
 
 
@@ -48,52 +52,54 @@ def large(side: int) -> Problem:
     return Problem(inst.op, inst.y / np.linalg.norm(inst.truth.to_dense(), 2))
 
 
-def numpy_loop(problem: Problem, starts: list[DeepFactors], steps: int) -> None:
+def numpy_loop(problem: Problem, starts: list[DeepFactors], phase: Phase) -> None:
     """All runs at once, in arrays with an axis for them."""
+    rate, ridge = phase.learning_rate, phase.ridge
     rows, cols, y = problem.op.rows, problem.op.cols, problem.y
     first, middle, last = (np.stack([s.layers[i] for s in starts]) for i in range(3))
     rng, run = np.random.default_rng(0), np.arange(len(starts))
-    for _ in range(steps):
+    for _ in range(phase.steps):
         k = rng.integers(y.size, size=len(starts))
         i, j = rows[k], cols[k]
         low, high = first[run, :, j], last[run, i]
         inner, outer = np.einsum("rij,rj->ri", middle, low), np.einsum("rij,ri->rj", middle, high)
-        slope = 2.0 * RATE * (np.sum(high * inner, axis=1) - y[k])[:, None]
+        slope = 2.0 * rate * (np.sum(high * inner, axis=1) - y[k])[:, None]
         for W in (first, middle, last):
-            W *= 1.0 - RATE * RIDGE
+            W *= 1.0 - rate * ridge
         first[run, :, j] -= slope * outer
         middle -= (slope * high)[:, :, None] * low[:, None, :]
         last[run, i] -= slope * inner
 
 
-def numpy_single(problem: Problem, start: DeepFactors, steps: int) -> None:
+def numpy_single(problem: Problem, start: DeepFactors, phase: Phase) -> None:
     """One run, no product of layers formed."""
+    rate, ridge = phase.learning_rate, phase.ridge
     rows, cols, y = problem.op.rows, problem.op.cols, problem.y
     first, middle, last = (W.copy() for W in start.layers)
     rng = np.random.default_rng(0)
-    for _ in range(steps):
+    for _ in range(phase.steps):
         k = rng.integers(y.size)
         i, j = rows[k], cols[k]
         low, high = first[:, j].copy(), last[i].copy()
         inner, outer = middle @ low, middle.T @ high
-        slope = 2.0 * RATE * (high @ inner - y[k])
+        slope = 2.0 * rate * (high @ inner - y[k])
         for W in (first, middle, last):
-            W *= 1.0 - RATE * RIDGE
+            W *= 1.0 - rate * ridge
         first[:, j] -= slope * outer
         middle -= np.outer(slope * high, low)
         last[i] -= slope * inner
 
 
-def torch_loop(problem: Problem, starts: list[DeepFactors], steps: int) -> None:
+def torch_loop(problem: Problem, starts: list[DeepFactors], phase: Phase) -> None:
     """As one would write it: autograd and SGD with weight decay; batched over runs."""
     rows, cols = (torch.as_tensor(index) for index in (problem.op.rows, problem.op.cols))
     y = torch.as_tensor(problem.y)
     layers = [
         torch.tensor(np.stack([s.layers[i] for s in starts]), requires_grad=True) for i in range(3)
     ]
-    descent = torch.optim.SGD(layers, lr=RATE, weight_decay=RIDGE)
+    descent = torch.optim.SGD(layers, lr=phase.learning_rate, weight_decay=phase.ridge)
     generator, run = torch.Generator().manual_seed(0), torch.arange(len(starts))
-    for _ in range(steps):
+    for _ in range(phase.steps):
         k = torch.randint(y.numel(), (len(starts),), generator=generator)
         A = layers[2] @ layers[1] @ layers[0]
         loss = torch.sum((A[run, rows[k], cols[k]] - y[k]) ** 2)
@@ -105,50 +111,59 @@ def torch_loop(problem: Problem, starts: list[DeepFactors], steps: int) -> None:
 def updates(quick: bool) -> Table:
     """Run-steps a second."""
     shown = Table(title="updates of networks of depth 3, a second", title_justify="left")
-    for name in ("matrix", "width", "runs", "leanrank", "NumPy", "PyTorch", "over NumPy"):
-        shown.add_column(name, justify="left" if name == "matrix" else "right")
-    settings = [(two_by_two(), 100, 1, 40), (two_by_two(), 100, RUNS, 40)]
-    settings += [(two_by_two(), 5, 1, 400), (two_by_two(), 5, RUNS, 400)]
-    settings += [(large(100 if quick else 500), 100 if quick else 500, 1, 40)]
+    for name in ("matrix", "width", "runs", "phase", "leanrank", "NumPy", "PyTorch", "over NumPy"):
+        shown.add_column(name, justify="left" if name in ("matrix", "phase") else "right")
+    side = 100 if quick else 500
+    # Matrix, width, runs, how many more steps than the loops leanrank makes.
+    settings = [(two_by_two(), 100, 1, 400), (two_by_two(), 100, RUNS, 50)]
+    settings += [(two_by_two(), 5, 1, 4000), (two_by_two(), 5, RUNS, 500)]
+    settings += [(large(side), side, 1, 400)]
     for problem, width, runs, boost in settings:
-        shape = problem.op.shape
-        steps = 50 if quick or shape[0] > 2 else 200
-        starts = [initial_layers(shape, DEPTH, width, random_state=i) for i in range(runs)]
-        own = 10 * boost * steps // (8 if runs > 1 else 1)
-
-        def leanrank(
-            problem: Problem = problem, starts: list[DeepFactors] = starts, steps: int = own
-        ) -> object:
-            return train(problem, starts, [Phase(steps, RATE, RIDGE)], every=steps)
-
-        def in_numpy(
-            problem: Problem = problem, starts: list[DeepFactors] = starts, steps: int = steps
-        ) -> object:
-            if len(starts) > 1:
-                return numpy_loop(problem, starts, steps)
-            return numpy_single(problem, starts[0], steps)
-
-        def in_torch(
-            problem: Problem = problem, starts: list[DeepFactors] = starts, steps: int = steps
-        ) -> object:
-            return torch_loop(problem, starts, steps)
-
-        work: dict[str, Work] = {"leanrank": leanrank, "NumPy": in_numpy}
-        if torch is not None:
-            work["PyTorch"] = in_torch
-        taken = medians(work, 3 if quick else 7)
-        speed = {
-            name: runs * (own if name == "leanrank" else steps) / clock
-            for name, (clock, _) in taken.items()
-        }
-        shown.add_row(
-            f"{shape[0]} x {shape[1]}",
-            f"{width}",
-            f"{runs}",
-            *(f"{speed[n]:,.0f}" if n in speed else "" for n in ("leanrank", "NumPy", "PyTorch")),
-            f"{speed['leanrank'] / speed['NumPy']:.1f}",
-        )
+        steps = 50 if quick or problem.op.shape[0] > 2 else 200
+        updates_of(shown, problem, width, runs, Phase(steps, RATE, RIDGE), boost)
+    for runs, boost in ((1, 400), (RUNS, 50)):
+        phase = Phase(50 if quick else 200, 0.2, 0.1)
+        updates_of(shown, two_by_two(), 100, runs, phase, boost, every=20)
     return shown
+
+
+def updates_of(
+    shown: Table,
+    problem: Problem,
+    width: int,
+    runs: int,
+    phase: Phase,
+    boost: int,
+    every: int | None = None,
+) -> None:
+    """A row: leanrank under a longer phase, with records only where ``every`` says how often."""
+    shape = problem.op.shape
+    starts = [initial_layers(shape, DEPTH, width, random_state=i) for i in range(runs)]
+    starts = [DeepFactors([0.5 * W for W in s.layers]) for s in starts]  # stable at the rate
+    long = Phase(boost * phase.steps, phase.learning_rate, phase.ridge)
+    work: dict[str, Work] = {
+        "leanrank": lambda: train(problem, starts, [long], every=every or long.steps),
+        "NumPy": lambda: (
+            numpy_loop(problem, starts, phase)
+            if runs > 1
+            else numpy_single(problem, starts[0], phase)
+        ),
+    }
+    if torch is not None:
+        torch.set_num_threads(os.cpu_count() or 1 if runs > 1 else 1)
+        work["PyTorch"] = lambda: torch_loop(problem, starts, phase)
+    speed = {
+        name: runs * (long if name == "leanrank" else phase).steps / clock
+        for name, (clock, _) in medians(work, 3 if phase.steps < 200 else 7).items()
+    }
+    shown.add_row(
+        f"{shape[0]} x {shape[1]}",
+        f"{width}",
+        f"{runs}",
+        "of the figures, with records" if every else "a weak ridge, no records",
+        *(f"{speed[n]:,.0f}" if n in speed else "" for n in ("leanrank", "NumPy", "PyTorch")),
+        f"{speed['leanrank'] / speed['NumPy']:.1f}",
+    )
 
 
 def by_shrinkage(inst: simulate.Instance) -> tuple[Factors, str]:
@@ -218,8 +233,6 @@ def main() -> None:
     quick = parser.parse_args().quick
     console = Console()
     with threadpool_limits(limits=1, user_api="blas"):
-        if torch is not None:
-            torch.set_num_threads(1)
         console.print(updates(quick))
         console.print(completion(quick))
 
