@@ -6,8 +6,8 @@ Updates of networks of depth 3 on one observed entry at a time, one run and 64, 
 NumPy and in PyTorch (where it is installed) that do the same update to all runs at once. Everything
 in one run, in turn, one BLAS thread, all cores for PyTorch's 64 runs; seconds of the clock, since
 `train` uses all cores. Under the ridge of the paper's figures layers lose directions, and updates
-get cheaper. Then `recover` with and without `solver="deep"`, and the best of a nuclear-norm path, on completion
-instances: rank, whether the network came down to it by itself, error, CPU seconds.
+get cheaper. Then `recover` with and without `solver="deep"`, and the best of a nuclear-norm path,
+on completion instances: rank, whether the network came down to it by itself, error, CPU seconds.
 """
 
 from __future__ import annotations
