@@ -7,17 +7,18 @@ is of rank one for :math:`x = 1 / \epsilon` alone, and x is not observed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import stats
 
-from leanrank.deep import DeepFactors, Phase, initial_layers, train
+from leanrank.deep import DeepFactors, Training, initial_layers
 from leanrank.operators import ObservedEntries
 from leanrank.papers._experiment import Results
 from leanrank.problem import Problem
+from leanrank.results import Status
 from leanrank.theory import two_by_two_critical_points
 
 if TYPE_CHECKING:
@@ -26,14 +27,15 @@ if TYPE_CHECKING:
 __all__ = [
     "CHUNK",
     "chunks",
+    "diverged",
     "interval",
     "joined",
+    "median",
     "observed",
-    "offshoot_losses",
     "predicted_loss",
     "share_jumped",
     "starts",
-    "test_losses",
+    "test_loss",
 ]
 
 CHUNK = 10
@@ -46,35 +48,14 @@ def observed(epsilon: float) -> Problem:
     return Problem(ObservedEntries(rows, cols, (2, 2)), np.array([1.0, epsilon, 1.0]))
 
 
-def test_losses(networks: Sequence[DeepFactors], epsilon: float) -> np.ndarray:
+def test_loss(epsilon: float) -> Callable[[DeepFactors], float]:
     r"""Squared relative error of the entry that is not seen: 1 where it is taken to be zero."""
-    return np.array([(epsilon * network.product()[0, 1] - 1.0) ** 2 for network in networks])
+    return lambda network: float((epsilon * network.product()[0, 1] - 1.0) ** 2)
 
 
-def offshoot_losses(
-    kept: Sequence[DeepFactors | None],
-    epsilon: float,
-    quiet: Phase | None,
-    rng: np.random.Generator,
-    *,
-    batch_size: int | None = 1,
-) -> np.ndarray:
-    """:func:`test_losses` after another phase from each network; NaN for those that diverged."""
-    losses = np.full(len(kept), np.nan)
-    alive = np.array([net is not None for net in kept])
-    networks: Sequence[DeepFactors] = [net for net in kept if net is not None]
-    if networks and quiet is not None:
-        networks = train(
-            observed(epsilon),
-            networks,
-            [quiet],
-            batch_size=batch_size,
-            every=quiet.steps,
-            threads=1,
-            random_state=rng,
-        ).networks
-    losses[alive] = test_losses(networks, epsilon)
-    return losses
+def diverged(training: Training) -> np.ndarray:
+    """Which of the runs did."""
+    return np.array([status is Status.DIVERGED for status in training.statuses])
 
 
 def starts(
@@ -97,9 +78,15 @@ def joined(results: Results, name: str, axis: int = 0) -> np.ndarray:
     return np.concatenate([row[name] for row in results], axis=axis)
 
 
+def median(values: np.ndarray) -> float:
+    """Of those that are numbers; NaN if none is."""
+    values = values[~np.isnan(values)]
+    return float(np.median(values)) if values.size else float("nan")
+
+
 @cache
 def predicted_loss(epsilon: float, depth: int, ridge: float, rank: int) -> float:
-    """:func:`test_losses` of the best local minimum of a rank; NaN if there is none."""
+    """:func:`test_loss` of the best local minimum of a rank; NaN if there is none."""
     points = two_by_two_critical_points(epsilon, depth, ridge)
     minima = [point for point in points if point.rank == rank and point.is_minimum]
     return (epsilon * float(minima[0].matrix[0, 1]) - 1.0) ** 2 if minima else float("nan")

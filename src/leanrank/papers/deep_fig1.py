@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from leanrank.deep import Phase, annealing, train
+from leanrank.deep import Phase, annealing, measured, offshoots, train
 from leanrank.papers import _deep
 from leanrank.papers._experiment import Experiment, Parameter, Results, Status, Trial, Verdict
 
@@ -47,22 +47,16 @@ def run_trial(t: Trial, rng: np.random.Generator) -> dict[str, Any]:
     training = train(
         problem, nets, schedule, every=_RECORDED, keep=times, threads=1, random_state=rng
     )
-    jumps, ratios = training.jumps(), training.ratios()
-    back = [
-        np.max(ratios[training.steps >= at + _SETTLING, i], initial=0.0) if at >= 0 else np.nan
-        for i, at in enumerate(jumps)
-    ]
     quiet = Phase(t["quiet_steps"], t["quiet_learning_rate"], t["quiet_ridge"])
-    offshoots = [
-        _deep.offshoot_losses(training.kept[time], t["epsilon"], quiet, rng) for time in times
-    ]
+    ends = offshoots(problem, training.kept, [quiet], threads=1, random_state=rng)
     return {
-        "jumps": jumps,
-        "back": np.array(back),
+        "jumps": training.jumps(),
+        "back": training.largest_after_jump(settling=_SETTLING),
+        "diverged": _deep.diverged(training),
         "times": np.array(times),
-        "offshoots": np.array(offshoots),
+        "offshoots": measured(ends, _deep.test_loss(t["epsilon"])),
         "steps": training.steps,
-        "ratios": ratios,
+        "ratios": training.ratios(),
     }
 
 
@@ -79,22 +73,25 @@ def judge(p: Mapping[str, Any], results: Results) -> Verdict:
     jumps, back, when, losses = _gathered(results)
     jumped = jumps[jumps >= 0]
     waits = np.percentile(jumped - 500, [5, 25, 50, 75, 95]) if jumped.size else np.full(5, np.nan)
-    returned = int(np.sum(back[jumps >= 0] > _NONE_BACK))
+    diverged, lost = int(_deep.joined(results, "diverged").sum()), int(np.sum(np.isposinf(back)))
+    returned = int(np.sum(back > _NONE_BACK)) - lost
     before, after = losses[when < 0], losses[when > _SETTLING]
     failing = float(np.mean(~(before < _SUCCEEDS))) if before.size else np.nan
     succeeding = float(np.mean(after < _SUCCEEDS)) if after.size else np.nan
     numbers = {
         "jumped": jumped.size,
         "runs": jumps.size,
+        "diverged": diverged,
         "wait_quantiles_5_25_50_75_95": waits,
-        "largest_ratio_after": float(np.nanmax(back)) if jumped.size else np.nan,
+        "diverged_after": lost,
+        "largest_ratio_after": float(np.fmax.reduce(back[~np.isposinf(back)], initial=np.nan)),
         "failing_before": failing,
         "succeeding_after": succeeding,
-        "test_loss_before_median": float(np.nanmedian(before)) if before.size else np.nan,
-        "test_loss_after_median": float(np.nanmedian(after)) if after.size else np.nan,
+        "test_loss_before_median": _deep.median(before),
+        "test_loss_after_median": _deep.median(after),
         "test_loss_predicted": _predicted(p),
     }
-    measured = (
+    sentence = (
         f"{_deep.interval(jumped.size, jumps.size)} runs jump within {p['steps']} steps, the "
         f"median after {waits[2]:.0f} (5 to 95 %: {waits[0]:.0f} to {waits[4]:.0f}); {returned} "
         f"come back, the largest s2 / s1 later on is {numbers['largest_ratio_after']:.1e}; "
@@ -103,12 +100,14 @@ def judge(p: Mapping[str, Any], results: Results) -> Verdict:
         f"({numbers['test_loss_after_median']:.2g}, the rank-one minimiser has "
         f"{numbers['test_loss_predicted']:.2g})"
     )
-    if not jumped.size or returned or not (failing > 0.95 and succeeding > 0.99):
-        return Verdict(Status.FAILS, measured, numbers=numbers)
+    if diverged:
+        sentence += f"; {diverged} runs diverge, {lost} of them after a jump"
+    if not jumped.size or returned or lost or not (failing > 0.95 and succeeding > 0.99):
+        return Verdict(Status.FAILS, sentence, numbers=numbers)
     if jumped.size < jumps.size:
         condition = f"more than {p['steps']} steps for some of the runs"
-        return Verdict(Status.HOLDS_WITH, measured, condition, numbers)
-    return Verdict(Status.HOLDS, measured, numbers=numbers)
+        return Verdict(Status.HOLDS_WITH, sentence, condition, numbers)
+    return Verdict(Status.HOLDS, sentence, numbers=numbers)
 
 
 def _predicted(p: Mapping[str, Any]) -> float:
@@ -172,7 +171,7 @@ experiment = Experiment(
     "those from after it succeed.",
     parameters={
         "epsilon": Parameter(0.25, None, "the small observed entry", above=0),
-        "depth": Parameter(3, None, "layers", least=2),
+        "depth": Parameter(3, None, "layers", least=3),
         "width": Parameter(100, 20, "of the hidden layers", least=1),
         "steps": Parameter(40_000, None, "steps under noise", least=1),
         "learning_rate": Parameter(0.2, None, "under noise", above=0),
@@ -180,7 +179,7 @@ experiment = Experiment(
         "spacing": Parameter(20, 20, "steps between offshoots, in units of 50", least=1),
         "quiet_steps": Parameter(8000, None, "steps of an offshoot", least=1),
         "quiet_learning_rate": Parameter(0.02, None, "of offshoots", above=0),
-        "quiet_ridge": Parameter(0.001, None, "of offshoots", least=0),
+        "quiet_ridge": Parameter(0.001, None, "of offshoots", above=0),
         "runs": Parameter(60, 20, "networks", least=1),
     },
     trials=trials,

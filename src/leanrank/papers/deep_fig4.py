@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from leanrank.deep import periodic, train
+from leanrank.deep import measured, periodic, train
 from leanrank.papers import _deep
 from leanrank.papers._experiment import Experiment, Parameter, Results, Status, Trial, Verdict
-from leanrank.results import Status as Ended
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -26,6 +25,9 @@ _POINTS = 10
 
 def trials(p: Mapping[str, Any]) -> list[Trial]:
     """Ten runs each, for every period, and with every learning rate for the first of them."""
+    odd = [period for period in p["periods"] if period % _POINTS]
+    if odd:
+        raise ValueError(f"periods must be multiples of {_POINTS}, got {odd[0]}")
     names = ("epsilon", "depth", "width", "ridge", "quiet_learning_rate", "quiet_ridge", "cycles")
     common = {k: p[k] for k in names}
     first, rate = p["periods"][0], p["learning_rates"][0]
@@ -49,7 +51,7 @@ def run_trial(t: Trial, rng: np.random.Generator) -> dict[str, Any]:
         quiet_ridge=t["quiet_ridge"],
         warm_up_steps=_WARM_UP,
     )
-    every = max(1, t["period"] // _POINTS)
+    every = t["period"] // _POINTS
     warm_up, *phases = schedule[:-1]  # ends with a quiet phase
     nets = _deep.starts(t["count"], t["depth"], t["width"], rng)
     options: dict[str, Any] = {"threads": 1, "random_state": rng}
@@ -58,13 +60,12 @@ def run_trial(t: Trial, rng: np.random.Generator) -> dict[str, Any]:
     training = train(
         _deep.observed(t["epsilon"]), begun.networks, phases, every=every, keep=times, **options
     )
-    losses = [_deep.offshoot_losses(training.kept[time], t["epsilon"], None, rng) for time in times]
     return {
         "steps": np.array(times) + _WARM_UP,
-        "test": np.array(losses),
+        "test": measured(training.kept, _deep.test_loss(t["epsilon"])),
         "ratios": training.ratios()[1:],
         "jumps": training.jumps(),
-        "diverged": np.array([status is Ended.DIVERGED for status in training.statuses]),
+        "diverged": _deep.diverged(training),
         "quiet_ends": training.steps[1:] // t["period"] % 2 == 1,
         "phase_ends": training.steps[1:] % t["period"] == 0,
     }
@@ -109,13 +110,13 @@ def judge(p: Mapping[str, Any], results: Results) -> Verdict:
             rises = by_phase[-1] > by_phase[0]
             holds = count >= 0.6 * runs and rises and noisy >= 0.9 * jumped
             lost = int(diverged.sum())
-    measured = "; ".join(parts)
+    sentence = "; ".join(parts)
     if not holds:
-        return Verdict(Status.FAILS, measured, numbers=numbers)
+        return Verdict(Status.FAILS, sentence, numbers=numbers)
     condition = f"a period of about {p['periods'][0]} steps, which the paper does not state"
     if lost:
         condition += f", and a run that does not diverge ({lost} of {p['runs']} do)"
-    return Verdict(Status.HOLDS_WITH, measured, condition, numbers)
+    return Verdict(Status.HOLDS_WITH, sentence, condition, numbers)
 
 
 def _settings(results: Results) -> list[tuple[int, float]]:

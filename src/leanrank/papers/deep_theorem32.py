@@ -6,12 +6,13 @@ which the theorem is proved, so small that no run could ever meet them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from leanrank.deep import Phase, annealing, train
+from leanrank.deep import DeepFactors, Phase, annealing, measured, train
 from leanrank.papers import _deep
 from leanrank.papers._experiment import Experiment, Parameter, Results, Status, Trial, Verdict
 from leanrank.theory import AbsorbingSet, absorbing_set
@@ -62,11 +63,14 @@ def _along(
     kept = train(
         problem, nets, schedule, every=_RECORDED, keep=times, threads=1, random_state=rng
     ).kept
-    rows = [[net for net in kept[time] if net is not None] for time in times]
+
+    def rank(network: DeepFactors) -> float:
+        return float(np.max(network.approximate_ranks(t["alpha"])))
+
     return {
-        "balance": np.array([[np.max(n.balance_errors()) ** 2 for n in row] for row in rows]),
-        "rank": np.array([[np.max(n.approximate_ranks(t["alpha"])) for n in row] for row in rows]),
-        "size": np.array([[max(np.sum(W * W) for W in n.layers) for n in row] for row in rows]),
+        "balance": measured(kept, lambda network: float(np.max(network.balance_errors()) ** 2)),
+        "rank": measured(kept, rank),
+        "size": measured(kept, lambda network: max(np.sum(W * W) for W in network.layers)),
     }
 
 
@@ -82,11 +86,17 @@ def _settled(p: Mapping[str, Any]) -> int:
 
 
 def _proved(p: Mapping[str, Any]) -> AbsorbingSet:
-    return absorbing_set(p["depth"], p["ridge"], max(p["width"], 2), 1.0)
+    largest_square = max(1.0, p["epsilon"] ** 2)
+    return absorbing_set(p["depth"], p["ridge"], max(p["width"], 2), largest_square)
+
+
+def _largest(values: np.ndarray, axis: Any = None) -> np.ndarray:
+    """Of runs that have not diverged; 0 if there are none."""
+    return np.nanmax(values, axis=axis, initial=0.0)
 
 
 def judge(p: Mapping[str, Any], results: Results) -> Verdict:
-    """Whether any record after a jump is outside the set."""
+    """Whether any record after a jump is outside the set, or of a run that diverged."""
     later = {name: values[:, _settled(p) :] for name, values in _later(results).items()}
     jumped, runs = (int(sum(row[name] for row in results)) for name in ("jumped", "runs"))
     inside = (
@@ -100,9 +110,10 @@ def judge(p: Mapping[str, Any], results: Results) -> Verdict:
         "runs": runs,
         "records": inside[0].size,
         "outside": int(np.sum(~inside[0])),
-        "largest_squared_balance_error_by_rate": later["balance"].max(axis=(1, 2), initial=0.0),
-        "largest_approximate_rank": float(later["rank"].max(initial=0.0)),
-        "largest_square_norm": float(later["size"].max(initial=0.0)),
+        "diverged": int(np.sum(np.isnan(later["size"][:, -1:]))),
+        "largest_squared_balance_error_by_rate": _largest(later["balance"], axis=(1, 2)),
+        "largest_approximate_rank": float(_largest(later["rank"])),
+        "largest_square_norm": float(_largest(later["size"])),
         "learning_rates": np.array([p["learning_rate"], *p["slower"]]),
         "log10_alpha": proved.log10_alpha,
         "log10_balance": proved.log10_balance,
@@ -118,22 +129,24 @@ def judge(p: Mapping[str, Any], results: Results) -> Verdict:
             strict=True,
         )
     )
-    measured = (
+    decades = -proved.log10_probability
+    chance = f"above 10^(-10^{math.log10(decades):.0f})" if decades > 0.0 else "one"
+    sentence = (
         f"{jumped} of {runs} runs reach rank one; of {numbers['records']} records in the "
         f"{p['steps']} steps after, {numbers['outside']} are outside; largest squared balance "
         f"error {errors}; approximate rank at most {numbers['largest_approximate_rank']:.6f}, "
         f"squared norms of layers at most {numbers['largest_square_norm']:.2f}. As proved, it "
         f"takes a learning rate of 10^{proved.log10_learning_rate:.0f}, and 10^"
         f"{proved.log10_steps:.0f} steps until a jump, of a probability that is proved to be "
-        f"above 10^(-10^{np.log10(-proved.log10_probability):.0f})"
+        f"{chance}"
     )
-    if jumped < 0.8 * runs or numbers["outside"]:
-        return Verdict(Status.FAILS, measured, numbers=numbers)
+    if jumped < 0.8 * runs or not numbers["records"] or numbers["outside"]:
+        return Verdict(Status.FAILS, sentence, numbers=numbers)
     condition = (
         f"a set as wide as eps1 = {p['balance']:g}, eps2 = {p['excess']:g}, alpha = "
         f"{p['alpha']:g}, C = {p['bound']:g}; the theorem's own constants say nothing of any run"
     )
-    return Verdict(Status.HOLDS_WITH, measured, condition, numbers)
+    return Verdict(Status.HOLDS_WITH, sentence, condition, numbers)
 
 
 def draw(p: Mapping[str, Any], results: Results) -> Figure:
@@ -159,7 +172,7 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
     order = np.argsort(seen)
     rates.plot(
         seen[order],
-        later.max(axis=(1, 2), initial=0.0)[order],
+        _largest(later, axis=(1, 2))[order],
         "o-",
         ms=4,
         color=look.BLUE,
@@ -168,7 +181,7 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
     proved = _proved(p)
     rates.plot(
         10.0**proved.log10_learning_rate,
-        10.0**proved.log10_balance,
+        10.0 ** (2.0 * proved.log10_balance),
         "s",
         ms=5,
         color=look.RED,

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy import stats
 
-from leanrank.deep import annealing, train
+from leanrank.deep import WaitingTimes, annealing, train, waiting_times
 from leanrank.papers import _deep
 from leanrank.papers._experiment import Experiment, Parameter, Results, Status, Trial, Verdict
-from leanrank.results import Status as Ended
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _USUAL = "linear"
+_WARM_UP = 500
 
 
 def trials(p: Mapping[str, Any]) -> list[Trial]:
@@ -68,16 +68,14 @@ def run_trial(t: Trial, rng: np.random.Generator) -> dict[str, Any]:
     )
     return {
         "jumps": warm.jumps(),
-        "diverged": np.array([status is Ended.DIVERGED for status in warm.statuses]),
-        "diverged_cold": np.array([status is Ended.DIVERGED for status in cold.statuses]),
+        "diverged": _deep.diverged(warm),
+        "diverged_cold": _deep.diverged(cold),
     }
 
 
-def _waits(p: Mapping[str, Any], rows: Results) -> tuple[np.ndarray, int]:
-    """Waiting times from ``since`` on, and how many runs had not jumped at the end of theirs."""
+def _waits(p: Mapping[str, Any], rows: Results) -> WaitingTimes:
     jumps, diverged = (_deep.joined(rows, name) for name in ("jumps", "diverged"))
-    jumps = jumps[~diverged]
-    return jumps[jumps > p["since"]] - p["since"], int(np.sum(jumps < 0))
+    return waiting_times(jumps[~diverged], p["steps"] + _WARM_UP, since=p["since"])
 
 
 def judge(p: Mapping[str, Any], results: Results) -> Verdict:
@@ -94,18 +92,16 @@ def judge(p: Mapping[str, Any], results: Results) -> Verdict:
             f"diverged cold: {group}": int(cold.sum()),
         }
         text = f"{group}: {warm.sum()} of {warm.size} diverge ({cold.sum()} without a warm-up)"
-        times, waiting = _waits(p, rows)
-        if warm.mean() > 0.1 or not times.size:
+        found = _waits(p, rows)
+        if warm.mean() > 0.1 or not found.times.size:
             unstable.append(rows.values("distribution")[0])
         else:
-            # The estimate for exponential waiting times of which some are cut off.
-            mean = (times.sum() + waiting * (p["steps"] + 500 - p["since"])) / times.size
             before = int(np.sum((jumps >= 0) & (jumps <= p["since"])))
-            means.append(mean)
-            waits.append(np.append(times, [math.inf] * waiting))
-            numbers |= {f"mean wait: {group}": mean, f"before: {group}": before}
+            means.append(found.mean)
+            waits.append(np.append(found.times, [math.inf] * found.waiting))
+            numbers |= {f"mean wait: {group}": found.mean, f"before: {group}": before}
             text += (
-                f", mean wait {mean:.0f} +- {mean / math.sqrt(times.size):.0f} from step "
+                f", mean wait {found.mean:.0f} +- {found.error:.0f} from step "
                 f"{p['since']} on, {before} jump before"
             )
         parts.append(text)
@@ -148,7 +144,7 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
             if _deep.joined(part, "diverged").mean() <= 0.1:
                 stable.append((group, _deep.joined(part, "jumps")))
         for colour, (group, jumps) in zip(look.COLOURS, stable, strict=False):
-            _deep.share_jumped(ax, jumps, p["steps"] + 500, color=colour, label=group)
+            _deep.share_jumped(ax, jumps, p["steps"] + _WARM_UP, color=colour, label=group)
         ax.set_xlim(0, 25_000)
         look.heading(ax, text)
         look.legend(ax, loc="lower right")
