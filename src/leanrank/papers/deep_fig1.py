@@ -121,7 +121,10 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
 
     jumps, _, when, losses = _gathered(results)
     figure, (one, every, waits) = look.panels(
-        3, f"Figure 1: one-way jumps of a network of depth {p['depth']}", width=4.4, height=3.4
+        3,
+        f"Figure 1: jumps and offshoots of a network of depth {p['depth']}",
+        width=4.4,
+        height=3.4,
     )
     first = next(iter(results))
     run = int(np.argsort(first["jumps"])[len(first["jumps"]) // 2])

@@ -111,7 +111,7 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
 
     end = p["noisy_steps"] + _WARM_UP
     figure, (ratios, waits, tests) = look.panels(
-        3, f"Figure 2: deeper networks jump sooner (epsilon = {p['epsilon']:g})", width=4.4
+        3, f"Figure 2: jumps of networks of different depth (epsilon = {p['epsilon']:g})", width=4.4
     )
     for i, (colour, depth) in enumerate(zip(look.COLOURS, p["depths"], strict=False)):
         rows = results.where(depth=depth)

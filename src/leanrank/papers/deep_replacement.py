@@ -72,7 +72,7 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
     """Share of runs that have jumped, over steps."""
     from leanrank.papers import _drawing as look
 
-    figure, (ax,) = look.panels(1, "Jumps take sampling with replacement", width=6.2, height=3.6)
+    figure, (ax,) = look.panels(1, "Jumps with and without replacement", width=6.2, height=3.6)
     for i, (sampling, words) in enumerate(_SAMPLINGS.items()):
         jumps = _deep.joined(results.where(sampling=sampling), "jumps")
         look_of_line = {"color": look.COLOURS[i], "lw": 4.5 - 1.2 * i}  # lines may coincide

@@ -155,7 +155,7 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
 
     first = next(iter(results))
     figure, (rank, balance, rates) = look.panels(
-        3, "Theorem 3.2: low approximate rank is not left", width=4.5
+        3, "Theorem 3.2: approximate rank and balance along runs", width=4.5
     )
     times = np.arange(1, len(first["first_rank"]) + 1) * _RECORDED
     for i, colour in zip(range(5), look.COLOURS, strict=False):
