@@ -76,7 +76,7 @@ def test_a_run_that_diverges_after_its_jump_is_not_one_that_stays():
     lost = row | {"back": np.array([1e-17, np.inf]), "diverged": np.array([False, True])}
     verdict = deep_fig1.judge(p, Results([lost]))
     assert verdict.status is FAILS
-    assert "1 runs diverge, 1 of them after a jump" in verdict.measured
+    assert "runs that diverge: 1, 1 of them after a jump" in verdict.measured
     assert verdict.numbers["largest_ratio_after"] == 1e-17
 
 
@@ -217,6 +217,7 @@ def test_squares_of_entries_above_one_count_in_the_constants():
         ("fig3", {"times": (0,)}, r"times must be 0 and at least two more, increasing, got \(0,\)"),
         ("fig3", {"times": (0, 2000, 1000)}, "increasing"),
         ("fig3", {"times": (500, 1000, 2000)}, "times must be 0 and"),
+        ("width", {"steps": 500, "since": 5000}, "since must be at most steps \\+ 500, got 5000"),
         ("fig4", {"periods": (1000, 105)}, "periods must be multiples of 10, got 105"),
     ],
 )

@@ -101,7 +101,7 @@ def judge(p: Mapping[str, Any], results: Results) -> Verdict:
         f"{numbers['test_loss_predicted']:.2g})"
     )
     if diverged:
-        sentence += f"; {diverged} runs diverge, {lost} of them after a jump"
+        sentence += f"; runs that diverge: {diverged}, {lost} of them after a jump"
     if not jumped.size or returned or lost or not (failing > 0.95 and succeeding > 0.99):
         return Verdict(Status.FAILS, sentence, numbers=numbers)
     if jumped.size < jumps.size:

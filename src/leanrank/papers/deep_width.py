@@ -26,6 +26,8 @@ _WARM_UP = 500
 
 def trials(p: Mapping[str, Any]) -> list[Trial]:
     """Ten runs each: every width, and every other distribution at the largest width."""
+    if p["since"] > p["steps"] + _WARM_UP:
+        raise ValueError(f"since must be at most steps + {_WARM_UP}, got {p['since']}")
     common = {k: p[k] for k in ("epsilon", "depth", "steps", "learning_rate", "ridge")}
     widest = max(p["widths"])
     groups = [(width, _USUAL) for width in p["widths"]]
