@@ -28,9 +28,9 @@ from rich.table import Table
 from threadpoolctl import threadpool_limits
 
 from leanrank import Factors, recover, simulate
-from leanrank.deep import Phase, train
 from leanrank.operators import ObservedEntries
 from leanrank.problem import Problem
+from leanrank.research.deep import Phase, train
 
 Solve = Callable[[simulate.Instance], tuple[Factors, str]]
 

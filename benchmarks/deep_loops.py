@@ -8,9 +8,9 @@ from itertools import islice
 
 import numpy as np
 
-from leanrank.deep import DeepFactors, initial_layers
 from leanrank.operators import ObservedEntries
 from leanrank.problem import Problem
+from leanrank.research.deep import DeepFactors, initial_layers
 
 try:
     import torch

@@ -25,7 +25,8 @@ from threadpoolctl import threadpool_limits
 
 from leanrank import Factors, initial, simulate
 from leanrank.problem import Problem
-from leanrank.solvers import GradientDescent, descend_batch, iterate
+from leanrank.research.solvers import descend_batch
+from leanrank.solvers import GradientDescent, iterate
 
 try:
     import torch

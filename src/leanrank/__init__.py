@@ -3,22 +3,19 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from leanrank import deep, operators, simulate, solvers, testing, theory
-from leanrank.certificates import Certificate, check_certificate
+from leanrank import operators, simulate, solvers, testing
+from leanrank.evidence import Certificate, check_certificate
 from leanrank.factors import Factors
-from leanrank.greedy import greedy_prune
 from leanrank.penalties import GroupLasso, NoPenalty, Ridge
 from leanrank.problem import Problem
 from leanrank.recover import recover
 from leanrank.results import RecoveryError, Result, Status
 
 if TYPE_CHECKING:
-    from leanrank.estimators import (
-        DeepLinearCompletion,
-        LowRankImputer,
-        QuadraticNetworkRegressor,
-        RecoveryWarning,
-    )
+    from leanrank import callbacks, estimators, io, plotting, research
+    from leanrank.estimators import LowRankImputer, QuadraticNetworkRegressor, RecoveryWarning
+    from leanrank.research.estimators import DeepLinearCompletion
+    from leanrank.research.greedy import greedy_prune
 
 __all__ = [
     "Certificate",
@@ -36,41 +33,39 @@ __all__ = [
     "Status",
     "callbacks",
     "check_certificate",
-    "deep",
-    "diagnostics",
     "estimators",
     "greedy_prune",
     "io",
     "operators",
-    "papers",
     "plotting",
     "recover",
+    "research",
     "simulate",
     "solvers",
     "testing",
-    "theory",
 ]
 __version__ = "0.1.0"
 
-# scikit-learn and matplotlib take longer to import than all the rest: they wait for their use.
-_LAZY_MODULES = ("callbacks", "diagnostics", "estimators", "io", "papers", "plotting")
-_LAZY_ESTIMATORS = (
-    "DeepLinearCompletion",
-    "LowRankImputer",
-    "QuadraticNetworkRegressor",
-    "RecoveryWarning",
-)
+# What takes longer to import than all the rest waits for its use; so does the research wing.
+_LAZY_MODULES = ("callbacks", "estimators", "io", "plotting", "research")
+_LAZY_NAMES = {
+    "DeepLinearCompletion": "leanrank.research.estimators",
+    "LowRankImputer": "leanrank.estimators",
+    "QuadraticNetworkRegressor": "leanrank.estimators",
+    "RecoveryWarning": "leanrank.estimators",
+    "greedy_prune": "leanrank.research.greedy",
+}
 
 
 def __getattr__(name: str) -> Any:
     if name in _LAZY_MODULES:
         return import_module(f"leanrank.{name}")
-    if name in _LAZY_ESTIMATORS:
-        value = getattr(import_module("leanrank.estimators"), name)
+    if name in _LAZY_NAMES:
+        value = getattr(import_module(_LAZY_NAMES[name]), name)
         globals()[name] = value
         return value
     raise AttributeError(f"module 'leanrank' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted(__all__)

@@ -28,7 +28,7 @@ from leanrank.factors import Factors
 from leanrank.operators import Measurement, Tangent, pull_back
 from leanrank.penalties import GroupLasso, NoPenalty, Penalty, Ridge
 
-__all__ = ["Point", "Problem"]
+__all__ = ["Point", "Problem", "check_measurements", "exact_tolerance", "measurement_scale"]
 
 
 @dataclass(frozen=True)
@@ -133,6 +133,14 @@ class Problem:
     def zero_loss(self) -> float:
         """Loss of the zero matrix."""
         return self.op.weight * norm(self.y) ** 2
+
+    def is_exact(self, point: Point) -> bool:
+        """Whether a point fits the measurements to rounding."""
+        return point.loss <= exact_tolerance(self.y) ** 2 * self.zero_loss
+
+    def unknowns(self, factors: Factors) -> int:
+        """Free parameters of the factors, and the unknowns that the operator eliminates."""
+        return factors.degrees_of_freedom() + self.op.eliminated
 
     @property
     def gradient_scale(self) -> float:
@@ -249,3 +257,18 @@ def check_library(x: Array, op: Measurement, name: str) -> Any:
             f"{name} and the operator must be arrays of one library, got {type(x).__name__} and "
             f"{type(op.reference).__name__}"
         ) from None
+
+
+def exact_tolerance(reference: Array) -> float:
+    """Relative residual that counts as an exact fit in the precision of ``reference``."""
+    return 1e-12 if array_namespace(reference).finfo(reference.dtype).eps < 1e-10 else 4e-6
+
+
+def measurement_scale(op: Measurement, y: Array) -> float:
+    r"""The number c for which y / c has loss 1 at the zero matrix; 0 if y is zero.
+
+    Computed without overflow for any finite y.
+    """
+    xp = array_namespace(y)
+    largest = float(xp.max(xp.abs(y)))
+    return largest * math.sqrt(op.weight) * norm(y / largest) if largest > 0 else 0.0

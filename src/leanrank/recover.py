@@ -11,15 +11,14 @@ import numpy as np
 from leanrank import _checks
 from leanrank._arrays import Array, is_numpy_array
 from leanrank._threads import one_blas_thread
-from leanrank.certificates import measurement_scale
-from leanrank.deep import RidgeLadder
 from leanrank.factors import degrees_of_freedom
 from leanrank.operators import Measurement
-from leanrank.path import Monitor, widest
 from leanrank.penalties import Penalty
-from leanrank.pipeline import Pipeline
-from leanrank.problem import Problem, check_measurements
+from leanrank.problem import Problem, check_measurements, measurement_scale
+from leanrank.research.deep import RidgeLadder
 from leanrank.results import Result
+from leanrank.search.growing import Monitor, widest
+from leanrank.search.plan import Pipeline
 from leanrank.solvers import Callback, GaussNewton, Solver
 
 __all__ = ["recover"]
@@ -67,9 +66,9 @@ def recover(
         prune (group Lasso: at :math:`2\sqrt\beta`) and refit. In the units of y.
     solver : Solver, RidgeLadder or "deep", optional
         Fits factors of given width; damped Gauss-Newton by default. A
-        :class:`~leanrank.deep.RidgeLadder`, or "deep" for the usual one, looks for the rank by
-        stochastic descent of a deep network under a rising ridge instead of growing; what it
-        leaves is pruned and refitted as ever. It takes many more passes.
+        :class:`~leanrank.research.deep.RidgeLadder`, or "deep" for the usual one, looks for the
+        rank by stochastic descent of a deep network under a rising ridge instead of growing; what
+        it leaves is pruned and refitted as ever. It takes many more passes.
     validation : float or pair (Measurement, array), optional
         Share of the measurements that is held out at random while the rank is searched, 0.05 by
         default, or measurements of one's own for that. The last refit is to all measurements.

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from leanrank.certificates import Certificate
+from leanrank.evidence import Certificate
 from leanrank.factors import Factors
 
 __all__ = ["History", "Record", "RecoveryError", "Result", "Status"]

@@ -9,27 +9,29 @@ import numpy as np
 import pytest
 
 from leanrank import _checks, initial, simulate
-from leanrank.diagnostics import Trace
 from leanrank.factors import Factors
 from leanrank.operators import DenseSensing, FullObservation, RankOneSensing
 from leanrank.penalties import GroupLasso
 from leanrank.problem import Problem
-from leanrank.results import Status
-from leanrank.solvers import (
-    LBFGS,
+from leanrank.research.diagnostics import Trace
+from leanrank.research.solvers import (
     FreshGaussianDescent,
-    GaussNewton,
-    GradientDescent,
-    PerturbedGradientDescent,
     PerturbedSensingDescent,
     ProjectedGradientDescent,
     RescaledGradientDescent,
     StochasticGradientDescent,
     descend_batch,
     descend_together,
+    stationary_point,
+)
+from leanrank.results import Status
+from leanrank.solvers import (
+    LBFGS,
+    GaussNewton,
+    GradientDescent,
+    PerturbedGradientDescent,
     iterate,
     solve,
-    stationary_point,
 )
 
 SOLVERS = [

@@ -7,7 +7,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from leanrank.certificates import Certificate
+from leanrank.evidence import Certificate
 from leanrank.results import Result, Status
 
 __all__ = ["say", "show_demo", "show_result"]

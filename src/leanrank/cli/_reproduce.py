@@ -16,9 +16,10 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 from rich.text import Text
 
-from leanrank import io, papers
+from leanrank import io
 from leanrank.cli._report import say
 from leanrank.cli._run import Terminal
+from leanrank.research import experiments as papers
 
 __all__ = ["reproduce"]
 

@@ -1,7 +1,6 @@
 """Scikit-learn estimators."""
 
-from leanrank.estimators._deep import DeepLinearCompletion
 from leanrank.estimators._imputer import LowRankImputer, RecoveryWarning
 from leanrank.estimators._quadratic import QuadraticNetworkRegressor
 
-__all__ = ["DeepLinearCompletion", "LowRankImputer", "QuadraticNetworkRegressor", "RecoveryWarning"]
+__all__ = ["LowRankImputer", "QuadraticNetworkRegressor", "RecoveryWarning"]

@@ -8,11 +8,11 @@ from typing import Any
 
 from leanrank import initial
 from leanrank._arrays import Array, array_namespace, norm
-from leanrank.certificates import check_certificate, measurement_scale
+from leanrank.evidence import check_certificate
 from leanrank.linalg import leading_pairs
 from leanrank.operators import Centred
 from leanrank.penalties import GroupLasso, NoPenalty, Penalty
-from leanrank.problem import Problem
+from leanrank.problem import Problem, measurement_scale
 from leanrank.pruning import prune
 from leanrank.results import History, Result, Status
 from leanrank.solvers import LBFGS, Callback, GaussNewton, solve

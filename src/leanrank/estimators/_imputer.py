@@ -29,13 +29,13 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from leanrank import _checks
-from leanrank.certificates import exact_tolerance
-from leanrank.deep import RidgeLadder
 from leanrank.estimators._entries import Columns, Entries, observed, varying
 from leanrank.estimators._rows import RowModel
 from leanrank.factors import Factors, degrees_of_freedom
 from leanrank.operators import ObservedEntries
+from leanrank.problem import exact_tolerance
 from leanrank.recover import recover
+from leanrank.research.deep import RidgeLadder
 from leanrank.results import History, Result, Status
 
 __all__ = ["LowRankImputer", "RecoveryWarning"]

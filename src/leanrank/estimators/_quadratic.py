@@ -22,19 +22,13 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from leanrank import _checks, initial
 from leanrank._threads import one_blas_thread
-from leanrank.certificates import (
-    check_certificate,
-    exact_tolerance,
-    measurement_scale,
-    noise_level,
-    virtual_columns,
-)
 from leanrank.estimators._corrected import default_penalty, prune_corrected
 from leanrank.estimators._imputer import RecoveryWarning
+from leanrank.evidence import check_certificate, noise_level, virtual_columns
 from leanrank.factors import Factors, degrees_of_freedom
 from leanrank.operators import Centred, Measurement, RankOneSensing
 from leanrank.penalties import GroupLasso, Ridge
-from leanrank.problem import Problem
+from leanrank.problem import Problem, exact_tolerance, measurement_scale
 from leanrank.recover import recover
 from leanrank.results import History, Result, Status
 from leanrank.solvers import Callback
@@ -118,7 +112,7 @@ class QuadraticNetworkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[
     See Also
     --------
     leanrank.recover : The same for measurements of any kind.
-    leanrank.solvers.RescaledGradientDescent : The descent method of Li, Ma and Zhang (2018).
+    leanrank.research.solvers.RescaledGradientDescent : The descent of Li, Ma and Zhang (2018).
 
     Notes
     -----

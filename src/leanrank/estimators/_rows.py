@@ -18,9 +18,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from leanrank.certificates import exact_tolerance
 from leanrank.estimators._entries import Entries
 from leanrank.factors import Factors
+from leanrank.problem import exact_tolerance
 
 __all__ = ["RowModel"]
 

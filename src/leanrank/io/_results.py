@@ -14,7 +14,7 @@ import numpy as np
 from leanrank._arrays import to_numpy
 from leanrank._files import FileError, PathLike, read_arrays, replacing, write_arrays
 from leanrank.callbacks import factor_arrays
-from leanrank.certificates import Certificate
+from leanrank.evidence import Certificate
 from leanrank.factors import Factors
 from leanrank.results import History, Record, Result, Status
 

@@ -164,9 +164,9 @@ def solve(
     Result
         CONVERGED only if the gradient norm of the problem is at most ``tol`` times its scale:
         stationary to first order, for the second see
-        :func:`~leanrank.solvers.stationary_point`. Close to zero the gradient is always small;
-        where zero is a saddle point that is not called converged, and the solver goes on. If it
-        cannot leave, the run is STALLED. Diverged runs return the last finite factors.
+        :func:`~leanrank.research.solvers.stationary_point`. Close to zero the gradient is always
+        small; where zero is a saddle point that is not called converged, and the solver goes on.
+        If it cannot leave, the run is STALLED. Diverged runs return the last finite factors.
 
     Raises
     ------

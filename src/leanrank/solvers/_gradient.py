@@ -208,7 +208,7 @@ class PerturbedGradientDescent:
     :math:`\lambda \le \sqrt\beta` and ``operator_norm`` (or radius) at most 1, iterates that
     start in the ball :math:`|U|_{op} \le 3` stay there. It is printed for
     :math:`\alpha \le 1/8`, for which it is false with the literal gradient; 1/32 is right, see
-    :func:`leanrank.theory.invariant_step_size`.
+    :func:`leanrank.research.theory.invariant_step_size`.
 
     Examples
     --------

@@ -1,0 +1,101 @@
+r"""Structure that a residual still shows: what further columns would find, against noise.
+
+**Virtual columns.** Append a zero column to W. The Hessian of the penalised objective is then
+block diagonal: the block of the existing columns, and for the new column z
+
+.. math:: \langle z, H z\rangle = c_0 |z|^2 +
+    \begin{cases} z^\top (G + G^\top) z & X = U U^\top \\
+    2 z_U^\top G z_V & X = U V^\top \end{cases}
+
+where G is the gradient of the loss in X and :math:`c_0` the penalty's curvature at zero (mixed
+derivatives vanish, since X depends on z to second order only, and p on each column alone). So
+the smallest curvature of *any* wider factorisation is the smaller of the active block's and
+:math:`c_0 - \lambda_{\max}(-G - G^\top)` or :math:`c_0 - \sigma_{\max}(G)`: one extreme
+eigenvalue of a matrix that need not be formed certifies second-order stationarity at every
+width, and the eigenvector is the next column to add.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from leanrank._arrays import Array, MatrixLike, like, to_numpy
+from leanrank.factors import Factors
+from leanrank.linalg import leading_pairs
+from leanrank.problem import Point, Problem
+
+__all__ = ["noise_level", "structure", "virtual_columns"]
+
+
+def virtual_columns(
+    matrix: MatrixLike, factors: Factors, rng: np.random.Generator, k: int = 1
+) -> tuple[Factors, np.ndarray]:
+    """Unit columns along which a wider factorisation descends fastest, and how fast.
+
+    Parameters
+    ----------
+    matrix : MatrixLike
+        Gradient G of the loss in X.
+    factors : Factors
+        Gives shape, symmetry and array namespace.
+    rng : Generator
+    k : int
+        How many.
+
+    Returns
+    -------
+    columns : Factors
+        Of width j <= k, with orthonormal columns in U and V.
+    strength : ndarray, shape (j,), decreasing
+        Largest eigenvalues of -(G + G^T) if symmetric, singular values of G if not.
+    """
+    reference = factors.W
+    left, values, right = leading_pairs(
+        _Negated(matrix), k, rng, reference, symmetric=factors.symmetric
+    )
+    strength = to_numpy(values) * (2.0 if factors.symmetric else 1.0)
+    return Factors(left, None if factors.symmetric else right), strength
+
+
+@dataclass(frozen=True)
+class _Negated:
+    matrix: MatrixLike
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.matrix.shape
+
+    @property
+    def T(self) -> _Negated:
+        return _Negated(self.matrix.T)
+
+    def __matmul__(self, other: Array) -> Array:
+        return -(self.matrix @ other)
+
+
+def structure(matrix: MatrixLike, factors: Factors, rng: np.random.Generator) -> float:
+    """Spectral norm of what virtual columns see of a gradient in X.
+
+    For symmetric factors of both signs: a residual that no positive semi-definite matrix can
+    lower is structure, too.
+    """
+    sides = (matrix, _Negated(matrix)) if factors.symmetric else (matrix,)
+    return max(float(virtual_columns(side, factors, rng)[1][0]) for side in sides)
+
+
+def noise_level(problem: Problem, point: Point, rng: np.random.Generator, draws: int = 10) -> float:
+    """The structure that the residual would show if it were noise.
+
+    Random signs on the residual keep its size measurement by measurement and destroy whatever
+    the measurements see in it; one pass a draw. What counts is one standard deviation above the
+    mean of the draws: the largest of a few is itself so random, in small problems, that structure
+    now and then passes for noise.
+    """
+    levels = []
+    for _ in range(draws):
+        signs = like(rng.integers(0, 2, problem.op.size) * 2.0 - 1.0, problem.y)
+        G = problem.gradient_matrix(signs * point.residual)
+        levels.append(structure(G, point.factors, rng))
+    return float(np.mean(levels) + np.std(levels))

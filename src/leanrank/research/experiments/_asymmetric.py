@@ -1,0 +1,101 @@
+r"""What the experiments of Wind share: targets, starts, and the error at the theorem's time.
+
+Wind's loss is half of this library's, so that the learning rate :math:`\eta` is 2 s and k steps
+take the time :math:`k\eta`. Errors are operator norms and the largest singular value of Y is 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from leanrank import initial, simulate
+from leanrank.factors import Factors
+from leanrank.operators import DenseSensing
+from leanrank.problem import Problem
+from leanrank.research import theory
+from leanrank.research.diagnostics import operator_error
+from leanrank.research.solvers import FreshGaussianDescent, descend_together
+from leanrank.solvers import Solver, iterate
+
+__all__ = [
+    "errors_after",
+    "errors_together",
+    "fixed_set",
+    "fresh",
+    "log_labels",
+    "population",
+    "start",
+    "steps",
+]
+
+
+def population(
+    n: int, rank: int, kappa: float, rng: np.random.Generator
+) -> tuple[Problem, Factors]:
+    """Full observation of a target with singular values from 1 down to 1 / kappa, and it."""
+    inst = simulate.full_observation(n, rank, kappa=kappa, random_state=rng)
+    return Problem(inst.op, inst.y), inst.truth
+
+
+def fixed_set(truth: Factors, m: int, rng: np.random.Generator) -> Problem:
+    """Measurements with m standard normal matrices."""
+    op = DenseSensing(rng.standard_normal((m, *truth.shape)))
+    return Problem(op, op.forward(truth))
+
+
+def start(truth: Factors, scale: float, rng: np.random.Generator) -> Factors:
+    """Gaussian factors of width n with operator norm ``scale``."""
+    return initial.gaussian(truth.shape, truth.shape[0], operator_norm=scale, random_state=rng)
+
+
+def errors_together(
+    problem: Problem, truth: Factors, starts: Sequence[Factors], eta: float, steps: Sequence[int]
+) -> np.ndarray:
+    """Error of descent from each start after its number of steps, shape (starts,)."""
+    error = operator_error(truth)
+    found = np.full(len(starts), np.inf)
+    for k, states in enumerate(descend_together(problem, starts, eta / 2.0)):
+        for i, state in enumerate(states):
+            if k == steps[i] and state.point.is_finite:
+                found[i] = error(state)
+        if k == max(steps):
+            break
+    return found
+
+
+def errors_after(
+    solver: Solver, problem: Problem, truth: Factors, start: Factors, steps: int, every: int = 0
+) -> np.ndarray:
+    """Error after so many steps, or at every so many up to there; infinite once it diverged."""
+    error = operator_error(truth)
+    every = every or steps
+    found = np.full(steps // every, np.inf)
+    for state in islice(iterate(solver, problem, start), 1, steps + 1):
+        if state.iteration % every == 0 and state.point.is_finite:
+            found[state.iteration // every - 1] = error(state)
+    return found
+
+
+def fresh(eta: float, m: int, rng: np.random.Generator) -> Solver:
+    """Descent that sees m new measurements in each step."""
+    return FreshGaussianDescent(eta / 2.0, m, random_state=rng)
+
+
+def steps(eta: float, kappa: float, scale: float, c: float) -> int:
+    """The theorem's number of steps, with its open constant c."""
+    return theory.descent_steps(eta / 2.0, 1.0 / kappa, scale, c=c)
+
+
+def log_labels(ax: Any) -> None:
+    """A logarithmic y axis that spans a decade or two, with labels at 1, 2 and 5 in each."""
+    from matplotlib.ticker import LogLocator
+
+    ax.set_yscale("log")
+    ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    ax.yaxis.set_major_formatter("{x:g}")
+    ax.yaxis.set_minor_locator(LogLocator(subs=(3.0, 4.0, 6.0, 7.0, 8.0, 9.0)))
+    ax.yaxis.set_minor_formatter("")

@@ -1,0 +1,98 @@
+r"""What the experiments of Li, Ma and Zhang share: their instances, and descent watched in time.
+
+The paper's f is :math:`\tfrac1{2m}\sum_i(\cdot)^2`, half of this library's loss, so that its step
+size :math:`\eta` is 2 s. Curves change by a few percent at most when steps are up to eight times
+as long and as many times fewer (``coarsening``); iterations are counted in the paper's. Each
+instance draws :math:`X_\star` anew besides its measurements, where the paper keeps it: spreads over
+instances include that of the truth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from leanrank import initial
+from leanrank.factors import Factors
+from leanrank.operators import DenseSensing
+from leanrank.problem import Problem
+from leanrank.research.diagnostics import Trace, recovery_error, training_error
+from leanrank.research.experiments._experiment import Parameter, Trial
+from leanrank.research.solvers import descend_together
+from leanrank.solvers import State
+
+__all__ = ["COMMON", "curves", "instance", "log_times", "run", "spread"]
+
+COMMON = {
+    "rank": Parameter(5, 2, "rank r of X", least=1),
+    "oversampling": Parameter(5.0, None, "measurements over d r", above=0),
+    "step_size": Parameter(0.0025, None, "the paper's eta", above=0),
+    "coarsening": Parameter(4, 8, "how many of the paper's steps one step stands for", least=1),
+    "seeds": Parameter(3, 2, "instances", least=1),
+}
+"""Parameters of all of them."""
+
+
+def instance(
+    d: int, rank: int, m: int, rng: np.random.Generator, dtype: Any = np.float32
+) -> tuple[Problem, Factors]:
+    """Gaussian measurements of U* with Gaussian columns of norm 1, and U*.
+
+    The symmetric parts of standard normal matrices, which see the same of a symmetric X.
+    """
+    U = rng.standard_normal((d, rank))
+    truth = Factors((U / np.linalg.norm(U, axis=0)).astype(dtype))
+    i, j = np.triu_indices(d)
+    packed = rng.standard_normal((m, i.size), dtype=dtype)
+    packed[:, i != j] *= dtype(0.5**0.5)
+    op = DenseSensing.from_packed(packed, d)
+    return Problem(op, op.forward(truth)), truth
+
+
+def log_times(first: int, last: int, count: int = 40) -> list[int]:
+    """About so many whole numbers from the first to the last, evenly spaced on a log scale."""
+    return sorted({round(x) for x in np.geomspace(first, last, count)})
+
+
+def curves(
+    problem: Problem, truth: Factors, scales: Sequence[float], step: float, times: Sequence[int]
+) -> dict[str, np.ndarray]:
+    """Training and test errors of descent from scaled identities, shape (starts, times)."""
+    d = truth.shape[0]
+    starts = [
+        initial.identity((d, d), scale=a, symmetric=True, reference=problem.op.reference)
+        for a in scales
+    ]
+    watch = {"train": training_error(problem), "test": recovery_error(truth)}
+    traces = [Trace(watch) for _ in starts]
+    wanted = set(times)
+    for i, states in enumerate(descend_together(problem, starts, step)):
+        if i in wanted:
+            _see(states, traces)
+        if i == max(times):
+            break
+    return {name: np.array([trace[name] for trace in traces]) for name in watch}
+
+
+def _see(states: Sequence[State], traces: Sequence[Trace]) -> None:
+    for state, trace in zip(states, traces, strict=True):
+        trace(state)
+
+
+def run(t: Trial, rng: np.random.Generator) -> dict[str, Any]:
+    """A trial of Figures 1 to 3: one instance, all scales, errors at log-spaced iterations."""
+    d, coarse = t["d"], t["coarsening"]
+    problem, truth = instance(d, t["rank"], round(t["oversampling"] * d * t["rank"]), rng)
+    last = max(1, round(t["iterations"] / coarse))
+    times = log_times(max(1, last // 200), last)
+    step = t["step_size"] * coarse / 2.0
+    found = curves(problem, truth, t["scales"], step, times)
+    return {**found, "iterations": np.array(times) * coarse}
+
+
+def spread(ax: Any, x: Any, values: np.ndarray, colour: Any, **options: Any) -> None:
+    """The median over the first axis as a line, and all that was seen as a band."""
+    ax.plot(x, np.median(values, axis=0), color=colour, **options)
+    ax.fill_between(x, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.18, lw=0)

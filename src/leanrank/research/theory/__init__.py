@@ -1,0 +1,91 @@
+"""Calculators for what the papers state: parameters, limits, step sizes, sample sizes, noise."""
+
+from leanrank.factors import degrees_of_freedom
+from leanrank.research.theory._absorbing import AbsorbingSet, absorbing_set
+from leanrank.research.theory._asymmetric import (
+    TargetFrame,
+    WarmUp,
+    gaussian_misalignment_estimate,
+    misalignment,
+)
+from leanrank.research.theory._deep import collapse_ridge, largest_ridge, ridge_equilibria
+from leanrank.research.theory._flow import (
+    active_fraction,
+    expected_active,
+    gradient_flow_limit_norms,
+)
+from leanrank.research.theory._isometry import IsometryBounds, restricted_isometry
+from leanrank.research.theory._landscape import CriticalPoint, two_by_two_critical_points
+from leanrank.research.theory._noise import noise_floor, oracle_error
+from leanrank.research.theory._pruning import (
+    PruningParameters,
+    critical_lambda,
+    fine_tuning_steps,
+    origin_is_stable,
+    predicted_column_norm,
+    pruning_parameters,
+    smallest_surviving_sigma,
+)
+from leanrank.research.theory._samples import (
+    enough_measurements,
+    fresh_batch_size,
+    isometry_sample_size,
+    sample_size,
+)
+from leanrank.research.theory._sensing import (
+    asymmetric_error_bound,
+    descent_steps,
+    descent_window,
+    implicit_error_bound,
+    largest_start,
+    largest_step_size,
+    stable_step_size,
+)
+from leanrank.research.theory._smoothness import (
+    gradient_lower_bound,
+    invariant_step_size,
+    smoothness_constants,
+)
+
+__all__ = [
+    "AbsorbingSet",
+    "CriticalPoint",
+    "IsometryBounds",
+    "PruningParameters",
+    "TargetFrame",
+    "WarmUp",
+    "absorbing_set",
+    "active_fraction",
+    "asymmetric_error_bound",
+    "collapse_ridge",
+    "critical_lambda",
+    "degrees_of_freedom",
+    "descent_steps",
+    "descent_window",
+    "enough_measurements",
+    "expected_active",
+    "fine_tuning_steps",
+    "fresh_batch_size",
+    "gaussian_misalignment_estimate",
+    "gradient_flow_limit_norms",
+    "gradient_lower_bound",
+    "implicit_error_bound",
+    "invariant_step_size",
+    "isometry_sample_size",
+    "largest_ridge",
+    "largest_start",
+    "largest_step_size",
+    "misalignment",
+    "noise_floor",
+    "oracle_error",
+    "origin_is_stable",
+    "predicted_column_norm",
+    "pruning_parameters",
+    "restricted_isometry",
+    "ridge_equilibria",
+    "sample_size",
+    "smallest_surviving_sigma",
+    "smoothness_constants",
+    "stable_step_size",
+    "two_by_two_critical_points",
+]

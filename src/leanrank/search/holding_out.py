@@ -1,0 +1,121 @@
+"""Held-out measurements: how far to grow, and which width to take."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from leanrank._arrays import Array, to_numpy
+from leanrank.factors import Factors
+from leanrank.operators import Measurement
+from leanrank.problem import Problem
+from leanrank.search.growing import Stage
+
+__all__ = [
+    "Split",
+    "choose_width",
+    "clearly_better",
+    "joined",
+    "of_width",
+    "split",
+    "watch",
+]
+
+
+@dataclass(frozen=True)
+class Split:
+    """A problem to fit, and measurements that it has not seen."""
+
+    train: Problem
+    held: Measurement
+    y_held: Array
+
+    def errors(self, factors: Factors) -> np.ndarray:
+        """Squared errors of factors on the held-out measurements."""
+        self.train.passes += self.held.size / max(self.train.op.size, 1)
+        residual = to_numpy(self.held.forward(factors) - self.y_held)
+        return residual.astype(np.float64) ** 2
+
+    def assess(self, stage: Stage) -> Stage:
+        """The stage with its squared errors on the held-out measurements."""
+        return replace(stage, errors=self.errors(stage.factors))
+
+    def median_error(self, stage: Stage) -> float:
+        """Median residual of an assessed stage relative to the measurements.
+
+        For exact fits, of which a few measurements may be left undetermined by holding others
+        out: a wrong fit misses nearly all of them.
+        """
+        if stage.errors is None or self.y_square == 0:
+            return 0.0
+        return math.sqrt(float(np.median(stage.errors)) / self.y_square)
+
+    @property
+    def y_square(self) -> float:
+        """Mean square of the held-out measurements."""
+        return float(np.mean(to_numpy(self.y_held).astype(np.float64) ** 2))
+
+
+def split(problem: Problem, share: float, rng: np.random.Generator, rounds: int = 1) -> list[Split]:
+    """Hold a random share of the measurements out, different ones in each round.
+
+    At least one is held out and one is left to fit, so that few measurements may allow fewer
+    rounds. A single one is both fitted and held out.
+    """
+    op = problem.op
+    order = rng.permutation(op.size)
+    count = max(1, min(round(share * op.size), op.size - 1))
+    splits = []
+    for i in range(min(rounds, op.size // count)):
+        out = np.sort(order[i * count : (i + 1) * count])
+        inside = np.setdiff1d(np.arange(op.size), out, assume_unique=True)
+        held = problem.subset(out)
+        train = problem.subset(inside if inside.size else out)
+        splits.append(Split(train, held.op, held.y))
+    return splits
+
+
+def watch(stages: Iterable[Stage], data: Split, patience: int = 2) -> list[Stage]:
+    """The stages of a path, assessed, until it predicts no better for ``patience`` stages."""
+    seen: list[Stage] = []
+    for stage in stages:
+        seen.append(data.assess(stage))
+        best = min(range(len(seen)), key=lambda i: seen[i].held_out)
+        if len(seen) - 1 - best >= patience and not stage.exact:
+            break
+    return seen
+
+
+def of_width(path: list[Stage], width: int) -> Stage:
+    """The first stage of a width."""
+    return next(stage for stage in path if stage.width == width)
+
+
+def joined(stages: list[Stage]) -> np.ndarray:
+    """Squared held-out errors of the stages of several rounds, one after another."""
+    return np.concatenate([stage.errors for stage in stages if stage.errors is not None])
+
+
+def clearly_better(errors: np.ndarray, than: np.ndarray) -> bool:
+    """Whether squared errors are lower by more than one standard error.
+
+    Differences are taken measurement by measurement, so that what is hard to predict in any way
+    does not blur the comparison.
+    """
+    gain = than - errors
+    return bool(gain.mean() > gain.std() / math.sqrt(gain.size))
+
+
+def choose_width(errors: dict[int, np.ndarray]) -> int:
+    """The smallest width that the best one is not clearly better than.
+
+    Parameters
+    ----------
+    errors : dict
+        For each width the squared errors on the same held-out measurements.
+    """
+    best = min(errors, key=lambda k: (float(errors[k].mean()), k))
+    return next(k for k in sorted(errors) if not clearly_better(errors[best], errors[k]))

@@ -1,0 +1,154 @@
+"""Ridge instead of rank: where shrinking wide factors predicts better than any width."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from leanrank._arrays import to_numpy
+from leanrank.evidence import noise_level, structure, virtual_columns
+from leanrank.factors import Factors
+from leanrank.penalties import Ridge
+from leanrank.problem import Point, Problem
+from leanrank.search.growing import Monitor, Stage, append_leading, fit
+from leanrank.search.holding_out import Split, choose_width, clearly_better, joined, of_width
+from leanrank.solvers import GaussNewton, Solver
+
+__all__ = ["Shrunk", "Tools", "better_ridge", "leading", "shrink"]
+
+
+_ROUNDS = 6
+"""Rounds of fitting and widening: each adds a quarter, and the next ridge goes on from there."""
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What fits are made with."""
+
+    solver: Solver
+    monitor: Monitor
+    rng: np.random.Generator
+
+
+@dataclass(frozen=True)
+class Shrunk:
+    """A ridge, its squared errors on held-out measurements, and the factors of each round.
+
+    ``width`` is the number of their leading directions that are worth keeping.
+    """
+
+    ridge: Ridge
+    errors: np.ndarray
+    rounds: list[Factors]
+    width: int = 0
+
+    @property
+    def factors(self) -> Factors:
+        """All directions, from the first round."""
+        return self.rounds[0].balance()
+
+    @property
+    def pruned(self) -> Factors:
+        """The leading directions alone."""
+        return leading(self.factors, self.width)
+
+
+def better_ridge(
+    paths: list[tuple[Split, list[Stage]]],
+    width: int,
+    errors: np.ndarray,
+    tools: Tools,
+    *,
+    most: int,
+) -> Shrunk | None:
+    """A ridge that predicts clearly better than the best width, if there is one.
+
+    Twice the ridge is the curvature of a virtual column at zero, so the one that balances the
+    strongest virtual column of the best width is the natural scale. Not tried where the residual
+    is noise and measurements abound.
+
+    Parameters
+    ----------
+    paths : list of (Split, stages)
+        Assessed stages for each round of holding out.
+    width : int
+        The best width.
+    errors : ndarray
+        Its squared errors, the rounds one after another.
+    tools : Tools
+    most : int
+        Largest width to consider.
+    """
+    data, path = paths[0]
+    stage = of_width(path, width)
+    G = data.train.gradient_matrix(stage.point.residual)
+    strength = float(virtual_columns(G, stage.factors, tools.rng)[1][0])
+    dof = max(stage.factors.degrees_of_freedom(), 1)
+    level = noise_level(data.train, stage.point, tools.rng)
+    noisy = structure(G, stage.factors, tools.rng) < 1.1 * level
+    if strength <= 0 or (noisy and data.train.op.size >= 3 * dof):
+        return None
+    starts = [of_width(path, width).factors for _, path in paths]
+    top = min(2 * path[-1].width + 2, most)
+    # Strong ridges leave the zero matrix: that is no reason to end the search.
+    nothing = float(np.mean([part.y_square for part, _ in paths]))
+    best: Shrunk | None = None
+    for ratio in (4.0, 2.0, 1.0, 0.5, 0.25):
+        ridge = Ridge(0.5 * strength * ratio)
+        tried = []
+        for i, (part, _) in enumerate(paths):
+            point = shrink(part.train.with_penalty(ridge), starts[i], top, tools, "validate")
+            starts[i] = point.factors
+            tried.append(part.assess(Stage(point, exact=False)))
+        new = Shrunk(ridge, joined(tried), list(starts))
+        if best is None or new.errors.mean() < best.errors.mean():
+            best = new
+        elif best.errors.mean() < 0.99 * nothing:
+            break
+    if best is None or not clearly_better(best.errors, errors):
+        return None
+    return _pruned(best, [part for part, _ in paths])
+
+
+def _pruned(shrunk: Shrunk, parts: list[Split]) -> Shrunk:
+    """Directions that do not make held-out measurements clearly better predicted are dropped."""
+    whole = [factors.balance() for factors in shrunk.rounds]
+    errors = {
+        k: np.concatenate(
+            [part.errors(leading(f, k)) for part, f in zip(parts, whole, strict=True)]
+        )
+        for k in range(max(f.width for f in whole) + 1)
+    }
+    width = choose_width(errors)
+    return replace(shrunk, errors=errors[width], width=width)
+
+
+def leading(factors: Factors, k: int) -> Factors:
+    """The first k columns."""
+    return factors.keep(np.arange(factors.width) < k)
+
+
+def shrink(problem: Problem, factors: Factors, top: int, tools: Tools, phase: str) -> Point:
+    """The minimiser under the problem's ridge, of all widths up to ``top``: columns come and go."""
+    curvature = problem.penalty.curvature_at_zero
+    for _ in range(_ROUNDS):
+        alive = _fitted(problem, factors, tools, phase) if factors.width else factors
+        point = problem.evaluate(alive)
+        room = min(top, *problem.op.shape) - alive.width
+        more = min(1 + alive.width // 4, room)
+        asked = append_leading(problem, point, tools.rng, more, least=1.02 * curvature)
+        if asked.width <= max(alive.width, factors.width):
+            break
+        factors = asked
+    return point
+
+
+def _fitted(problem: Problem, factors: Factors, tools: Tools, phase: str) -> Factors:
+    """Fit until the objective hardly changes, then drop the directions that the ridge emptied."""
+    solver = tools.solver
+    if isinstance(solver, GaussNewton):
+        solver = replace(solver, max_inner=40)
+    state = fit(problem, factors, solver, tools.monitor, phase, progress=0.999, max_iter=12)
+    s = to_numpy(state.factors.singular_values())
+    return state.factors.balance().keep(np.arange(s.size) < (s > 1e-3 * s[0]).sum())

@@ -1,0 +1,324 @@
+"""The pruning paper's claims at small sizes, and the traps among them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from leanrank.research import experiments as papers
+from leanrank.research import theory
+from leanrank.research.experiments import Results, Status, pruning_theorem8
+
+HOLDS, WITH, FAILS = Status.HOLDS, Status.HOLDS_WITH, Status.FAILS
+
+
+def run(name, **parameters):
+    done = papers.run(f"pruning-{name}", quick=True, **parameters)
+    assert done.figure.axes
+    return done.verdict
+
+
+def test_fig1_group_lasso_keeps_exactly_the_rank():
+    verdict = run("fig1", d=40, width=40, rank=2, iterations=700)
+    assert verdict.status is HOLDS
+    assert (verdict.numbers["kept"] == 2).all()
+    assert verdict.numbers["longest_column_with"] == pytest.approx(0.98719, abs=1e-3)
+    assert verdict.numbers["share_without"][2] > 0.3
+
+
+def test_fig1_a_strength_that_makes_zero_stable_prunes_everything():
+    assert theory.origin_is_stable(0.1, 0.03**2, 1.0)
+    verdict = run("fig1", d=20, width=20, sqrt_beta=0.03, iterations=300, seeds=1)
+    assert verdict.status is FAILS
+    assert (verdict.numbers["kept"] == 0).all()
+
+
+def test_fig2_pruning_beats_vanilla_by_far():
+    verdict = run("fig2", seeds=3, iterations=1200, seed=5)
+    assert verdict.status is HOLDS
+    assert verdict.numbers["exact"] == 3
+    medians = verdict.numbers["median_squared_errors"]
+    assert medians["vanilla"] > 0.4
+    assert medians["tuned"] < 1e-6
+
+
+def test_fig2_a_strength_above_the_critical_one_loses_the_weak_direction():
+    verdict = run("fig2", singular_values=(1, 0.75, 0.5), seeds=2, iterations=800)
+    assert verdict.status is not HOLDS
+    assert verdict.numbers["critical_lambda_of_the_weakest_direction"] < 0.2
+    assert verdict.numbers["kept"][:3].sum() >= 1
+    assert "the weakest direction of X is lost" in verdict.condition
+
+
+def test_eq6_from_a_small_start_and_its_correction():
+    verdict = run("eq6", d=15, width=15, scales=(1e-3, 1e-5), eigenvalues=(1, 0.5), seeds=2)
+    assert verdict.status is not FAILS
+    tables = verdict.numbers["median_95_max"]
+    assert tables["printed_rank_1"][1, 0] < 1e-5
+    assert tables["corrected_rank_1"][1, 2] < 0.1 * tables["printed_rank_1"][1, 2]
+    assert verdict.numbers["exponent_of_the_median"] == pytest.approx(2, abs=0.15)
+    assert tables["corrected_general"][1, 2] < 0.02
+
+
+def test_eq6_fails_from_a_large_start():
+    assert run("eq6", d=15, width=15, scales=0.05, seeds=2).status is FAILS
+
+
+def test_theorem1_the_level_0_99_counts_hardly_more_than_the_longest():
+    verdict = run("theorem1", widths=(50, 2000), levels=(0.5, 0.99), seeds=8)
+    assert verdict.status is WITH
+    half, nearly = verdict.numbers["mean_counts"][1]
+    assert half > 60
+    assert nearly < 2
+    assert "a level of 0.5 or below" in verdict.condition
+
+
+def test_theorem4_exact_from_little_more_than_the_degrees_of_freedom():
+    few = {"measurements": (40, 120), "strengths": (0.1, 2.0), "widths": 12, "seeds": 3}
+    verdict = run("theorem4", d=12, width=12, singular_values=(1, 1), **few)
+    assert verdict.status is HOLDS
+    assert verdict.numbers["degrees_of_freedom"] == 23
+    assert verdict.numbers["strengths"].tolist() == [0.1, 0.2, 2.0]
+    assert verdict.numbers["enough_measurements"] <= 120
+    assert verdict.numbers["recovered_by_strength"][1].tolist() == [1.0, 1.0, 0.0]
+    assert verdict.numbers["second_order_stationary"] == 1
+    assert verdict.numbers["measurements_asked_for"] > 1e4
+
+
+def test_theorem5_floor_of_the_rank_at_a_linear_rate():
+    few = {"noises": 0.1, "measurements": 400, "widths": (2, 12), "seeds": 2}
+    steps = {"iterations": 400, "short": 200, "long": 400}
+    verdict = run("theorem5", d=12, width=12, rank=2, samples=400, **few, **steps)
+    assert verdict.status is not FAILS
+    assert verdict.numbers["exact_rank"] == 1
+    assert verdict.numbers["tuned_over_floor_of_rank"][0, 0] == pytest.approx(1, abs=0.35)
+    assert verdict.numbers["straightness_of_decay"] > 0.95
+    late = verdict.numbers["warm_error_late"]
+    assert late[1] > 1.3 * late[0]
+
+
+def test_theorem8_fails_as_printed_and_holds_at_a_quarter():
+    verdict = run("theorem8", iterations=20, seeds=3)
+    assert verdict.status is FAILS
+    left = dict(zip(verdict.numbers["step_sizes"], verdict.numbers["share_that_left"], strict=True))
+    assert left[1 / 8] == left[1 / 16] == 1
+    assert left[1 / 20] == left[1 / 32] == 0
+    assert "1/32" in verdict.condition
+    for steps in (0.5, 0.03, 1 / 8):
+        verdict = run("theorem8", step_sizes=steps, iterations=20, seeds=3)
+        assert verdict.status is FAILS
+        assert 1 / 8 in verdict.numbers["step_sizes"]
+
+
+def test_settings_that_cannot_be_judged_are_refused():
+    for name, given, message in (
+        ("fig1", {"width": 16}, "width must be above 16, 4 times the rank"),
+        ("eq6", {"eigenvalues": (0.3, 1)}, "eigenvalues must be in decreasing order"),
+        ("theorem1", {"widths": 50}, "widths must have at least 2 values, got 1"),
+        ("theorem4", {"strengths": (0.2, 0.1)}, "strengths must be increasing"),
+        ("theorem5", {"short": 5000}, "short must be at most long = 1500, got 5000"),
+        ("theorem5", {"widths": 2}, "width and widths must be at least rank = 3, got 20 and 2"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            run(name, **given)
+
+
+def test_figures_draw_every_run():
+    def lines(name, **parameters):
+        figure = papers.run(f"pruning-{name}", quick=True, **parameters).figure
+        assert figure.get_supxlabel().startswith(("HOLDS", "FAILS"))
+        return [len(ax.lines) for ax in figure.axes]
+
+    assert lines("theorem8", iterations=3, seeds=3, step_sizes=(0.1, 0.05)) == [0, 4]
+    assert lines("fig1", d=12, width=20, iterations=3) == [6, 1]
+    assert lines("fig2", iterations=20, seeds=3) == [13, 9]
+    assert lines("eq6", d=5, width=5, scales=(0.1, 0.01), seeds=1) == [3, 4, 4]
+    assert lines("theorem1", widths=(5, 10), levels=(0.3, 0.6), seeds=2)[1] == 5
+    cells = {"d": 6, "width": 4, "seeds": 1, "singular_values": 1.0, "widths": (2, 3)}
+    assert lines("theorem4", measurements=(20, 30), **cells)[:3] == [4, 4, 4]
+    few = {"noises": 0.1, "measurements": (40, 60), "iterations": 50, "short": 20, "long": 40}
+    assert lines("theorem5", d=6, width=6, samples=40, seeds=1, **few) == [5, 9, 3]
+
+
+def judged(name, rows, **parameters):
+    """Status and all words of the verdict on made-up outcomes."""
+    experiment = papers.get(f"pruning-{name}")
+    verdict = experiment.judge(experiment.settings(parameters, quick=True), Results(rows))
+    return verdict.status, f"{verdict.measured}; {verdict.condition}"
+
+
+@pytest.mark.parametrize(
+    ("steps", "largest", "words"),
+    [
+        (1 / 32, [10, 2], "here all steps up to 1/32 kept the ball"),
+        (1 / 32, [10, 4], "not even a step of 1/32 keeps the ball"),
+        (1 / 16, [10, 4], "here none of these steps kept the ball"),
+        (0.5, [10, 2], "a step of 1/8 leads to -10.5"),
+    ],
+)
+def test_theorem8_judges(steps, largest, words):
+    rows = [{"kind": "none", "largest": np.array(largest)}]
+    status, text = judged("theorem8", rows, step_sizes=steps, kinds="none")
+    assert status is FAILS
+    assert words in text
+
+
+def test_theorem8_would_hold_if_no_run_left_and_none_by_hand(monkeypatch):
+    monkeypatch.setattr(pruning_theorem8, "_by_hand", lambda: -3.0)
+    rows = [{"kind": "none", "largest": np.array([10.0, 3.0])}]
+    assert judged("theorem8", rows, step_sizes=0.5, kinds="none")[0] is HOLDS
+    rows = [{"kind": "none", "largest": np.array([10.0, 3.1])}]
+    assert judged("theorem8", rows, step_sizes=0.5, kinds="none")[0] is FAILS
+
+
+STRAIGHT = 0.98 ** np.arange(101.0)
+
+
+def theorem5(*, tuned=1.0, late=1.0, small=2.0, fall=0.0, gaps=STRAIGHT):
+    """Outcomes in units of the floors of rank and width."""
+    of_rank, of_width = (theory.noise_floor(0.1, 20, k, 400) for k in (3, 20))
+    errors = of_width * (1 + fall * np.arange(100, -1, -1))
+    rows = [
+        {"kind": "noise", "noise": 0.1, "measurements": 400, "kept": 3, "tuned": tuned * of_rank}
+        | {"vanilla": errors[-1], "small": small * of_rank, "vanilla_errors": errors, "gaps": gaps},
+        {"kind": "width", "width": 3, "short_error": of_rank, "long_error": of_rank},
+        {"kind": "width", "width": 20, "short_error": of_width, "long_error": late * of_width},
+    ]
+    return judged("theorem5", rows, noises=0.1, measurements=400, widths=(3, 20))
+
+
+def test_theorem5_judges():
+    assert theorem5()[0] is HOLDS
+    for changes, status, words in (
+        ({"tuned": 1.5}, FAILS, "pruned runs end at 1.42 times the error of known rank"),
+        ({"gaps": 1 / (1 + np.arange(101.0)) ** 3}, FAILS, "is not straight"),
+        ({"gaps": np.ones(101)}, WITH, "nothing said of the rate"),
+        (
+            {"late": 0.8},
+            WITH,
+            "sqrt(kd/n) not for k = 20, where long runs of all columns end at 0.8",
+        ),
+        ({"fall": 0.01}, WITH, "more steps without pruning for sigma = 0.1"),
+        ({"small": 1.0}, WITH, "one of 0.001 is as good as pruning at sigma = 0.1"),
+    ):
+        found, text = theorem5(**changes)
+        assert found is status
+        assert words in text
+
+
+def theorem4(kept, error=0.0):
+    point = {"tuned_error": 0.0, "gradient": 0.0, "curvature": 0.0, "status": "CONVERGED"}
+    rows = [
+        {"axis": axis, "lam": lam, "width": width, "measurements": n, "pruned_error": error}
+        | {"kept": kept(lam, n), **point}
+        for axis, lam, width in (("strength", 0.02, 20), ("strength", 0.13, 20), ("width", 0.1, 5))
+        for n in (50, 100)
+    ]
+    return judged("theorem4", rows, strengths=0.02, measurements=(50, 100), widths=5)
+
+
+def test_theorem4_judges_at_the_strength_of_eq_10():
+    status, text = theorem4(lambda lam, n: 3 if lam == 0.13 and n == 100 else 2)
+    assert status is HOLDS
+    assert "exact from 100 measurements on" in text
+    assert "both hold for lambda from 0.13 to 0.13" in text
+    status, text = theorem4(lambda lam, n: 3 if lam == 0.02 else 2)
+    assert status is WITH
+    assert "lambda from 0.02 to 0.02" in text
+    for failed in (theorem4(lambda lam, n: 2), theorem4(lambda lam, n: 3, error=0.6)):
+        assert failed[0] is FAILS
+        assert "no lambda of 0.02, 0.13 does" in failed[1]
+
+
+def fig2(kept, vanilla=1.0, tuned=0.01, **parameters):
+    row = {"vanilla": vanilla, "penalised": 0.1, "pruned": 0.1, "tuned": tuned}
+    return judged("fig2", [{"kept": k, **row} for k in kept], **parameters)
+
+
+def test_fig2_judges():
+    assert fig2([3, 3])[0] is HOLDS
+    for (kept, changes), status, words in (
+        (([3, 3], {"tuned": 0.5, "noise": 0.3}), FAILS, "a gain of 2 times in the median"),
+        (([3, 3], {"tuned": 0.5, "noise": 0.3}), FAILS, "as noise of 0.3 leaves"),
+        (([2, 3], {}), WITH, "2 to 3 columns are kept, and the gain is tenfold on 2 of 2"),
+        (([2, 3], {"lam": 0.8}), WITH, "the weakest direction of X is lost"),
+        (([4, 4], {"tuned": 0.5}), FAILS, "tenfold on 0 of 2"),
+        (([3, 3], {"vanilla": 1e149}), FAILS, "a step of 0.02 is too long"),
+    ):
+        found, text = fig2(kept, **changes)
+        assert found is status
+        assert words in text
+
+
+def theorem1(*counts):
+    rows = [
+        {"width": k, "counts": np.array(c), "error": 0.0}
+        for k, c in zip((50, 5000), counts, strict=True)
+    ]
+    return judged("theorem1", rows, widths=(50, 5000), levels=0.5)
+
+
+def test_theorem1_judges_by_the_growth_of_the_counts(monkeypatch):
+    status, text = theorem1((11, 1), (284, 1))
+    assert status is WITH
+    assert "a level of 0.5 or below" in text
+    assert "at the printed 0.99 no more than 1 of 5000" in text
+    status, text = theorem1((11, 1), (200, 1))
+    assert status is FAILS
+    assert "200 columns at x = 0.5 and k = 5000, where the law of chi variables has 283.8" in text
+    monkeypatch.setattr(theory, "expected_active", lambda k, rank, x: 11.0)
+    status, text = theorem1((11, 11), (11, 11))
+    assert status is FAILS
+    assert "at no level tried do counts grow" in text
+    monkeypatch.setattr(theory, "expected_active", lambda k, rank, x: k / 10)
+    assert theorem1((5, 5), (500, 500))[0] is HOLDS
+
+
+def fig1(kept, norms, **parameters):
+    norms = np.array(norms)
+    rest = {"norms": norms, "predicted": norms, "cosine": 0.0, "error": 0.0}
+    rows = [{"lam": lam, "kept": kept, **rest} for lam in (0.0, parameters.get("lam", 0.1))]
+    return judged("fig1", rows, rank=1, width=6, **parameters)
+
+
+def test_fig1_judges():
+    many, few = [1, 0.9, 0.8, 0.7, 0.6, 0.5], [1, 0.4, 0.3, 0.2, 0.1, 0.1]
+    assert fig1(1, many)[0] is HOLDS
+    for (kept, norms, changes), words in (
+        ((1, few, {}), "without a penalty no more than 1 columns are long"),
+        ((2, many, {}), "2 to 2 columns are kept after 800 steps"),
+        ((0, many, {"lam": 0.3}), "above 0.2, where zero is stable"),
+        ((0, many, {"lam": 2.0}), "the critical one"),
+    ):
+        status, text = fig1(kept, norms, **changes)
+        assert status is FAILS
+        assert words in text
+
+
+@pytest.mark.parametrize(
+    ("errors", "status", "words"),
+    [
+        ((0.01, 1e-4), HOLDS, "the median falls with the power 2.00"),
+        ((0.1, 1e-3), WITH, "at 0.01 and above the shortest columns are off"),
+        ((0.4, 0.1), FAILS, "off by 10% from the smallest start"),
+    ],
+)
+def test_eq6_judges(errors, status, words):
+    rows = [
+        {"spectrum": spectrum, "scale": scale, "norms": np.ones(2)}
+        | {"printed": np.array([1, 1]) + error, "corrected": np.ones(2)}
+        for spectrum in ("rank one", "general")
+        for scale, error in zip((1e-2, 1e-3), errors, strict=True)
+    ]
+    found, text = judged("eq6", rows, scales=(1e-2, 1e-3))
+    assert found is status
+    assert words in text
+
+
+def test_parameters_say_what_they_are():
+    for name in papers.names():
+        experiment = papers.get(name)
+        assert experiment.name == name
+        assert experiment.claim.endswith(".")
+        assert all(parameter.about for parameter in experiment.parameters.values())
+        assert np.all([experiment.settings({}, quick) for quick in (False, True)])
