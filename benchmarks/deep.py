@@ -8,8 +8,8 @@ Everything in one run, in turn, one BLAS thread, all cores for PyTorch's 64 runs
 clock, since `train` uses all cores. Ridges are so weak that layers stay as wide as they are; under
 that of the paper's figures they lose directions, and updates get cheaper: there leanrank makes the
 40,000 steps of Figure 1 and takes singular values every 20, which the loops do not. Then `recover`
-with and without `solver="deep"`, and the best of a nuclear-norm path, on completion instances:
-rank, whether the network came down to it by itself, error, CPU seconds.
+with and without `strategy=RidgeLadder()`, and the best of a nuclear-norm path, on completion
+instances: rank, whether the network came down to it by itself, error, CPU seconds.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from threadpoolctl import threadpool_limits
 from leanrank import Factors, recover, simulate
 from leanrank.operators import ObservedEntries
 from leanrank.problem import Problem
-from leanrank.research.deep import Phase, train
+from leanrank.research.deep import Phase, RidgeLadder, train
 
 Solve = Callable[[simulate.Instance], tuple[Factors, str]]
 
@@ -121,11 +121,11 @@ def by_shrinkage(inst: simulate.Instance) -> tuple[Factors, str]:
     return min(path, key=inst.error), ""
 
 
-def by_recover(solver: str | None) -> Solve:
+def by_recover(strategy: RidgeLadder | None) -> Solve:
     """Factors and the message of the pipeline."""
 
     def solve(inst: simulate.Instance) -> tuple[Factors, str]:
-        result = recover(inst.op, inst.y, solver=solver)
+        result = recover(inst.op, inst.y, strategy=strategy)
         return result.factors, result.message
 
     return solve
@@ -144,7 +144,11 @@ def completion(quick: bool) -> Table:
         "3 x freedom, kappa 100": {"oversampling": 3.0, "kappa": 100.0},
         "4 x freedom, noise 0.05": {"oversampling": 4.0, "noise": 0.05},
     }
-    methods = {"core": by_recover(None), "deep": by_recover("deep"), "shrinkage": by_shrinkage}
+    methods = {
+        "core": by_recover(None),
+        "deep": by_recover(RidgeLadder()),
+        "shrinkage": by_shrinkage,
+    }
     seeds = range(2 if quick else 10)
     for name, options in cases.items():
         core_cpu = None

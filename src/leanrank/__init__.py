@@ -7,6 +7,7 @@ from leanrank import operators, simulate, solvers, testing
 from leanrank.evidence import Certificate, check_certificate
 from leanrank.factors import Factors
 from leanrank.penalties import GroupLasso, NoPenalty, Ridge
+from leanrank.policy import Policy
 from leanrank.problem import Problem
 from leanrank.recover import recover
 from leanrank.results import RecoveryError, Result, Status
@@ -24,6 +25,7 @@ __all__ = [
     "GroupLasso",
     "LowRankImputer",
     "NoPenalty",
+    "Policy",
     "Problem",
     "QuadraticNetworkRegressor",
     "RecoveryError",

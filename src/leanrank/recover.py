@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from leanrank import _checks
-from leanrank._arrays import Array, is_numpy_array
+from leanrank._arrays import Array
 from leanrank._threads import one_blas_thread
 from leanrank.factors import degrees_of_freedom
 from leanrank.operators import Measurement
 from leanrank.penalties import Penalty
+from leanrank.policy import Policy
 from leanrank.problem import Problem, check_measurements, measurement_scale
-from leanrank.research.deep import RidgeLadder
 from leanrank.results import Result
-from leanrank.search.growing import Monitor, widest
-from leanrank.search.plan import Pipeline
-from leanrank.solvers import Callback, GaussNewton, Solver
+from leanrank.search import Fitter, GrowAndPenalise, Monitor, Paths, Plan, Strategy
+from leanrank.search.growing import widest
+from leanrank.solvers import Callback, Deadline, GaussNewton, Solver
 
 __all__ = ["recover"]
 
@@ -32,11 +31,13 @@ def recover(
     rank: int | None = None,
     width: int | None = None,
     penalty: Penalty | None = None,
-    solver: Solver | RidgeLadder | str | None = None,
+    solver: Solver | None = None,
+    strategy: Strategy | None = None,
     validation: float | tuple[Measurement, Array] | None = None,
     max_iter: int = 200,
     time_limit: float | None = None,
     callbacks: Iterable[Callback] = (),
+    policy: Policy | None = None,
     random_state: int | np.random.Generator | None = 0,
 ) -> Result:
     r"""Recover a low-rank matrix of unknown rank from linear measurements.
@@ -64,11 +65,13 @@ def recover(
     penalty : Penalty, optional
         Solve the problem with this penalty at full ``width`` instead of following a path; then
         prune (group Lasso: at :math:`2\sqrt\beta`) and refit. In the units of y.
-    solver : Solver, RidgeLadder or "deep", optional
-        Fits factors of given width; damped Gauss-Newton by default. A
-        :class:`~leanrank.research.deep.RidgeLadder`, or "deep" for the usual one, looks for the
-        rank by stochastic descent of a deep network under a rising ridge instead of growing; what
-        it leaves is pruned and refitted as ever. It takes many more passes.
+    solver : Solver, optional
+        Fits factors of given width; damped Gauss-Newton by default.
+    strategy : Strategy, optional
+        Proposes the factors to choose from;
+        :class:`~leanrank.search.GrowAndPenalise` by default. A
+        :class:`~leanrank.research.deep.RidgeLadder` looks for the rank by stochastic descent of a
+        deep network under a rising ridge; it takes many more passes.
     validation : float or pair (Measurement, array), optional
         Share of the measurements that is held out at random while the rank is searched, 0.05 by
         default, or measurements of one's own for that. The last refit is to all measurements.
@@ -81,6 +84,8 @@ def recover(
         Seconds after which the run stops with the best factors so far.
     callbacks : iterable of callables
         Called with every :class:`~leanrank.solvers.State`; True stops.
+    policy : Policy, optional
+        The numbers that decisions are made by.
     random_state : int, Generator or None
         Seed of starting vectors, signs and splits: the same seed gives the same answer.
 
@@ -108,34 +113,30 @@ def recover(
     """
     y = check_measurements(op, y)
     callbacks = _checks.functions(callbacks, "callbacks")
-    pipeline = _pipeline(
-        op, y, symmetric, rank, width, penalty, solver, validation, max_iter, random_state
-    )
     if time_limit is not None:
-        callbacks = (*callbacks, _deadline(_checks.real_number(time_limit, "time_limit", above=0)))
-    pipeline.monitor.callbacks = callbacks
+        callbacks += (Deadline(_checks.real_number(time_limit, "time_limit", above=0)),)
+    _check_recoverable(op, symmetric)
+    rank, width = (_columns(op, k, name) for k, name in ((rank, "rank"), (width, "width")))
+    strategy = _checked_strategy(strategy, op, symmetric, rank, penalty)
+    validation = _checked_validation(validation, op)
+    max_iter = _checks.whole_number(max_iter, "max_iter", least=1)
+    policy = Policy() if policy is None else policy
+    scale = measurement_scale(op, y)
+    fitter = Fitter(
+        GaussNewton() if solver is None else _checked_solver(solver),
+        _checks.generator(random_state),
+        Monitor(callbacks, scale),
+        policy,
+    )
+    most = width or max(1, widest(op, symmetric, policy.widest_share))
+    problem = Problem(op, y / scale if scale > 0 else y)
+    paths = Paths(problem, symmetric, most, strategy, fitter)
     with one_blas_thread():
-        return pipeline.result()
+        return Plan(paths, scale, rank, penalty, validation, max_iter).result()
 
 
-def _deadline(seconds: float) -> Callback:
-    end = time.monotonic() + seconds
-    return lambda state: time.monotonic() > end
-
-
-def _pipeline(
-    op: Measurement,
-    y: Array,
-    symmetric: bool,
-    rank: int | None,
-    width: int | None,
-    penalty: Penalty | None,
-    solver: Any,
-    validation: Any,
-    max_iter: int,
-    random_state: Any,
-) -> Pipeline:
-    """Check every argument, and bring y to unit scale."""
+def _check_recoverable(op: Measurement, symmetric: bool) -> None:
+    """Raise where no method could recover anything."""
     n1, n2 = op.shape
     if symmetric and n1 != n2:
         raise ValueError(f"symmetric=True needs a square matrix, but op measures {n1} x {n2}")
@@ -150,57 +151,49 @@ def _pipeline(
             f"{op.size} measurements are fewer than the {least} unknowns of a matrix of rank "
             f"one and shape {n1} x {n2}: nothing can be recovered"
         )
-    top = min(n1, n2)
-    if rank is not None:
-        rank = _checks.whole_number(rank, "rank", least=1, most=top)
-    if width is not None:
-        width = _checks.whole_number(width, "width", least=1, most=top)
-    if isinstance(validation, tuple):
-        op_held, y_held = validation
-        if op_held.shape != op.shape:
-            raise ValueError(
-                f"validation must measure matrices of shape {op.shape}, got {op_held.shape}"
-            )
-        validation = (op_held, check_measurements(op_held, y_held))
-    elif validation is not None:
-        validation = _checks.real_number(validation, "validation", above=0, most=0.9)
-    max_iter = _checks.whole_number(max_iter, "max_iter", least=1)
-    ladder = _ladder(solver, op, symmetric, rank, penalty)
-    scale = measurement_scale(op, y)
-    return Pipeline(
-        problem=Problem(op, y / scale if scale > 0 else y),
-        scale=scale,
-        symmetric=symmetric,
-        rank=rank,
-        width=max(1, width if width is not None else widest(op, symmetric)),
-        penalty=penalty,
-        solver=GaussNewton() if solver is None or ladder is not None else solver,
-        ladder=ladder,
-        validation=validation,
-        max_iter=max_iter,
-        rng=_checks.generator(random_state),
-        monitor=Monitor(scale=scale),
-    )
 
 
-def _ladder(
-    solver: Any, op: Measurement, symmetric: bool, rank: int | None, penalty: Penalty | None
-) -> RidgeLadder | None:
-    """The deep network that is asked for, if any."""
-    if isinstance(solver, str):
-        if solver != "deep":
-            raise ValueError(f'solver must be a Solver, a RidgeLadder or "deep", got {solver!r}')
-        solver = RidgeLadder()
-    if not isinstance(solver, RidgeLadder):
-        return None
-    for name, given in (("rank", rank), ("penalty", penalty)):
-        if given is not None:
-            raise ValueError(
-                f"{name} must be left out: a deep network finds the rank by a ridge of its own, "
-                f"got {given!r}"
-            )
-    if symmetric:
-        raise ValueError("symmetric must be left out: a deep network recovers X = U V^T only")
-    if not is_numpy_array(op.reference):
-        raise TypeError("op must be of NumPy arrays: deep networks train on the CPU")
+def _columns(op: Measurement, k: int | None, name: str) -> int | None:
+    """A number of columns that the matrix can have, or None."""
+    return None if k is None else _checks.whole_number(k, name, least=1, most=min(op.shape))
+
+
+def _checked_solver(solver: Any) -> Solver:
+    """Something with the two verbs of a solver."""
+    if not all(callable(getattr(solver, verb, None)) for verb in ("init", "step")):
+        raise TypeError(
+            f"solver must be a Solver, with methods init and step, got {solver!r}; how the rank is "
+            "searched is the strategy, such as leanrank.research.deep.RidgeLadder()"
+        )
     return solver
+
+
+def _checked_strategy(
+    strategy: Any, op: Measurement, symmetric: bool, rank: int | None, penalty: Penalty | None
+) -> Strategy:
+    """The strategy, if it can serve."""
+    if strategy is None:
+        return GrowAndPenalise()
+    if not callable(getattr(strategy, "stages", None)):
+        raise TypeError(
+            f"strategy must be a Strategy, such as leanrank.research.deep.RidgeLadder(), got "
+            f"{strategy!r}"
+        )
+    if penalty is not None:
+        raise ValueError(
+            f"penalty must be left out where a strategy searches for factors, got {penalty!r}"
+        )
+    strategy.check(op, symmetric, rank)
+    return strategy
+
+
+def _checked_validation(validation: Any, op: Measurement) -> Any:
+    """A share, or a pair of an operator and what it measured; None stays."""
+    if validation is None:
+        return None
+    if not isinstance(validation, tuple):
+        return _checks.real_number(validation, "validation", above=0, most=0.9)
+    held, y_held = validation
+    if held.shape != op.shape:
+        raise ValueError(f"validation must measure matrices of shape {op.shape}, got {held.shape}")
+    return held, check_measurements(held, y_held)

@@ -9,6 +9,7 @@ from typing import Any
 
 from leanrank.evidence import Certificate
 from leanrank.factors import Factors
+from leanrank.policy import Policy
 
 __all__ = ["History", "Record", "RecoveryError", "Result", "Status"]
 
@@ -81,6 +82,8 @@ class Result:
     history : History
     column_norms : dict
         Column norms at named moments, such as before and after pruning.
+    policy : Policy or None
+        What :func:`leanrank.recover` decided by; None of a solver.
     """
 
     factors: Factors
@@ -89,6 +92,7 @@ class Result:
     certificate: Certificate | None
     history: History
     column_norms: dict[str, Any] = field(default_factory=dict)
+    policy: Policy | None = None
 
     @property
     def rank(self) -> int:

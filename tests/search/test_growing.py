@@ -1,4 +1,4 @@
-"""Paths: fits go down, growing ends where it should, penalising leaves the right columns."""
+"""Growing: it ends where it should, by columns that pay; walking back keeps the better fits."""
 
 from __future__ import annotations
 
@@ -10,20 +10,11 @@ import pytest
 from leanrank import Factors, simulate
 from leanrank.factors import degrees_of_freedom
 from leanrank.penalties import GroupLasso
+from leanrank.policy import Policy
 from leanrank.problem import Problem
-from leanrank.search.growing import (
-    Monitor,
-    StopRun,
-    append_leading,
-    fit,
-    fit_core_first,
-    grow,
-    paid,
-    penalise,
-    prune_recorded,
-    retreat,
-    widest,
-)
+from leanrank.search import Fitter, Monitor, StopRun
+from leanrank.search.growing import append_leading, grow, is_significant, walk_back, widest
+from leanrank.search.penalising import penalise
 from leanrank.solvers import LBFGS, GaussNewton
 
 KINDS = {
@@ -40,6 +31,11 @@ def posed(kind: str, **options) -> tuple[simulate.Instance, Problem]:
     return instance, Problem(instance.op, instance.y / np.sqrt(np.mean(instance.y**2)))
 
 
+def fitter(solver=None, seed: int = 0, **monitor) -> Fitter:
+    rng = np.random.default_rng(seed)
+    return Fitter(GaussNewton() if solver is None else solver, rng, Monitor(**monitor))
+
+
 def empty(instance: simulate.Instance) -> Factors:
     return Factors.empty(instance.op.shape, instance.truth.symmetric)
 
@@ -52,26 +48,26 @@ def test_fit_never_increases_the_objective(kind, solver, penalty, rng):
     if penalty is not None:
         problem = problem.with_penalty(penalty)
     W = 0.3 * rng.standard_normal((instance.truth.W.shape[0], 4))
-    monitor = Monitor()
-    state = fit(problem, instance.truth.with_stacked(W), solver, monitor, "name")
-    values = np.array(monitor.history.column("value"))
+    own = fitter(solver)
+    state = own.fit(problem, instance.truth.with_stacked(W), "name")
+    values = np.array(own.monitor.history.column("value"))
     assert (np.diff(values) <= 0).all()
     assert state.point.value == values[-1]
-    assert {record.phase for record in monitor.history} == {"name"}
+    assert {record.phase for record in own.monitor.history} == {"name"}
     assert len(values) <= 61
     assert len(fit_limited(problem, instance, W, solver)) == 3
 
 
 def fit_limited(problem, instance, W, solver):
-    monitor = Monitor()
-    fit(problem, instance.truth.with_stacked(W), solver, monitor, "x", max_iter=2, progress=1.0)
-    return monitor.history
+    own = fitter(solver)
+    own.fit(problem, instance.truth.with_stacked(W), "x", max_iter=2, progress=1.0)
+    return own.monitor.history
 
 
 @kinds
-def test_growing_ends_with_an_exact_fit_of_the_true_rank(kind, rng):
+def test_growing_ends_with_an_exact_fit_of_the_true_rank(kind):
     instance, problem = posed(kind, kappa=5.0)
-    stages = list(grow(problem, empty(instance), GaussNewton(), Monitor(), rng, max_width=8))
+    stages = list(grow(problem, empty(instance), fitter(), "grow", max_width=8))
     assert [stage.width for stage in stages] == [0, 1, 2, 3]
     assert [stage.exact for stage in stages] == [False] * 3 + [True]
     losses = [stage.point.loss for stage in stages]
@@ -81,12 +77,10 @@ def test_growing_ends_with_an_exact_fit_of_the_true_rank(kind, rng):
 
 @kinds
 @pytest.mark.parametrize("greedy", [True, False])
-def test_growing_to_noise(kind, greedy, rng):
+def test_growing_to_noise(kind, greedy):
     """Unless it is to go on, it ends one column after the last that paid."""
     instance, problem = posed(kind, noise=0.1)
-    stages = list(
-        grow(problem, empty(instance), GaussNewton(), Monitor(), rng, max_width=5, greedy=greedy)
-    )
+    stages = list(grow(problem, empty(instance), fitter(), "grow", max_width=5, greedy=greedy))
     widths = [stage.width for stage in stages]
     assert not any(stage.exact for stage in stages)
     assert widths[-1] == (5 if greedy else 4)
@@ -98,16 +92,10 @@ def test_no_column_pays_on_noise():
         op = simulate.DenseSensing(rng.standard_normal((400, 12, 9)))
         problem = Problem(op, rng.standard_normal(400))
         before = problem.evaluate(Factors.empty((12, 9)))
-        after = fit(
-            problem,
-            append_leading(problem, before, rng, 1),
-            GaussNewton(),
-            Monitor(),
-            "x",
-            progress=1.0,
-        ).point
+        own = fitter(seed=seed)
+        after = own.fit(problem, append_leading(problem, before, own, 1), "x", progress=1.0).point
         assert after.loss < before.loss
-        assert not paid(before, after, 400)
+        assert not is_significant(before, after, problem, Policy())
 
 
 def test_what_pays_is_measured_by_its_degrees_of_freedom(rng):
@@ -117,41 +105,40 @@ def test_what_pays_is_measured_by_its_degrees_of_freedom(rng):
     limit = min(2.6 * share, 0.6)
     for drop, worth in ((0.9 * limit, False), (1.1 * limit, True)):
         object.__setattr__(after, "loss", (1.0 - drop) * before.loss)
-        assert paid(before, after, 250) is worth
+        assert is_significant(before, after, problem, Policy()) is worth
 
 
 @kinds
 @pytest.mark.parametrize("strength", [0.02, 0.004])
-def test_penalising_leaves_exactly_the_columns_that_are_needed(kind, strength, rng):
+def test_penalising_leaves_exactly_the_columns_that_are_needed(kind, strength):
     instance, problem = posed(kind)
-    monitor = Monitor(scale=4.0)
-    factors = penalise(
-        problem, problem.evaluate(empty(instance)), rng, monitor, width=8, strength=strength
-    )
+    own = fitter(scale=4.0)
+    monitor = own.monitor
+    start = problem.evaluate(empty(instance))
+    factors = penalise(problem, start, own, width=8, strength=strength)
     assert factors.width == 3
     size = np.sqrt(np.mean(instance.y**2))
     assert instance.error(factors.scaled(size)) < 0.2
     after = monitor.column_norms["after pruning"]
     np.testing.assert_allclose(after, 2.0 * factors.column_norms())
     assert 6 < monitor.history[0].width <= 8
-    assert fit(problem, factors, GaussNewton(), Monitor(), "x").point.loss < 1e-20
+    assert fitter().fit(problem, factors, "x").point.loss < 1e-20
 
 
 @kinds
-def test_too_strong_a_penalty_empties_every_column(kind, rng):
+def test_too_strong_a_penalty_empties_every_column(kind):
     instance, problem = posed(kind)
-    factors = penalise(
-        problem, problem.evaluate(empty(instance)), rng, Monitor(), width=8, strength=5.0
-    )
+    start = problem.evaluate(empty(instance))
+    factors = penalise(problem, start, fitter(), width=8, strength=5.0)
     assert factors.width == 0
 
 
 @kinds
-def test_appended_columns_lower_the_loss(kind, rng):
+def test_appended_columns_lower_the_loss(kind):
     instance, problem = posed(kind, noise=0.1)
     point = problem.evaluate(empty(instance))
     for _ in range(3):
-        wider = append_leading(problem, point, rng, 1)
+        wider = append_leading(problem, point, fitter(), 1)
         assert wider.width == point.factors.width + 1
         after = problem.evaluate(wider)
         assert after.loss < point.loss
@@ -163,15 +150,15 @@ def test_appended_columns_lower_the_loss(kind, rng):
         point = after
 
 
-def test_columns_are_appended_only_where_they_descend(rng):
+def test_columns_are_appended_only_where_they_descend():
     instance, problem = posed("packed")
     at_truth = problem.evaluate(instance.truth)
-    assert append_leading(problem, at_truth, rng, 0).width == 3
+    assert append_leading(problem, at_truth, fitter(), 0).width == 3
     zero = problem.evaluate(empty(instance))
-    assert append_leading(problem, zero, rng, 2, least=1e6).width == 0
+    assert append_leading(problem, zero, fitter(), 2, least=1e6).width == 0
     negative = Problem(simulate.FullObservation((4, 4)), -np.eye(4))
     start = negative.evaluate(Factors.empty((4, 4), True))
-    assert append_leading(negative, start, rng, 2).width == 0
+    assert append_leading(negative, start, fitter(), 2).width == 0
 
 
 def test_widest_spends_at_most_its_share():
@@ -192,10 +179,9 @@ def test_a_row_that_is_hardly_seen_does_not_trap_the_fit(rng):
     op = simulate.ObservedEntries(*np.nonzero(mask), (12, 10))
     problem = Problem(op, op.forward(truth))
     start = truth.with_stacked(truth.W + 0.1 * rng.standard_normal(truth.W.shape))
-    monitor = Monitor()
     sizes = []
-    monitor.callbacks = (lambda state: sizes.append(state.point.residual.size),)
-    point = fit_core_first(problem, start, GaussNewton(), monitor, "x")
+    own = fitter(callbacks=(lambda state: sizes.append(state.point.residual.size),))
+    point = own.fit_well_observed(problem, start, "x")
     assert sizes[0] == 110
     assert sizes[-1] == 112
     assert point.factors.distance(truth) < 1e-9 * truth.norm()
@@ -205,7 +191,7 @@ def test_a_row_that_is_hardly_seen_does_not_trap_the_fit(rng):
 def test_pruning_is_recorded_in_the_units_of_y():
     factors = Factors(np.diag([3.0, 0.1, 2.0]))
     monitor = Monitor(scale=100.0)
-    assert prune_recorded(factors, 0.5, monitor).width == 2
+    assert monitor.prune(factors, 0.5).width == 2
     np.testing.assert_allclose(monitor.column_norms["before pruning"], [30.0, 1.0, 20.0])
     np.testing.assert_allclose(monitor.column_norms["after pruning"], [30.0, 20.0])
 
@@ -217,24 +203,24 @@ def test_a_monitor_stops_when_any_callback_says_so():
         callbacks=(lambda state: True, lambda state: asked.append(state.iteration)), scale=3.0
     )
     with pytest.raises(StopRun):
-        fit(problem, instance.truth, GaussNewton(), monitor, "x")
+        Fitter(GaussNewton(), np.random.default_rng(0), monitor).fit(problem, instance.truth, "x")
     assert asked == [0]
     assert monitor.best is not None
     assert len(monitor.history) == 1
 
 
-def test_walking_back_keeps_the_better_fit_of_each_width(rng):
+def test_walking_back_keeps_the_better_fit_of_each_width():
     instance = simulate.rank_one_sensing(20, 2, m=80, symmetric=True, noise=0.1, random_state=11)
     problem = Problem(instance.op, instance.y / np.sqrt(np.mean(instance.y**2)))
-    tools = (GaussNewton(), Monitor())
-    stages = list(grow(problem, empty(instance), *tools, rng, max_width=4, greedy=True))
-    wide = penalise(problem, stages[0].point, rng, Monitor(), width=10, strength=0.004)
-    back = retreat(problem, stages, wide, *tools, "back")
+    own = fitter()
+    stages = list(grow(problem, empty(instance), own, "grow", max_width=4, greedy=True))
+    wide = penalise(problem, stages[0].point, own, width=10, strength=0.004)
+    back = walk_back(problem, stages, wide, own, "back")
     assert [stage.width for stage in back] == [stage.width for stage in stages]
     losses = [(new.point.loss, old.point.loss) for new, old in zip(back, stages, strict=True)]
     assert all(new <= old for new, old in losses)
     assert any(new < 0.5 * old for new, old in losses)
     for stage in back:
         assert stage.point.loss == problem.evaluate(stage.factors).loss
-    alone = retreat(problem, stages, empty(instance), *tools, "back")
+    alone = walk_back(problem, stages, empty(instance), own, "back")
     assert [stage.point.loss for stage in alone] == [stage.point.loss for stage in stages]

@@ -10,8 +10,15 @@ import pytest
 from leanrank import Factors, Status, recover, simulate
 from leanrank.operators import DenseSensing, FullObservation
 from leanrank.problem import Problem
-from leanrank.search.growing import Stage
-from leanrank.search.holding_out import choose_width, clearly_better, joined, of_width, split, watch
+from leanrank.search import Stage
+from leanrank.search.holding_out import (
+    choose_width,
+    clearly_better,
+    joined,
+    of_width,
+    split,
+    while_better,
+)
 
 
 @pytest.fixture
@@ -134,20 +141,20 @@ class FromList:
         ([5, 1, 2, 3, 4, 0], 3, 5),
     ],
 )
-def test_watch_is_patient(problem, errors, patience, length):
+def test_exploring_is_patient(problem, errors, patience, length):
     stages = (stage(problem, 1.0, width=k + 1) for k in range(len(errors)))
-    seen = watch(stages, FromList(problem, errors), patience)
+    seen = while_better(stages, FromList(problem, errors), patience)
     assert [s.held_out for s in seen] == errors[:length]
     assert [s.width for s in seen] == list(range(1, length + 1))
 
 
-def test_watch_keeps_an_exact_stage(problem):
+def test_exploring_keeps_an_exact_stage(problem):
     """An exact fit ends the path by itself; it is not cut off for having come late."""
     stages = [stage(problem, 1.0) for _ in range(3)] + [stage(problem, 1.0, exact=True)]
-    assert watch(stages, FromList(problem, [1, 2, 0.5, 3]))[-1].exact
+    assert while_better(stages, FromList(problem, [1, 2, 0.5, 3]), 2)[-1].exact
 
 
-def test_watch_draws_no_stage_too_many(problem):
+def test_exploring_draws_no_stage_too_many(problem):
     drawn = 0
 
     def path():
@@ -156,7 +163,7 @@ def test_watch_draws_no_stage_too_many(problem):
             drawn += 1
             yield stage(problem, 1.0)
 
-    watch(path(), FromList(problem, [1.0] * 10))
+    while_better(path(), FromList(problem, [1.0] * 10), 2)
     assert drawn == 3
 
 

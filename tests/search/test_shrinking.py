@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from leanrank import Factors, simulate
 from leanrank.penalties import Ridge
 from leanrank.problem import Problem
-from leanrank.search.growing import Monitor
-from leanrank.search.holding_out import joined, of_width, split, watch
-from leanrank.search.shrinking import Tools, better_ridge, shrink
+from leanrank.search import Fitter, Monitor, grow
+from leanrank.search.holding_out import joined, of_width, split, while_better
+from leanrank.search.shrinking import better_ridge, shrink
 from leanrank.solvers import GaussNewton, solve
 
 
 @pytest.fixture
-def tools() -> Tools:
-    return Tools(GaussNewton(), Monitor(), np.random.default_rng(0))
+def fitter() -> Fitter:
+    return Fitter(GaussNewton(), np.random.default_rng(0), Monitor())
 
 
 def approximately_low_rank(op_of, seed: int = 0) -> Problem:
@@ -68,13 +70,13 @@ def objective(problem: Problem, X: np.ndarray, threshold: float) -> float:
 
 @pytest.mark.parametrize("make", [completion, sensing])
 @pytest.mark.parametrize("share", [0.6, 0.2, 0.05])
-def test_the_minimiser_of_the_nuclear_norm(make, share, tools):
+def test_the_minimiser_of_the_nuclear_norm(make, share, fitter):
     problem = approximately_low_rank(make)
     empty = Factors.empty((14, 11))
     largest = np.linalg.norm(gradient(problem, np.zeros((14, 11))), 2)
     ridge = Ridge(0.5 * share * largest)
     shrunk = problem.with_penalty(ridge)
-    found = shrink(shrunk, empty, 11, tools, "penalise").factors
+    found = shrink(shrunk, empty, 11, fitter, "penalise").factors
     reference = proximal_gradient(problem, share * largest)
     best = objective(problem, reference, share * largest)
     assert objective(problem, found.to_dense(), share * largest) <= best * 1.001
@@ -91,41 +93,41 @@ def test_the_minimiser_of_the_nuclear_norm(make, share, tools):
     )
 
 
-def test_a_ridge_that_no_virtual_column_overcomes_leaves_nothing(tools):
+def test_a_ridge_that_no_virtual_column_overcomes_leaves_nothing(fitter):
     problem = approximately_low_rank(completion)
     largest = np.linalg.norm(gradient(problem, np.zeros((14, 11))), 2)
     start = Factors(np.ones((14, 1)), np.ones((11, 1)))
     nothing = shrink(
-        problem.with_penalty(Ridge(0.6 * largest)), Factors.empty((14, 11)), 11, tools, "x"
+        problem.with_penalty(Ridge(0.6 * largest)), Factors.empty((14, 11)), 11, fitter, "x"
     )
     assert nothing.factors.width == 0
-    small = shrink(problem.with_penalty(Ridge(0.6 * largest)), start, 11, tools, "x")
+    small = shrink(problem.with_penalty(Ridge(0.6 * largest)), start, 11, fitter, "x")
     assert small.factors.norm() < 1e-2 * start.norm()
 
 
-def test_columns_come_up_to_the_top_only(tools):
+def test_columns_come_up_to_the_top_only(fitter):
     problem = approximately_low_rank(sensing).with_penalty(Ridge(1e-4))
-    found = shrink(problem, Factors.empty((14, 11)), 3, tools, "x")
+    found = shrink(problem, Factors.empty((14, 11)), 3, fitter, "x")
     assert found.factors.width == 3
 
 
-def test_columns_that_the_ridge_empties_go(tools, rng):
+def test_columns_that_the_ridge_empties_go(fitter, rng):
     problem = approximately_low_rank(sensing)
     largest = np.linalg.norm(gradient(problem, np.zeros((14, 11))), 2)
     wide = Factors(rng.standard_normal((14, 10)), rng.standard_normal((11, 10)))
-    found = shrink(problem.with_penalty(Ridge(0.15 * largest)), wide, 11, tools, "x").factors
+    found = shrink(problem.with_penalty(Ridge(0.15 * largest)), wide, 11, fitter, "x").factors
     s = np.linalg.svd(proximal_gradient(problem, 0.3 * largest), compute_uv=False)
     assert 0 <= found.width - (s > 1e-3 * s[0]).sum() <= 1
 
 
-def test_the_minimiser_of_the_trace(tools):
+def test_the_minimiser_of_the_trace(fitter):
     """Symmetric factors: lambda times the trace, and only positive semi-definite matrices."""
     instance = simulate.dense_sensing(9, 3, m=80, symmetric=True, noise=0.2, random_state=0)
     problem = Problem(instance.op, instance.y)
     zero = problem.gradient_matrix(-problem.y) @ np.eye(9)
     ridge = Ridge(0.2 * float(np.linalg.eigvalsh(-zero)[-1]))
     shrunk = problem.with_penalty(ridge)
-    found = shrink(shrunk, Factors.empty((9, 9), True), 9, tools, "x").factors
+    found = shrink(shrunk, Factors.empty((9, 9), True), 9, fitter, "x").factors
     final = solve(GaussNewton(damping=1e-4), shrunk, found, tol=1e-10, max_iter=300).factors
     residual = problem.op.forward(final) - problem.y
     G = problem.gradient_matrix(residual) @ np.eye(9)
@@ -133,55 +135,52 @@ def test_the_minimiser_of_the_trace(tools):
     np.testing.assert_allclose(-G @ final.U, ridge.strength * final.U, atol=1e-3)
 
 
-def assessed(problem: Problem, tools: Tools, rounds: int = 3):
+def assessed(problem: Problem, fitter: Fitter, rounds: int = 3):
     """Paths of least-squares fits of width 0 to 3, for several rounds."""
-    from leanrank.search.growing import grow
-
     paths = []
     for part in split(problem, 0.15, np.random.default_rng(1), rounds):
         stages = grow(
             part.train,
             Factors.empty(problem.op.shape),
-            tools.solver,
-            tools.monitor,
-            np.random.default_rng(2),
+            replace(fitter, rng=np.random.default_rng(2)),
+            "validate",
             max_width=3,
             greedy=True,
         )
-        paths.append((part, watch(stages, part, patience=10)))
+        paths.append((part, while_better(stages, part, patience=10)))
     return paths
 
 
-def test_a_ridge_is_taken_if_it_predicts_clearly_better(tools):
+def test_a_ridge_is_taken_if_it_predicts_clearly_better(fitter):
     """Factors of width one leave much of a matrix of rank four: the residual is no noise."""
     instance = simulate.dense_sensing((14, 11), 4, m=200, noise=0.05, random_state=0)
     problem = Problem(instance.op, instance.y)
-    paths = assessed(problem, tools)
+    paths = assessed(problem, fitter)
     errors = joined([of_width(path, 1) for _, path in paths])
-    assert better_ridge(paths, 1, 0.0 * errors, tools, most=8) is None
-    found = better_ridge(paths, 1, 100.0 + errors, tools, most=8)
+    assert better_ridge(paths, 1, 0.0 * errors, fitter, most=8) is None
+    found = better_ridge(paths, 1, 100.0 + errors, fitter, most=8)
     assert found is not None
     assert found.errors.size == errors.size
     # What was reported are the errors of fits at about that ridge.
     part, _ = paths[0]
-    fitted = shrink(part.train.with_penalty(found.ridge), found.factors, 8, tools, "x").factors
+    fitted = shrink(part.train.with_penalty(found.ridge), found.factors, 8, fitter, "x").factors
     again = (part.held.forward(fitted) - part.y_held) ** 2
     assert again.mean() == pytest.approx(found.errors[: again.size].mean(), rel=0.1)
 
 
-def test_ridges_that_leave_nothing_do_not_end_the_search(tools):
+def test_ridges_that_leave_nothing_do_not_end_the_search(fitter):
     instance = simulate.dense_sensing((14, 11), 4, m=200, noise=0.05, random_state=0)
-    paths = assessed(Problem(instance.op, instance.y), tools)
+    paths = assessed(Problem(instance.op, instance.y), fitter)
     errors = joined([of_width(path, 1) for _, path in paths])
-    found = better_ridge(paths, 1, 100.0 + errors, tools, most=8)
+    found = better_ridge(paths, 1, 100.0 + errors, fitter, most=8)
     assert found.errors.mean() < 0.9 * np.mean([part.y_square for part, _ in paths])
 
 
-def test_no_ridge_where_the_residual_is_noise(tools):
+def test_no_ridge_where_the_residual_is_noise(fitter):
     instance = simulate.dense_sensing((14, 11), 2, m=300, noise=0.2, random_state=0)
     problem = Problem(instance.op, instance.y)
-    paths = assessed(problem, tools)
+    paths = assessed(problem, fitter)
     errors = joined([of_width(path, 2) for _, path in paths])
-    steps = len(tools.monitor.history)
-    assert better_ridge(paths, 2, errors, tools, most=8) is None
-    assert len(tools.monitor.history) == steps
+    steps = len(fitter.monitor.history)
+    assert better_ridge(paths, 2, errors, fitter, most=8) is None
+    assert len(fitter.monitor.history) == steps

@@ -21,6 +21,7 @@ from leanrank.cli import _report
 from leanrank.operators import Measurement
 from leanrank.recover import recover
 from leanrank.results import Result, Status
+from leanrank.search import Strategy
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
@@ -33,7 +34,7 @@ PICTURES = (".png", ".pdf", ".svg")
 
 @dataclass(frozen=True)
 class Settings:
-    """What the user set; the names are those of :func:`leanrank.recover`, and ``solver="deep"``."""
+    """What the user set; names are those of :func:`leanrank.recover`, but for ``deep``."""
 
     rank: int | None
     width: int | None
@@ -137,7 +138,7 @@ class Terminal:
                     symmetric=settings.symmetric,
                     rank=settings.rank,
                     width=settings.width,
-                    solver="deep" if settings.deep else None,
+                    strategy=_deep_strategy() if settings.deep else None,
                     validation=settings.validation,
                     time_limit=settings.time_limit,
                     callbacks=[progress],
@@ -183,6 +184,13 @@ class Terminal:
             io.dump_summary(sys.stdout, values)
         _report.show_result(self.words, result, rows)
         raise typer.Exit(0 if result.success else 1)
+
+
+def _deep_strategy() -> Strategy:
+    """A deep network, loaded only when asked for."""
+    from leanrank.research.deep import RidgeLadder
+
+    return RidgeLadder()
 
 
 def completed_unchanged(terminal: Terminal, source: Path, summary: Path | None) -> None:

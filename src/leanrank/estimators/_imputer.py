@@ -35,8 +35,8 @@ from leanrank.factors import Factors, degrees_of_freedom
 from leanrank.operators import ObservedEntries
 from leanrank.problem import exact_tolerance
 from leanrank.recover import recover
-from leanrank.research.deep import RidgeLadder
 from leanrank.results import History, Result, Status
+from leanrank.search import Strategy
 
 __all__ = ["LowRankImputer", "RecoveryWarning"]
 
@@ -353,15 +353,15 @@ class LowRankImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # 
             entries.values,
             rank=rank,
             width=width,
-            solver=self._solver(),
+            strategy=self._strategy(),
             validation=self.validation,
             max_iter=self.max_iter,
             time_limit=None if end == math.inf else max(end - time.monotonic(), 1e-9),
             random_state=self.random_state,
         )
 
-    def _solver(self) -> RidgeLadder | None:
-        """What recover is to find the rank with."""
+    def _strategy(self) -> Strategy | None:
+        """What recover is to propose factors by."""
         return None
 
     def _left_out(self, entries: Entries, n_rows: int, n_cols: int) -> str:

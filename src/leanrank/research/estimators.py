@@ -16,7 +16,7 @@ class DeepLinearCompletion(LowRankImputer):
 
     Stochastic gradient descent with weight decay takes directions from an over-parameterised
     network :math:`W_L \cdots W_1` for good (Wang and Jacot, 2024); what is left is pruned, fitted
-    without a ridge, and certified, by ``leanrank.recover(..., solver="deep")``. All else is as in
+    without a ridge, and certified, by :func:`leanrank.recover`. All else is as in
     :class:`~leanrank.LowRankImputer`, which finds the same matrices and takes far fewer passes
     over the entries: that is the one for work, this one is to study depth and noise.
 
@@ -103,9 +103,9 @@ random_state, on_failure
 
     def _check_parameters(self) -> None:
         super()._check_parameters()
-        self._solver()
+        self._strategy()
 
-    def _solver(self) -> RidgeLadder:
+    def _strategy(self) -> RidgeLadder:
         return RidgeLadder(
             depth=self.depth,
             hidden_width=self.hidden_width,

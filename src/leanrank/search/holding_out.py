@@ -12,7 +12,7 @@ from leanrank._arrays import Array, to_numpy
 from leanrank.factors import Factors
 from leanrank.operators import Measurement
 from leanrank.problem import Problem
-from leanrank.search.growing import Stage
+from leanrank.search.fitting import Stage
 
 __all__ = [
     "Split",
@@ -21,7 +21,7 @@ __all__ = [
     "joined",
     "of_width",
     "split",
-    "watch",
+    "while_better",
 ]
 
 
@@ -78,7 +78,7 @@ def split(problem: Problem, share: float, rng: np.random.Generator, rounds: int 
     return splits
 
 
-def watch(stages: Iterable[Stage], data: Split, patience: int = 2) -> list[Stage]:
+def while_better(stages: Iterable[Stage], data: Split, patience: int) -> list[Stage]:
     """The stages of a path, assessed, until it predicts no better for ``patience`` stages."""
     seen: list[Stage] = []
     for stage in stages:

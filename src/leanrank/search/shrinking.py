@@ -11,24 +11,15 @@ from leanrank.evidence import noise_level, structure, virtual_columns
 from leanrank.factors import Factors
 from leanrank.penalties import Ridge
 from leanrank.problem import Point, Problem
-from leanrank.search.growing import Monitor, Stage, append_leading, fit
+from leanrank.search.fitting import Fitter, Stage
+from leanrank.search.growing import append_leading, leading_columns
 from leanrank.search.holding_out import Split, choose_width, clearly_better, joined, of_width
-from leanrank.solvers import GaussNewton, Solver
 
-__all__ = ["Shrunk", "Tools", "better_ridge", "leading", "shrink"]
+__all__ = ["Shrunk", "better_ridge", "shrink"]
 
 
 _ROUNDS = 6
 """Rounds of fitting and widening: each adds a quarter, and the next ridge goes on from there."""
-
-
-@dataclass(frozen=True)
-class Tools:
-    """What fits are made with."""
-
-    solver: Solver
-    monitor: Monitor
-    rng: np.random.Generator
 
 
 @dataclass(frozen=True)
@@ -51,14 +42,14 @@ class Shrunk:
     @property
     def pruned(self) -> Factors:
         """The leading directions alone."""
-        return leading(self.factors, self.width)
+        return leading_columns(self.factors, self.width)
 
 
 def better_ridge(
     paths: list[tuple[Split, list[Stage]]],
     width: int,
     errors: np.ndarray,
-    tools: Tools,
+    fitter: Fitter,
     *,
     most: int,
 ) -> Shrunk | None:
@@ -76,29 +67,29 @@ def better_ridge(
         The best width.
     errors : ndarray
         Its squared errors, the rounds one after another.
-    tools : Tools
+    fitter : Fitter
     most : int
         Largest width to consider.
     """
     data, path = paths[0]
     stage = of_width(path, width)
     G = data.train.gradient_matrix(stage.point.residual)
-    strength = float(virtual_columns(G, stage.factors, tools.rng)[1][0])
+    strength = float(virtual_columns(G, stage.factors, fitter.rng)[1][0])
     dof = max(stage.factors.degrees_of_freedom(), 1)
-    level = noise_level(data.train, stage.point, tools.rng)
-    noisy = structure(G, stage.factors, tools.rng) < 1.1 * level
-    if strength <= 0 or (noisy and data.train.op.size >= 3 * dof):
+    level = noise_level(data.train, stage.point, fitter.rng)
+    noisy = structure(G, stage.factors, fitter.rng) < fitter.policy.noise_level * level
+    if strength <= 0 or (noisy and data.train.op.size >= fitter.policy.abundant * dof):
         return None
     starts = [of_width(path, width).factors for _, path in paths]
     top = min(2 * path[-1].width + 2, most)
     # Strong ridges leave the zero matrix: that is no reason to end the search.
     nothing = float(np.mean([part.y_square for part, _ in paths]))
     best: Shrunk | None = None
-    for ratio in (4.0, 2.0, 1.0, 0.5, 0.25):
+    for ratio in fitter.policy.ridges:
         ridge = Ridge(0.5 * strength * ratio)
         tried = []
         for i, (part, _) in enumerate(paths):
-            point = shrink(part.train.with_penalty(ridge), starts[i], top, tools, "validate")
+            point = shrink(part.train.with_penalty(ridge), starts[i], top, fitter, "validate")
             starts[i] = point.factors
             tried.append(part.assess(Stage(point, exact=False)))
         new = Shrunk(ridge, joined(tried), list(starts))
@@ -116,7 +107,7 @@ def _pruned(shrunk: Shrunk, parts: list[Split]) -> Shrunk:
     whole = [factors.balance() for factors in shrunk.rounds]
     errors = {
         k: np.concatenate(
-            [part.errors(leading(f, k)) for part, f in zip(parts, whole, strict=True)]
+            [part.errors(leading_columns(f, k)) for part, f in zip(parts, whole, strict=True)]
         )
         for k in range(max(f.width for f in whole) + 1)
     }
@@ -124,31 +115,26 @@ def _pruned(shrunk: Shrunk, parts: list[Split]) -> Shrunk:
     return replace(shrunk, errors=errors[width], width=width)
 
 
-def leading(factors: Factors, k: int) -> Factors:
-    """The first k columns."""
-    return factors.keep(np.arange(factors.width) < k)
-
-
-def shrink(problem: Problem, factors: Factors, top: int, tools: Tools, phase: str) -> Point:
+def shrink(problem: Problem, factors: Factors, top: int, fitter: Fitter, phase: str) -> Point:
     """The minimiser under the problem's ridge, of all widths up to ``top``: columns come and go."""
     curvature = problem.penalty.curvature_at_zero
     for _ in range(_ROUNDS):
-        alive = _fitted(problem, factors, tools, phase) if factors.width else factors
+        alive = _fitted(problem, factors, fitter, phase) if factors.width else factors
         point = problem.evaluate(alive)
         room = min(top, *problem.op.shape) - alive.width
         more = min(1 + alive.width // 4, room)
-        asked = append_leading(problem, point, tools.rng, more, least=1.02 * curvature)
+        asked = append_leading(problem, point, fitter, more, least=1.02 * curvature)
         if asked.width <= max(alive.width, factors.width):
             break
         factors = asked
     return point
 
 
-def _fitted(problem: Problem, factors: Factors, tools: Tools, phase: str) -> Factors:
+def _fitted(problem: Problem, factors: Factors, fitter: Fitter, phase: str) -> Factors:
     """Fit until the objective hardly changes, then drop the directions that the ridge emptied."""
-    solver = tools.solver
-    if isinstance(solver, GaussNewton):
-        solver = replace(solver, max_inner=40)
-    state = fit(problem, factors, solver, tools.monitor, phase, progress=0.999, max_iter=12)
+    fitter = fitter.with_gauss_newton(max_inner=40)
+    state = fitter.fit(problem, factors, phase, progress=0.999, max_iter=12)
     s = to_numpy(state.factors.singular_values())
-    return state.factors.balance().keep(np.arange(s.size) < (s > 1e-3 * s[0]).sum())
+    return state.factors.balance().keep(
+        np.arange(s.size) < (s > fitter.policy.negligible * s[0]).sum()
+    )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from leanrank import _checks
+from leanrank._arrays import is_numpy_array
 from leanrank.factors import Factors
 from leanrank.operators import FullObservation, Measurement, ObservedEntries
 from leanrank.problem import Problem
@@ -15,9 +16,11 @@ from leanrank.research.deep._engines import sharpest_entry, sharpness
 from leanrank.research.deep._factors import DeepFactors
 from leanrank.research.deep._initial import initial_layers
 from leanrank.research.deep._schedule import Phase, check_schedule
+from leanrank.research.deep._stages import stages_of_networks, whose_rank
 from leanrank.research.deep._train import collapses, train
 from leanrank.research.theory import largest_ridge
 from leanrank.results import Status
+from leanrank.search import Fitter, Stage
 
 __all__ = ["RidgeLadder"]
 
@@ -76,7 +79,7 @@ class RidgeLadder:
     --------
     >>> import leanrank as lr
     >>> inst = lr.simulate.matrix_completion(40, 2, fraction=0.4, random_state=0)
-    >>> result = lr.recover(inst.op, inst.y, solver=RidgeLadder(depth=4))
+    >>> result = lr.recover(inst.op, inst.y, strategy=RidgeLadder(depth=4))
     >>> result.rank, bool(inst.error(result.factors) < 1e-9)
     (2, True)
     """
@@ -104,13 +107,56 @@ class RidgeLadder:
         if self.schedule is not None:
             check_schedule(self.schedule)
 
-    def climb(
+    def check(self, op: Measurement, symmetric: bool, rank: int | None) -> None:
+        """See :meth:`leanrank.search.Strategy.check`."""
+        if rank is not None:
+            raise ValueError(
+                "rank must be left out: a deep network finds it by a ridge of its own, got "
+                f"{rank!r}"
+            )
+        if symmetric:
+            raise ValueError("symmetric must be left out: a deep network recovers X = U V^T only")
+        if not is_numpy_array(op.reference):
+            raise TypeError("op must be of NumPy arrays: deep networks train on the CPU")
+
+    def stages(
+        self,
+        problem: Problem,
+        symmetric: bool,
+        fitter: Fitter,
+        phase: str,
+        *,
+        max_width: int,
+        greedy: bool,
+    ) -> Iterator[Stage]:
+        """What networks leave, pruned and fitted; see :meth:`leanrank.search.Strategy.stages`."""
+        return stages_of_networks(
+            problem, self.networks, fitter, phase, max_width=max_width, greedy=greedy
+        )
+
+    def reconsidered(
+        self, problem: Problem, stages: list[Stage], fitter: Fitter, phase: str, *, max_width: int
+    ) -> list[Stage]:
+        """As they are."""
+        return stages
+
+    def other_stages(
+        self, problem: Problem, stages: list[Stage], fitter: Fitter, *, max_width: int, most: int
+    ) -> Iterator[Stage]:
+        """None."""
+        return iter(())
+
+    def remark(self, rank: int, fitter: Fitter) -> str:
+        """Whether the rank was the network's own."""
+        return whose_rank(rank, fitter.monitor.proposed_ranks)
+
+    def networks(
         self,
         problem: Problem,
         leading: Factors,
         width: int,
         rng: np.random.Generator,
-        watch: Callable[[DeepFactors], None] = lambda network: None,
+        show: Callable[[DeepFactors], None] = lambda network: None,
     ) -> Iterator[DeepFactors]:
         """The networks at the end of each rung, until one is about zero.
 
@@ -123,7 +169,7 @@ class RidgeLadder:
         width : int
             Of hidden layers, where ``hidden_width`` is None.
         rng : Generator
-        watch : callable, optional
+        show : callable, optional
             Called with the network a few times on each rung.
 
         Raises
@@ -138,7 +184,7 @@ class RidgeLadder:
         network = DeepFactors([self.start * W for W in network.layers])
         if self.schedule is not None:
             for phase in self.schedule:
-                network = _descend(problem, network, phase, batch, rng, watch)
+                network = _descend(problem, network, phase, batch, rng, show)
             yield network
             return
         reference = DeepFactors.balanced(leading, self.depth)
@@ -148,7 +194,7 @@ class RidgeLadder:
         while ridge <= self.highest * most and not collapses(problem, self.depth, ridge):
             sharpest = max(_sharpest(op, net, batch, rng) for net in (network, reference))
             rate = min(self.learning_rate * batch / sharpest, 0.5 / ridge)
-            network = _descend(problem, network, Phase(steps, rate, ridge), batch, rng, watch)
+            network = _descend(problem, network, Phase(steps, rate, ridge), batch, rng, show)
             if network.singular_values()[0] < 1e-2:
                 return
             yield network
@@ -161,7 +207,7 @@ def _descend(
     phase: Phase,
     batch: int,
     rng: np.random.Generator,
-    watch: Callable[[DeepFactors], None],
+    show: Callable[[DeepFactors], None],
 ) -> DeepFactors:
     """The network after a phase, in parts; where one diverges, at half the rate from there."""
     halvings = 0
@@ -181,7 +227,7 @@ def _descend(
                 break
             halvings += 1
         network = training.networks[0]
-        watch(network)
+        show(network)
     return network
 
 

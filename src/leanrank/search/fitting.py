@@ -1,0 +1,133 @@
+"""Fits of given width: the solver runs while that makes progress."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from leanrank._arrays import norm
+from leanrank.factors import Factors
+from leanrank.policy import Policy
+from leanrank.problem import Point, Problem
+from leanrank.search.monitor import Monitor
+from leanrank.solvers import GaussNewton, Solver, State, iterate
+
+__all__ = ["Fitter", "Stage"]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Factors that were fitted at one width, and how well they predict.
+
+    Attributes
+    ----------
+    point : Point
+    exact : bool
+        Whether the measurements are fitted to rounding.
+    errors : ndarray or None
+        Squared residuals on measurements that were held out.
+    """
+
+    point: Point
+    exact: bool
+    errors: np.ndarray | None = None
+
+    @property
+    def factors(self) -> Factors:
+        return self.point.factors
+
+    @property
+    def width(self) -> int:
+        return self.point.factors.width
+
+    @property
+    def held_out(self) -> float:
+        """Mean squared error on the held-out measurements; infinite if there are none."""
+        return math.inf if self.errors is None else float(self.errors.mean())
+
+
+@dataclass(frozen=True)
+class Fitter:
+    """What fits are made with.
+
+    Attributes
+    ----------
+    solver : Solver
+    rng : Generator
+    monitor : Monitor
+        Sees every state.
+    policy : Policy
+    """
+
+    solver: Solver
+    rng: np.random.Generator
+    monitor: Monitor
+    policy: Policy = field(default_factory=Policy)
+
+    def fit(
+        self,
+        problem: Problem,
+        factors: Factors,
+        phase: str,
+        *,
+        progress: float | None = None,
+        max_iter: int | None = None,
+    ) -> State:
+        """Run the solver while it makes progress.
+
+        Stops when the fit is exact, the gradient vanishes, or the square root of the objective
+        fell by less than ``progress`` over a few steps; see :class:`Policy` for the defaults.
+        """
+        policy = self.policy
+        progress = policy.progress if progress is None else progress
+        max_iter = policy.max_steps if max_iter is None else max_iter
+        patience = policy.steps_of_progress
+        values: list[float] = []
+        zero_loss = problem.zero_loss
+        state: State | None = None
+        for new in iterate(self.solver, problem, factors, phase):
+            if state is not None and not new.point.is_finite:
+                break
+            state = new
+            self.monitor(state)
+            values.append(state.point.value)
+            stuck = len(values) > patience and values[-1] > progress**2 * values[-1 - patience]
+            flat = policy.flat * math.sqrt(state.point.loss * zero_loss)
+            small = state.point.gradient_norm * norm(state.factors.W) <= flat
+            if problem.is_exact(state.point) or small or stuck or state.iteration >= max_iter:
+                break
+        assert state is not None
+        return state
+
+    def fit_well_observed(self, problem: Problem, factors: Factors, phase: str) -> Point:
+        """Fit to the measurements of well-observed rows and columns, then estimate the others.
+
+        Rows with hardly more measurements than factors are left out of the fit, as they can trap
+        it; see :meth:`leanrank.operators.Measurement.core`.
+        """
+        if factors.width == 0:
+            return problem.evaluate(factors)
+        index = problem.op.core(factors.width + self.policy.slack, factors.symmetric)
+        if index is None:
+            return self.fit(problem, factors, phase).point
+        inner = problem.subset(index)
+        point = self.fit(inner, factors, phase).point
+        noise = norm(point.residual) / math.sqrt(index.size)
+        extended = problem.op.extend(point.factors, problem.y, index, noise)
+        if inner.is_exact(point):
+            return self.fit(problem, extended, phase).point
+        return problem.evaluate(extended)
+
+    def stage(self, problem: Problem, factors: Factors, phase: str) -> Stage:
+        """The stage at these factors, fitted to what is well observed."""
+        point = self.fit_well_observed(problem, factors, phase)
+        return Stage(point, problem.is_exact(point))
+
+    def with_gauss_newton(self, **options: Any) -> Fitter:
+        """The same with other options of Gauss-Newton, if that is the solver."""
+        if not isinstance(self.solver, GaussNewton):
+            return self
+        return replace(self, solver=replace(self.solver, **options))
