@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import io as text_io
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -62,33 +61,39 @@ class TestCheckpoint:
         )
         assert np.array_equal(load_factors(path).W, result.factors.W)
 
-    def test_writes_every_so_often_and_keeps_the_best(self, tmp_path, states, monkeypatch):
+    def test_writes_every_so_often(self, tmp_path, states, monkeypatch):
         now = [0.0]
         monkeypatch.setattr("time.monotonic", lambda: now[0])
         path = tmp_path / "c.npz"
         checkpoint = Checkpoint(path, every=10)
-        first, best, worse = states[1], states[3], states[0]
-        assert best.point.loss < first.point.loss < worse.point.loss
-        checkpoint(first)
-        now[0] = 5.0
-        checkpoint(best)
-        assert np.array_equal(load_factors(path).W, first.factors.W)
-        now[0] = 10.0
-        checkpoint(worse)
-        assert np.array_equal(load_factors(path).W, best.factors.W)
+        for time, state, on_disk in ((0.0, 1, 1), (5.0, 3, 1), (10.0, 0, 0)):
+            now[0] = time
+            checkpoint(states[state])
+            assert np.array_equal(load_factors(path).W, states[on_disk].factors.W)
         assert list(tmp_path.iterdir()) == [path]
 
-    def test_validation_is_passed_over_and_refit_counts_most(self, tmp_path, states):
+    @pytest.mark.parametrize("count", [1, 7, 20, 33])
+    def test_holds_what_a_stopped_run_returns(self, tmp_path, count):
+        inst = lr.simulate.matrix_completion((30, 20), 2, oversampling=3, noise=0.1, random_state=0)
+        states = []
+
+        def stop(state):
+            states.append(state)
+            if len(states) == count:
+                found.append(load_factors(path))
+            return len(states) == count
+
+        path, found = tmp_path / "c.npz", []
+        result = lr.recover(inst.op, inst.y, callbacks=[Checkpoint(path, every=0), stop])
+        assert result.status is lr.Status.STOPPED
+        np.testing.assert_array_equal(found[0].W, result.factors.W)
+        np.testing.assert_array_equal(load_factors(path).W, result.factors.W)
+
+    def test_the_end_is_written_whenever_the_next_write_is_due(self, tmp_path, inst):
         path = tmp_path / "c.npz"
-        checkpoint = Checkpoint(path, every=0)
-        worst, middle, best = states[0], states[1], states[3]
-        checkpoint(worst)
-        checkpoint(replace(best, phase="validate"))
-        assert np.array_equal(load_factors(path).W, worst.factors.W)
-        checkpoint(replace(best, phase="grow"))
-        checkpoint(replace(middle, phase="refit"))
-        checkpoint(replace(best, phase="grow"))
-        assert np.array_equal(load_factors(path).W, middle.factors.W)
+        result = lr.recover(inst.op, inst.y, callbacks=[Checkpoint(path, every=1e6)])
+        assert result.success
+        np.testing.assert_array_equal(load_factors(path).W, result.factors.W)
 
     def test_factors_of_recover_are_in_the_units_of_y(self, tmp_path, inst):
         path = tmp_path / "c.npz"

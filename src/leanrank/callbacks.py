@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from rich.console import Console
@@ -18,20 +20,21 @@ from rich.text import Text
 
 from leanrank import _checks
 from leanrank._arrays import to_numpy
-from leanrank._files import PathLike, check_writable, write_arrays
+from leanrank._files import PathLike, check_writable, replacing
 from leanrank.factors import Factors
+from leanrank.results import Result
+from leanrank.search import SavedRun
 from leanrank.solvers import Deadline, State
 
 __all__ = ["Checkpoint", "Deadline", "Progress", "factor_arrays"]
 
 
 class Checkpoint:
-    """Saves the factors of least loss so far, every few seconds and whole or not at all.
+    """Saves a run every few seconds and at its end, whole or not at all.
 
-    The file is an ``.npz`` with arrays U and V (U alone if symmetric) in the units of y, which
-    :func:`leanrank.io.load_factors` reads. States of the phase "validate" are passed over, since
-    they are fitted to a part of the measurements; and those of "refit", where the rank is found,
-    count more than any before, which may have fitted noise with more columns.
+    The file is an ``.npz`` with what a run that is stopped now would return, arrays U and V (U
+    alone if symmetric) in the units of y, which :func:`leanrank.io.load_factors` reads; and with
+    the fits that it has finished, from which ``recover(..., start=load_checkpoint(path))`` goes on.
 
     Parameters
     ----------
@@ -48,39 +51,45 @@ class Checkpoint:
     Examples
     --------
     >>> import tempfile, pathlib, leanrank as lr
-    >>> from leanrank.io import load_factors
+    >>> from leanrank.io import load_checkpoint
     >>> inst = lr.simulate.matrix_completion((30, 20), 2, oversampling=3, random_state=0)
     >>> path = pathlib.Path(tempfile.mkdtemp()) / "so-far.npz"
-    >>> result = lr.recover(inst.op, inst.y, callbacks=[Checkpoint(path, every=0)])
-    >>> load_factors(path).shape
-    (30, 20)
+    >>> stopped = lr.recover(inst.op, inst.y, callbacks=[Checkpoint(path), lambda state: True])
+    >>> stopped.status
+    <Status.STOPPED: 'stopped'>
+    >>> lr.recover(inst.op, inst.y, start=load_checkpoint(path)).rank
+    2
     """
 
     def __init__(self, path: PathLike, *, every: float = 30.0) -> None:
         check_writable(path)
         self.path = path
         self.every = _checks.real_number(every, "every", least=0)
-        self._best: Factors | None = None
-        self._best_loss = math.inf
-        self._refitting = False
-        self._saved: Factors | None = None
+        self._saved: Callable[[], SavedRun | None] | None = None
         self._next = -math.inf
 
-    def __call__(self, state: State) -> None:
-        refit = state.phase == "refit"
-        if refit and not self._refitting:
-            self._refitting, self._best_loss = True, math.inf
-        counts = refit if self._refitting else state.phase != "validate"
-        if counts and state.point.loss < self._best_loss:
-            self._best, self._best_loss = state.factors_in_units, state.point.loss
-        if time.monotonic() >= self._next:
-            self.save()
+    def begin(self, saved: Callable[[], SavedRun | None]) -> None:
+        """Learn how to ask the run for what it has."""
+        self._saved = saved
 
-    def save(self) -> None:
-        """Write the best factors now, if they are not on disk yet."""
-        if self._best is not None and self._best is not self._saved:
-            write_arrays(self.path, factor_arrays(self._best))
-            self._saved = self._best
+    def __call__(self, state: State) -> None:
+        if time.monotonic() >= self._next:
+            run = None if self._saved is None else self._saved()
+            self._write(SavedRun(state.factors_in_units, "") if run is None else run)
+
+    def end(self, result: Result) -> None:
+        """Write what the run came to."""
+        run = None if self._saved is None else self._saved()
+        self._write(
+            SavedRun(result.factors, "") if run is None else replace(run, factors=result.factors)
+        )
+
+    def _write(self, run: SavedRun) -> None:
+        arrays: dict[str, Any] = run.arrays()
+        with replacing(
+            self.path
+        ) as file:  # not compressed: random digits take long and gain little
+            np.savez(file, **arrays)
         self._next = time.monotonic() + self.every
 
 

@@ -10,14 +10,15 @@ import numpy as np
 from leanrank import _checks
 from leanrank._arrays import Array
 from leanrank._threads import one_blas_thread
-from leanrank.factors import degrees_of_freedom
+from leanrank.factors import Factors, degrees_of_freedom
 from leanrank.operators import Measurement
 from leanrank.penalties import Penalty
 from leanrank.policy import Policy
-from leanrank.problem import Problem, check_measurements, measurement_scale
+from leanrank.problem import Problem, check_library, check_measurements, measurement_scale
 from leanrank.results import Result
 from leanrank.search import Fitter, GrowAndPenalise, Monitor, Paths, Plan, Strategy
 from leanrank.search.growing import widest
+from leanrank.search.saved import FinishedFits, SavedRun, fingerprint
 from leanrank.solvers import Callback, Deadline, GaussNewton, Solver
 
 __all__ = ["recover"]
@@ -34,6 +35,7 @@ def recover(
     solver: Solver | None = None,
     strategy: Strategy | None = None,
     validation: float | tuple[Measurement, Array] | None = None,
+    start: Factors | SavedRun | None = None,
     max_iter: int = 200,
     time_limit: float | None = None,
     callbacks: Iterable[Callback] = (),
@@ -78,12 +80,19 @@ def recover(
         Measurements that come in correlated groups (the colours of a pixel, the readings of a
         patient) must be held out by whole groups, or every rank seems to predict well: pass your
         own.
+    start : Factors or SavedRun, optional
+        Factors to start from instead of nothing, such as those of an earlier result for fewer
+        measurements. Or what :func:`leanrank.io.load_checkpoint` returns: then the run goes on
+        from there, to the same answer as if it had not been interrupted; it must be of the same
+        measurements, settings and seed.
     max_iter : int
         Largest number of steps of the last refit.
     time_limit : float, optional
         Seconds after which the run stops with the best factors so far.
     callbacks : iterable of callables
-        Called with every :class:`~leanrank.solvers.State`; True stops.
+        Called with every :class:`~leanrank.solvers.State`; True stops. Where one has methods
+        ``begin`` and ``end``, they are called with a function that returns the run so far, as a
+        SavedRun, and with the result.
     policy : Policy, optional
         The numbers that decisions are made by.
     random_state : int, Generator or None
@@ -121,18 +130,66 @@ def recover(
     validation = _checked_validation(validation, op)
     max_iter = _checks.whole_number(max_iter, "max_iter", least=1)
     policy = Policy() if policy is None else policy
-    scale = measurement_scale(op, y)
-    fitter = Fitter(
-        GaussNewton() if solver is None else _checked_solver(solver),
-        _checks.generator(random_state),
-        Monitor(callbacks, scale),
-        policy,
-    )
+    solver = GaussNewton() if solver is None else _checked_solver(solver)
+    rng = _checks.generator(random_state)
     most = width or max(1, widest(op, symmetric, policy.widest_share))
+    settings = {
+        "shape": op.shape,
+        "symmetric": symmetric,
+        "rank": rank,
+        "width": most,
+        "penalty": penalty,
+        "solver": solver,
+        "strategy": strategy,
+        "validation": _described(validation),
+        "max_iter": max_iter,
+        "policy": policy,
+        "random_state": rng.bit_generator.state,
+    }
+    run = fingerprint(y, settings)
+    start, known = _checked_start(start, op, symmetric, run)
+    scale = measurement_scale(op, y)
+    monitor = Monitor(callbacks, scale, finished=FinishedFits(known), fingerprint=run, start=start)
     problem = Problem(op, y / scale if scale > 0 else y)
-    paths = Paths(problem, symmetric, most, strategy, fitter)
+    begin = start.scaled(1.0 / scale) if start is not None and scale > 0 else None
+    paths = Paths(problem, symmetric, most, strategy, Fitter(solver, rng, monitor, policy), begin)
+    monitor.begin()
     with one_blas_thread():
-        return Plan(paths, scale, rank, penalty, validation, max_iter).result()
+        result = Plan(paths, scale, rank, penalty, validation, max_iter).result()
+    monitor.end(result)
+    return result
+
+
+def _described(validation: Any) -> Any:
+    """A share as it is, measurements of one's own by a digest."""
+    return fingerprint(validation[1], {}) if isinstance(validation, tuple) else validation
+
+
+def _checked_start(
+    start: Any, op: Measurement, symmetric: bool, run: str
+) -> tuple[Factors | None, tuple[tuple[str, np.ndarray], ...]]:
+    """Factors to start from, if any, and the fits that an earlier run has finished."""
+    if isinstance(start, SavedRun):
+        if start.fingerprint != run:
+            raise ValueError(
+                "start is the checkpoint of another run: its measurements, settings or seed "
+                "differ; pass start=start.factors to begin anew from its factors"
+            )
+        return start.start, start.fits
+    if start is None:
+        return None, ()
+    if not isinstance(start, Factors):
+        raise TypeError(
+            "start must be Factors or what leanrank.io.load_checkpoint returns, got "
+            f"{type(start).__name__}"
+        )
+    if tuple(start.shape) != tuple(op.shape) or start.symmetric != symmetric:
+        raise ValueError(
+            f"start must have shape {tuple(op.shape)} and symmetric={symmetric}, got {start!r}"
+        )
+    _checks.real_array(start.W, "start", ndim=2)
+    check_library(start.W, op, "start")
+    return start.astype(op.reference), ()
 
 
 def _check_recoverable(op: Measurement, symmetric: bool) -> None:

@@ -10,6 +10,7 @@ from leanrank.io._matrices import (
 from leanrank.io._problems import ProblemFile, read_problem
 from leanrank.io._results import (
     dump_summary,
+    load_checkpoint,
     load_factors,
     load_result,
     plain_values,
@@ -28,6 +29,7 @@ __all__ = [
     "check_matrix_format",
     "check_writable",
     "dump_summary",
+    "load_checkpoint",
     "load_factors",
     "load_result",
     "plain_values",

@@ -17,9 +17,11 @@ from leanrank.callbacks import factor_arrays
 from leanrank.evidence import Certificate
 from leanrank.factors import Factors
 from leanrank.results import History, Record, Result, Status
+from leanrank.search import SavedRun
 
 __all__ = [
     "dump_summary",
+    "load_checkpoint",
     "load_factors",
     "load_result",
     "plain_values",
@@ -114,6 +116,21 @@ def load_factors(path: PathLike) -> Factors:
         If the file cannot be read or does not hold finite factors.
     """
     return _factors(read_arrays(path), path)
+
+
+def load_checkpoint(path: PathLike) -> SavedRun:
+    """A run that a :class:`~leanrank.callbacks.Checkpoint` saved, for ``recover(start=...)``.
+
+    Raises
+    ------
+    FileError
+        If the file cannot be read or is no checkpoint.
+    """
+    arrays = read_arrays(path)
+    try:
+        return SavedRun.from_arrays(arrays)
+    except (KeyError, ValueError, TypeError) as error:
+        raise FileError(f"{path}: is not a checkpoint of a run ({error})") from None
 
 
 def save_result(path: PathLike, result: Result, **more: Any) -> None:

@@ -5,14 +5,17 @@ from leanrank.search.growing import append_leading, grow, is_significant
 from leanrank.search.monitor import Monitor, StopRun
 from leanrank.search.paths import Paths
 from leanrank.search.plan import Plan
+from leanrank.search.saved import FinishedFits, SavedRun
 from leanrank.search.strategy import GrowAndPenalise, Strategy
 
 __all__ = [
+    "FinishedFits",
     "Fitter",
     "GrowAndPenalise",
     "Monitor",
     "Paths",
     "Plan",
+    "SavedRun",
     "Stage",
     "StopRun",
     "Strategy",

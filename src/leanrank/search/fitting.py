@@ -81,9 +81,22 @@ class Fitter:
         Stops when the fit is exact, the gradient vanishes, or the square root of the objective
         fell by less than ``progress`` over a few steps; see :class:`Policy` for the defaults.
         """
+        policy, finished = self.policy, self.monitor.finished
+        known = finished.known_result(phase, factors)
+        if known is None:
+            progress = policy.progress if progress is None else progress
+            max_iter = policy.max_steps if max_iter is None else max_iter
+            state = self._last_state(problem, factors, phase, progress, max_iter)
+        else:
+            state = replace(self.solver.init(problem, known), phase=phase)
+            self.monitor(state)
+        finished.add(phase, state.factors)
+        return state
+
+    def _last_state(
+        self, problem: Problem, factors: Factors, phase: str, progress: float, max_iter: int
+    ) -> State:
         policy = self.policy
-        progress = policy.progress if progress is None else progress
-        max_iter = policy.max_steps if max_iter is None else max_iter
         patience = policy.steps_of_progress
         values: list[float] = []
         zero_loss = problem.zero_loss

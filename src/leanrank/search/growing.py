@@ -19,7 +19,15 @@ from leanrank.policy import Policy
 from leanrank.problem import Point, Problem
 from leanrank.search.fitting import Fitter, Stage
 
-__all__ = ["append_leading", "grow", "is_significant", "leading_columns", "walk_back", "widest"]
+__all__ = [
+    "append_leading",
+    "grow",
+    "is_significant",
+    "leading_columns",
+    "stages_from",
+    "walk_back",
+    "widest",
+]
 
 
 def widest(op: Measurement, symmetric: bool, share: float) -> int:
@@ -58,6 +66,37 @@ def grow(
         factors = append_leading(problem, point, fitter, more)
         if factors.width == stage.width:
             return
+
+
+def stages_from(
+    problem: Problem,
+    start: Factors,
+    fitter: Fitter,
+    phase: str,
+    *,
+    max_width: int,
+    greedy: bool = False,
+) -> Iterator[Stage]:
+    """Stages around a start: pruned from it width by width, fitted, and grown on from there.
+
+    In rising order, the zero matrix first. Where the start leads to an exact fit there is nothing
+    between.
+    """
+    top = fitter.stage(problem, leading_columns(start.balance(), max_width), phase)
+    nothing = leading_columns(start, 0)
+    below: list[Stage] = []
+    if not top.exact:
+        wide = top.factors
+        for width in range(top.width - 1, 0, -1):
+            below.append(fitter.stage(problem, leading_columns(wide.balance(), width), phase))
+            wide = below[-1].factors
+    if top.width:
+        yield fitter.stage(problem, nothing, phase)
+    yield from reversed(below)
+    if top.exact:
+        yield top
+    else:
+        yield from grow(problem, top.factors, fitter, phase, max_width=max_width, greedy=greedy)
 
 
 def walk_back(

@@ -9,7 +9,8 @@ from typing import Any
 from leanrank._arrays import to_numpy
 from leanrank.factors import Factors
 from leanrank.pruning import prune
-from leanrank.results import History
+from leanrank.results import History, Result
+from leanrank.search.saved import FinishedFits, SavedRun
 from leanrank.solvers import Callback, State, record
 
 __all__ = ["Monitor", "StopRun"]
@@ -36,6 +37,11 @@ class Monitor:
         Norms before and after pruning, in the units of y.
     proposed_ranks : set of int
         Ranks that a strategy came to by itself, before any fit.
+    finished : FinishedFits
+    fingerprint : str
+        Of measurements and settings.
+    start : Factors or None
+        What the run started from, in the units of y.
     """
 
     callbacks: tuple[Callback, ...] = ()
@@ -44,6 +50,9 @@ class Monitor:
     best: Factors | None = None
     column_norms: dict[str, Any] = field(default_factory=dict)
     proposed_ranks: set[int] = field(default_factory=set)
+    finished: FinishedFits = field(default_factory=FinishedFits)
+    fingerprint: str = ""
+    start: Factors | None = None
 
     def __call__(self, state: State) -> None:
         """Record a state; raises :class:`StopRun` if a callback says so."""
@@ -53,6 +62,25 @@ class Monitor:
             self.best = state.factors
         if any([callback(state) for callback in self.callbacks]):
             raise StopRun
+
+    def saved(self) -> SavedRun | None:
+        """The run so far; None before there are any factors."""
+        if self.best is None:
+            return None
+        fits = tuple(self.finished.fits)
+        return SavedRun(self.best.scaled(self.scale), self.fingerprint, fits, self.start)
+
+    def begin(self) -> None:
+        """Introduce the run to callbacks that want to know it."""
+        for callback in self.callbacks:
+            if hasattr(callback, "begin"):
+                callback.begin(self.saved)
+
+    def end(self, result: Result) -> None:
+        """Show the result to callbacks that want to see it."""
+        for callback in self.callbacks:
+            if hasattr(callback, "end"):
+                callback.end(result)
 
     def prune(self, factors: Factors, threshold: float) -> Factors:
         """The columns above a threshold; norms before and after are noted."""

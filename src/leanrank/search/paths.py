@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from leanrank.factors import Factors, degrees_of_freedom
 from leanrank.problem import Problem
 from leanrank.search.fitting import Fitter, Stage
-from leanrank.search.growing import widest
+from leanrank.search.growing import stages_from, widest
 from leanrank.search.strategy import Strategy
 
 __all__ = ["Paths"]
@@ -27,6 +27,8 @@ class Paths:
         Largest width to consider.
     strategy : Strategy
     fitter : Fitter
+    start : Factors or None
+        Where to start from instead of nothing, in unit scale.
     """
 
     problem: Problem
@@ -34,6 +36,7 @@ class Paths:
     max_width: int
     strategy: Strategy
     fitter: Fitter
+    start: Factors | None = None
 
     def nothing(self) -> Factors:
         """Factors without any columns: the zero matrix."""
@@ -42,8 +45,12 @@ class Paths:
     def stages(
         self, problem: Problem, phase: str, max_width: int, *, greedy: bool = False
     ) -> Iterator[Stage]:
-        """Stages of rising width for all measurements or a share of them, from nothing."""
+        """Stages of rising width for all measurements or a share of them, the zero matrix first."""
         most = min(max_width, self.max_width)
+        if self.start is not None:
+            return stages_from(
+                problem, self.start, self.fitter, phase, max_width=most, greedy=greedy
+            )
         return self.strategy.stages(
             problem, self.symmetric, self.fitter, phase, max_width=most, greedy=greedy
         )

@@ -86,23 +86,32 @@ def penalise(
     typical = math.sqrt(size if base.factors.symmetric else 2.0 * size)
     penalty = GroupLasso(strength * base.loss / typical, (policy.smoothing * typical) ** 2)
     penalised = problem.with_penalty(penalty)
+    start = append_leading(problem, base, fitter, width - base.factors.width)
+    emptied = fitter.monitor.finished.result(
+        "penalise", start, lambda: _emptied(penalised, start, penalty, fitter)
+    )
+    return fitter.monitor.prune(emptied, penalty.prune_threshold)
+
+
+def _emptied(problem: Problem, start: Factors, penalty: GroupLasso, fitter: Fitter) -> Factors:
+    """What a group Lasso leaves of wide factors, less the columns that vanished on the way."""
+    policy = fitter.policy
     solver = replace(PENALISED, max_inner=100)
     vanishing = policy.vanishing * penalty.prune_threshold
     values: list[float] = []
-    start = append_leading(problem, base, fitter, width - base.factors.width)
-    state = solver.init(penalised, start)
+    state = solver.init(problem, start)
     for _ in range(policy.penalised_steps):
         fitter.monitor(replace(state, phase="penalise"))
         values.append(state.point.value)
         settled = len(values) > 3 and values[-4] - values[-1] < policy.penalised_tol * values[-1]
         if state.stalled or settled:
             break
-        state = solver.step(penalised, state)
+        state = solver.step(problem, state)
         alive = state.factors.column_norms() > vanishing
         if not bool(array_namespace(alive).all(alive)):
             kept = state.factors.keep(alive)
-            state = replace(solver, damping=state.memory.damping).init(penalised, kept)
-    return fitter.monitor.prune(state.factors, penalty.prune_threshold)
+            state = replace(solver, damping=state.memory.damping).init(problem, kept)
+    return state.factors
 
 
 def _typical_size(problem: Problem, point: Point, fitter: Fitter) -> float:

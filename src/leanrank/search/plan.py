@@ -120,7 +120,8 @@ class Plan:
         """The stationary point of the user's own penalised problem, pruned."""
         fitter, width = self.paths.fitter, self.paths.max_width
         unit = self.paths.problem.with_penalty(_in_unit_scale(penalty, self.scale))
-        start = append_leading(unit, unit.evaluate(self.paths.nothing()), fitter, width)
+        begin = self.paths.nothing() if self.paths.start is None else self.paths.start
+        start = append_leading(unit, unit.evaluate(begin), fitter, width - begin.width)
         own = fitter.with_gauss_newton(
             damping=PENALISED.damping, forcing=PENALISED.forcing, balance=PENALISED.balance
         )
