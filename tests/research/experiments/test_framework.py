@@ -228,7 +228,7 @@ class TestFiles:
 
     def test_trials_of_other_code_are_not_used(self, tmp_path, monkeypatch):
         papers.run(experiment(), out=tmp_path)
-        monkeypatch.setattr("leanrank.research.experiments._run._library", lambda: b"other")
+        monkeypatch.setattr("leanrank.research.experiments._reproduce._library", lambda: b"other")
         papers.run(experiment(), out=tmp_path)
         assert len(calls) == 12
 
@@ -293,7 +293,7 @@ def test_importing_the_package_imports_no_experiment():
         "import sys, leanrank.research.experiments as e; "
         "own = e.__name__ + '.'; "
         "loaded = {n for n in sys.modules if n.startswith((own, 'matplotlib'))}; "
-        "assert loaded == {own + '_experiment', own + '_run'}, loaded"
+        "assert loaded == {own + '_experiment', own + '_reproduce'}, loaded"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

@@ -17,7 +17,7 @@ from leanrank.research.deep._jumps import JumpWatch
 from leanrank.research.deep._ladder import RidgeLadder
 from leanrank.research.deep._schedule import Phase, annealing, periodic
 from leanrank.research.deep._train import CollapseWarning, train
-from leanrank.research.deep._training import Training
+from leanrank.research.deep._trajectories import Training
 
 __all__ = [
     "CollapseWarning",

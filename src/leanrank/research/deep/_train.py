@@ -18,17 +18,17 @@ from leanrank import _checks
 from leanrank._arrays import is_numpy_array
 from leanrank._threads import one_blas_thread
 from leanrank.problem import Problem
+from leanrank.research.deep._blocks import Run, gathered, plan
 from leanrank.research.deep._engines import Sampling, engine
 from leanrank.research.deep._factors import DeepFactors
-from leanrank.research.deep._runs import Run, gathered, plan
 from leanrank.research.deep._schedule import Phase, check_schedule
-from leanrank.research.deep._training import Training
+from leanrank.research.deep._trajectories import Training
 from leanrank.research.theory import collapse_ridge
 
 __all__ = ["CollapseWarning", "collapses", "train"]
 
 Progress = Callable[[int, int], bool | None]
-Watch = Callable[[int, np.ndarray, np.ndarray], object]
+OnRecord = Callable[[int, np.ndarray, np.ndarray], object]
 
 
 class CollapseWarning(UserWarning):
@@ -46,7 +46,7 @@ def train(
     keep: int | Sequence[int] = (),
     until_rank: int | None = None,
     progress: Progress | None = None,
-    watch: Watch | None = None,
+    on_record: OnRecord | None = None,
     threads: int | None = None,
     random_state: Any = None,
 ) -> Training:
@@ -73,7 +73,7 @@ def train(
         End a run once it has jumped to this rank, as :meth:`Training.jumps` sees it.
     progress : callable, optional
         Called with the updates done, over all runs, and all there are; True stops.
-    watch : callable, optional
+    on_record : callable, optional
         Called with the number of a run, the steps of its new records, shape (t,), and their
         singular values, shape (t, k), every few thousand updates.
     threads : int, optional
@@ -145,7 +145,7 @@ def train(
     largest = float(np.max(np.square(problem.y, dtype=float)))
     made = [Run(start, engine(problem, start, sampling), until_rank, largest) for start in runs]
     seeds = [int(rng.integers(2**62)) for _ in made]
-    watchers = _Watchers(progress, watch, len(runs) * total)
+    watchers = _Watchers(progress, on_record, len(runs) * total)
 
     def go(number: int, run: Run, seed: int) -> None:
         run.keep(keep)
@@ -196,16 +196,16 @@ class _Watchers:
     """What is called on the way, one at a time, and whether to go on."""
 
     progress: Progress | None
-    watch: Watch | None
+    on_record: OnRecord | None
     total: int
     done: int = 0
     cancelled: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def see(self, run: int, steps: np.ndarray, values: np.ndarray) -> None:
-        if self.watch is not None and values.size:
+        if self.on_record is not None and values.size:
             with self.lock:
-                self.watch(run, steps[: len(values)], values)
+                self.on_record(run, steps[: len(values)], values)
 
     def tick(self, count: int) -> None:
         """Count updates of all runs."""

@@ -26,7 +26,7 @@ from leanrank.research.experiments._experiment import (
     Verdict,
     nearest,
 )
-from leanrank.research.experiments._run import Progress, reproduce
+from leanrank.research.experiments._reproduce import Progress, reproduce
 
 __all__ = [
     "Experiment",

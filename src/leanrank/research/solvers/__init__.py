@@ -1,6 +1,7 @@
 """Solvers that the papers study: to the letter, for experiments rather than for work."""
 
-from leanrank.research.solvers._batch import descend_batch
+from leanrank.research.solvers._many_problems import descend_batch
+from leanrank.research.solvers._many_starts import descend_together
 from leanrank.research.solvers._perturbed import (
     Perturbation,
     PerturbedSensingDescent,
@@ -18,7 +19,6 @@ from leanrank.research.solvers._sgd import (
     fresh_gaussian_average,
 )
 from leanrank.research.solvers._stationary import StationaryPoint, stationary_point
-from leanrank.research.solvers._together import descend_together
 
 __all__ = [
     "FreshGaussianDescent",

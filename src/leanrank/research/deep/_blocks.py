@@ -13,7 +13,7 @@ from leanrank.research.deep._factors import DeepFactors
 from leanrank.research.deep._jumps import JumpWatch, sane
 from leanrank.research.deep._narrow import FADING, narrowed, widened
 from leanrank.research.deep._schedule import Phase
-from leanrank.research.deep._training import Training
+from leanrank.research.deep._trajectories import Training
 from leanrank.results import Status
 
 __all__ = ["Block", "Run", "gathered", "plan"]

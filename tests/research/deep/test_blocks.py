@@ -147,7 +147,7 @@ def test_records_can_be_looked_at_on_the_way():
         starts,
         (*annealing(3000, 0), Phase(100, 20.0, 0.0)),
         every=1,
-        watch=watch,
+        on_record=watch,
         random_state=0,
     )
     assert set(training.statuses) == {Status.DIVERGED}
