@@ -13,7 +13,15 @@ from leanrank.penalties import GroupLasso
 from leanrank.policy import Policy
 from leanrank.problem import Problem
 from leanrank.search import Fitter, Monitor, StopRun
-from leanrank.search.growing import append_leading, grow, is_significant, walk_back, widest
+from leanrank.search.growing import (
+    append_leading,
+    grow,
+    is_significant,
+    leading_columns,
+    stages_from,
+    walk_back,
+    widest,
+)
 from leanrank.search.penalising import penalise
 from leanrank.solvers import LBFGS, GaussNewton
 
@@ -109,31 +117,6 @@ def test_what_pays_is_measured_by_its_degrees_of_freedom(rng):
 
 
 @kinds
-@pytest.mark.parametrize("strength", [0.02, 0.004])
-def test_penalising_leaves_exactly_the_columns_that_are_needed(kind, strength):
-    instance, problem = posed(kind)
-    own = fitter(scale=4.0)
-    monitor = own.monitor
-    start = problem.evaluate(empty(instance))
-    factors = penalise(problem, start, own, width=8, strength=strength)
-    assert factors.width == 3
-    size = np.sqrt(np.mean(instance.y**2))
-    assert instance.error(factors.scaled(size)) < 0.2
-    after = monitor.column_norms["after pruning"]
-    np.testing.assert_allclose(after, 2.0 * factors.column_norms())
-    assert 6 < monitor.history[0].width <= 8
-    assert fitter().fit(problem, factors, "x").point.loss < 1e-20
-
-
-@kinds
-def test_too_strong_a_penalty_empties_every_column(kind):
-    instance, problem = posed(kind)
-    start = problem.evaluate(empty(instance))
-    factors = penalise(problem, start, fitter(), width=8, strength=5.0)
-    assert factors.width == 0
-
-
-@kinds
 def test_appended_columns_lower_the_loss(kind):
     instance, problem = posed(kind, noise=0.1)
     point = problem.evaluate(empty(instance))
@@ -159,6 +142,23 @@ def test_columns_are_appended_only_where_they_descend():
     negative = Problem(simulate.FullObservation((4, 4)), -np.eye(4))
     start = negative.evaluate(Factors.empty((4, 4), True))
     assert append_leading(negative, start, fitter(), 2).width == 0
+
+
+@pytest.mark.parametrize(("weakest", "taken"), [(0.99e-3, 2), (1.01e-3, 3)])
+def test_columns_far_weaker_than_the_strongest_are_not_appended(weakest, taken):
+    X = np.diag([1.0, 0.5, weakest, 0.0])
+    problem = Problem(simulate.FullObservation((4, 4)), X)
+    start = problem.evaluate(Factors.empty((4, 4)))
+    assert append_leading(problem, start, fitter(), 4).width == taken
+
+
+@pytest.mark.parametrize(("width", "more"), [(7, 1), (8, 2), (16, 3)])
+def test_wide_factors_grow_by_several_columns_at_once(width, more, rng):
+    truth = Factors(rng.standard_normal((40, 30)), rng.standard_normal((35, 30)))
+    problem = Problem(simulate.FullObservation((40, 35)), truth.to_dense())
+    start = leading_columns(truth.balance(), width)
+    stages = grow(problem, start, fitter(), "grow", max_width=30, greedy=True)
+    assert [next(stages).width, next(stages).width] == [width, width + more]
 
 
 def test_widest_spends_at_most_its_share():
@@ -224,3 +224,23 @@ def test_walking_back_keeps_the_better_fit_of_each_width():
         assert stage.point.loss == problem.evaluate(stage.factors).loss
     alone = walk_back(problem, stages, empty(instance), own, "back")
     assert [stage.point.loss for stage in alone] == [stage.point.loss for stage in stages]
+
+
+@pytest.mark.parametrize("width", [1, 2, 4])
+def test_stages_around_a_start(width, rng):
+    """In rising order from zero to the most, whatever the width of the start."""
+    instance, problem = posed("dense", noise=0.1)
+    start = Factors(rng.standard_normal((12, width)), rng.standard_normal((9, width)))
+    stages = list(stages_from(problem, start, fitter(), "x", max_width=5, greedy=True))
+    assert [stage.width for stage in stages] == [*range(width + 1), *range(width + 1, 6)]
+    losses = [stage.point.loss for stage in stages]
+    assert losses == sorted(losses, reverse=True)
+    grown = list(grow(problem, empty(instance), fitter(), "x", max_width=5, greedy=True))
+    assert stages[3].point.loss <= 1.001 * grown[3].point.loss
+
+
+def test_a_start_that_leads_to_an_exact_fit_is_all_there_is():
+    instance, problem = posed("dense")
+    start = instance.truth
+    stages = list(stages_from(problem, start, fitter(), "x", max_width=5))
+    assert [(stage.width, stage.exact) for stage in stages] == [(0, False), (3, True)]

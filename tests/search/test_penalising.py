@@ -1,0 +1,128 @@
+"""Penalising: the columns that are needed stay, and a start that was too narrow is doubled."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from leanrank import Factors, simulate
+from leanrank.policy import Policy
+from leanrank.problem import Problem
+from leanrank.search import Fitter, Monitor, Stage, penalising
+from leanrank.search.penalising import penalise, penalise_wide, stages_by_penalising
+from leanrank.solvers import GaussNewton
+
+KINDS = {
+    "dense": lambda **kw: simulate.dense_sensing((12, 9), 3, m=250, **kw),
+    "packed": lambda **kw: simulate.dense_sensing(12, 3, m=150, symmetric=True, **kw),
+    "entries": lambda **kw: simulate.matrix_completion((25, 20), 3, fraction=0.7, **kw),
+}
+kinds = pytest.mark.parametrize("kind", KINDS)
+
+
+def fitter(**monitor) -> Fitter:
+    return Fitter(GaussNewton(), np.random.default_rng(0), Monitor(**monitor))
+
+
+def posed(kind: str) -> tuple[simulate.Instance, Problem, Stage]:
+    """An instance of unit loss at the zero matrix, and that stage."""
+    instance = KINDS[kind](random_state=0)
+    problem = Problem(instance.op, instance.y / np.sqrt(np.mean(instance.y**2)))
+    nothing = Factors.empty(instance.op.shape, instance.truth.symmetric)
+    return instance, problem, Stage(problem.evaluate(nothing), False)
+
+
+@kinds
+@pytest.mark.parametrize("strength", [0.02, 0.004])
+def test_exactly_the_columns_that_are_needed_stay(kind, strength):
+    instance, problem, nothing = posed(kind)
+    own = fitter(scale=4.0)
+    factors = penalise(problem, nothing.point, own, width=8, strength=strength)
+    assert factors.width == 3
+    size = np.sqrt(np.mean(instance.y**2))
+    assert instance.error(factors.scaled(size)) < 0.2
+    after = own.monitor.column_norms["after pruning"]
+    np.testing.assert_allclose(after, 2.0 * factors.column_norms())
+    assert 6 < own.monitor.history[0].width <= 8
+    assert fitter().fit(problem, factors, "x").point.loss < 1e-20
+
+
+@kinds
+def test_too_strong_a_penalty_empties_every_column(kind):
+    _, problem, nothing = posed(kind)
+    assert penalise(problem, nothing.point, fitter(), width=8, strength=5.0).width == 0
+
+
+@pytest.mark.parametrize(
+    ("left", "asked"),
+    [
+        # Of what is left of each start, at most 0.8 may be left; the widest is ceil(1.4 * 20).
+        ([8], [10]),
+        ([9, 16], [10, 20]),
+        ([9, 17, 28], [10, 20, 28]),
+    ],
+)
+def test_the_start_doubles_until_pruning_finds_enough_to_prune(left, asked, monkeypatch):
+    widths: list[int] = []
+
+    def pretended(problem, base, fitter, *, width, strength):
+        widths.append(width)
+        k = left[len(widths) - 1]
+        return Factors(np.ones((25, k)), np.ones((20, k)))
+
+    monkeypatch.setattr(penalising, "penalise", pretended)
+    small = Problem(
+        simulate.ObservedEntries([0], [0], (40, 40)),
+        np.ones(1),
+    )
+    found = penalise_wide(
+        small, small.evaluate(Factors.empty((40, 40))), fitter(), 0.02, max_width=20
+    )
+    assert widths == asked
+    assert found.width == left[-1]
+
+
+def test_no_start_is_wider_than_the_matrix(monkeypatch):
+    _, problem, nothing = posed("dense")
+    widths = []
+
+    def pretended(problem, base, fitter, *, width, strength):
+        widths.append(width)
+        return Factors(np.ones((12, width)), np.ones((9, width)))
+
+    monkeypatch.setattr(penalising, "penalise", pretended)
+    penalise_wide(problem, nothing.point, fitter(), 0.02, max_width=20)
+    assert widths == [9]
+
+
+@pytest.mark.parametrize("grown", [1, 4])
+def test_strong_penalties_first_and_from_the_last_good_stage(grown, monkeypatch):
+    """After a path of more than three stages the last but one is a start, too."""
+    _, problem, nothing = posed("entries")
+    U = np.eye(25, 3), np.eye(20, 3)
+    stages = [nothing] + [
+        Stage(problem.evaluate(Factors(U[0][:, :k], U[1][:, :k])), False) for k in range(1, grown)
+    ]
+    tried = []
+
+    def pretended(problem, base, fitter, strength, *, max_width):
+        tried.append((base.factors.width, strength))
+        return Factors(np.ones((25, 9)), np.ones((20, 9)))
+
+    monkeypatch.setattr(penalising, "penalise_wide", pretended)
+    found = list(stages_by_penalising(problem, stages, fitter(), max_width=8, most=8))
+    assert found == []
+    strong, middle, weak = Policy().strengths
+    if grown == 1:
+        assert tried == [(0, strong), (0, middle), (0, weak)]
+    else:
+        first, second = Policy().strengths_from_last
+        assert tried == [(2, first), (0, strong), (2, second), (0, middle), (0, weak)]
+
+
+def test_it_ends_with_the_first_exact_fit():
+    _, problem, nothing = posed("entries")
+    stages = list(stages_by_penalising(problem, [nothing], fitter(), max_width=8, most=8))
+    assert [stage.exact for stage in stages][-1] is True
+    assert not any(stage.exact for stage in stages[:-1])
+    assert stages[-1].width == 3

@@ -1,0 +1,73 @@
+"""Strategies: recover takes what one proposes, and chooses by itself."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import leanrank as lr
+from leanrank import Factors, Status, recover, simulate
+from leanrank.search import Fitter, Stage
+from leanrank.search.growing import leading_columns
+
+
+class Known:
+    """Proposes the leading columns of factors that somebody knows."""
+
+    def __init__(self, factors: Factors, scale: float) -> None:
+        self.factors = factors.scaled(1.0 / scale).balance()
+        self.asked: list[tuple[str, int, bool]] = []
+
+    def check(self, op, symmetric, rank) -> None:
+        if symmetric:
+            raise ValueError("symmetric must be left out: these factors are not")
+
+    def stages(self, problem, symmetric, fitter, phase, *, max_width, greedy):
+        self.asked.append((phase, max_width, greedy))
+        for k in range(1 + min(max_width, self.factors.width)):
+            yield fitter.stage(problem, leading_columns(self.factors, k), phase)
+
+    def reconsidered(self, problem, stages, fitter, phase, *, max_width):
+        return stages
+
+    def other_stages(self, problem, stages, fitter, *, max_width, most):
+        return iter(())
+
+    def remark(self, rank: int, fitter: Fitter) -> str:
+        return f"rank {rank} was known"
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.1])
+def test_one_of_ones_own(noise):
+    inst = simulate.dense_sensing((12, 9), 2, m=180, noise=noise, random_state=0)
+    scale = float(np.sqrt(np.mean(inst.y**2)))
+    strategy = Known(inst.truth, scale)
+    result = recover(inst.op, inst.y, strategy=strategy)
+    assert (result.rank, result.status) == (2, Status.CONVERGED)
+    assert result.message.endswith("; rank 2 was known")
+    assert strategy.asked[0][0] == "explore"
+    assert {phase for phase, _, _ in strategy.asked[1:]} == ({"validate"} if noise else set())
+    assert all(greedy == (phase == "validate") for phase, _, greedy in strategy.asked)
+    assert recover(inst.op, inst.y, strategy=strategy, width=1).rank == 1
+    assert max(most for _, most, _ in strategy.asked[-1:]) == 1
+
+
+def test_it_may_refuse():
+    inst = simulate.dense_sensing(12, 2, m=180, symmetric=True, random_state=0)
+    with pytest.raises(ValueError, match="symmetric must be left out"):
+        recover(inst.op, inst.y, symmetric=True, strategy=Known(inst.truth, 1.0))
+
+
+def test_something_that_is_none():
+    inst = simulate.dense_sensing((12, 9), 2, m=180, random_state=0)
+    with pytest.raises(TypeError, match="strategy must be a Strategy"):
+        recover(inst.op, inst.y, strategy="deep")
+    with pytest.raises(ValueError, match="penalty must be left out"):
+        recover(inst.op, inst.y, strategy=Known(inst.truth, 1.0), penalty=lr.Ridge(0.1))
+
+
+def test_stages_know_how_well_they_predict():
+    inst = simulate.dense_sensing((12, 9), 2, m=180, random_state=0)
+    point = lr.Problem(inst.op, inst.y).evaluate(inst.truth)
+    assert Stage(point, True).held_out == np.inf
+    assert Stage(point, True, np.array([1.0, 3.0])).held_out == 2.0
