@@ -17,23 +17,20 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from leanrank._arrays import to_numpy
+from leanrank._palette import BLUE, GREEN, INK, ORANGE, PALE, PINK, RED, SKY
 from leanrank.factors import Factors
 from leanrank.results import Result
 
 __all__ = ["column_norms", "completion", "convergence", "overview", "singular_values"]
 
-_INK = "#333333"
-_PALE = "#c4c8cc"
-_BLUE = "#0072B2"
 _PHASES = {
-    "explore": "#56B4E9",
-    "grow": _BLUE,
-    "penalise": "#D55E00",
-    "prune": "#CC79A7",
-    "validate": _PALE,
-    "refit": "#009E73",
+    "explore": SKY,
+    "grow": BLUE,
+    "penalise": RED,
+    "prune": PINK,
+    "validate": PALE,
+    "refit": GREEN,
 }
-_OTHER = "#E69F00"
 
 
 def convergence(result: Result, *, figure: Figure | SubFigure | None = None) -> Figure | SubFigure:
@@ -70,7 +67,7 @@ def convergence(result: Result, *, figure: Figure | SubFigure | None = None) -> 
         ax.plot(
             passes,
             losses,
-            color=_PHASES.get(phase, _OTHER),
+            color=_PHASES.get(phase, ORANGE),
             linewidth=1.6,
             marker="o",
             markersize=2.6,
@@ -79,10 +76,10 @@ def convergence(result: Result, *, figure: Figure | SubFigure | None = None) -> 
         )
         named.add(phase)
     ax.set_yscale("log")
-    ax.tick_params(which="minor", labelsize=7, color=_PALE, labelcolor=_INK)
+    ax.tick_params(which="minor", labelsize=7, color=PALE, labelcolor=INK)
     ax.set_xlim(left=0)
     if len(named) > 1:
-        ax.legend(frameon=False, fontsize=8, labelcolor=_INK, handlelength=1.4)
+        ax.legend(frameon=False, fontsize=8, labelcolor=INK, handlelength=1.4)
     return figure
 
 
@@ -115,8 +112,8 @@ def singular_values(
     values = _vector(values, "source")
     figure, ax = _canvas(figure, "Singular values", "index", "")
     x = np.arange(1, values.size + 1)
-    ax.vlines(x, 0, values, color=_PALE, linewidth=1.2, zorder=1)
-    ax.plot(x, values, "o", color=_BLUE, markersize=5.5, zorder=2)
+    ax.vlines(x, 0, values, color=PALE, linewidth=1.2, zorder=1)
+    ax.plot(x, values, "o", color=BLUE, markersize=5.5, zorder=2)
     positive = values[values > 0]
     if positive.size and positive.max() > 10 * positive.min():
         ax.set_yscale("log")
@@ -158,14 +155,14 @@ def column_norms(
         raise ValueError("source has no column norms: there is nothing to draw")
     figure, ax = _canvas(figure, "Column norms of the factors", "column", "")
     norms = {name: np.sort(_vector(v, name))[::-1] for name, v in moments.items()}
-    styles = [(_PALE, 0.82), (_BLUE, 0.44)]
+    styles = [(PALE, 0.82), (BLUE, 0.44)]
     chosen = list(norms.items())[:: max(1, len(norms) - 1)]
     if len(chosen) > 1 and chosen[0][1].size == chosen[-1][1].size:
-        chosen, styles = [("none pruned", chosen[-1][1])], [(_BLUE, 0.6)]
+        chosen, styles = [("none pruned", chosen[-1][1])], [(BLUE, 0.6)]
     for (name, values), (colour, width) in zip(chosen, styles, strict=False):
         x = np.arange(1, values.size + 1)
         ax.bar(x, values, width=width, color=colour, label=f"{name} ({values.size})")
-    ax.legend(frameon=False, fontsize=8, labelcolor=_INK, handlelength=1.0, handleheight=1.0)
+    ax.legend(frameon=False, fontsize=8, labelcolor=INK, handlelength=1.0, handleheight=1.0)
     _count_along_x(ax, max(values.size for values in norms.values()))
     return figure
 
@@ -225,7 +222,7 @@ def completion(
         else:
             shape = "equal" if 0.2 < aspect < 5 else "auto"
             ax.imshow(values, cmap=palette, vmin=low, vmax=high, interpolation="none", aspect=shape)
-        ax.set_title(name, loc="left", fontsize=10, color=_INK)
+        ax.set_title(name, loc="left", fontsize=10, color=INK)
         ax.set_axis_off()
     return figure
 
@@ -263,13 +260,13 @@ def _canvas(
     if figure is None:
         figure = Figure(figsize=(4.6, 3.4), layout="constrained")
     ax = figure.subplots()
-    ax.set_title(title, loc="left", fontsize=10, color=_INK)
-    ax.set_xlabel(x, fontsize=9, color=_INK)
-    ax.set_ylabel(y, fontsize=9, color=_INK)
-    ax.tick_params(labelsize=8, color=_PALE, labelcolor=_INK)
+    ax.set_title(title, loc="left", fontsize=10, color=INK)
+    ax.set_xlabel(x, fontsize=9, color=INK)
+    ax.set_ylabel(y, fontsize=9, color=INK)
+    ax.tick_params(labelsize=8, color=PALE, labelcolor=INK)
     for side, spine in ax.spines.items():
         spine.set_visible(side in ("left", "bottom"))
-        spine.set_color(_PALE)
+        spine.set_color(PALE)
     return figure, ax
 
 

@@ -1,7 +1,6 @@
 """What the figures of all experiments share: paper-like panels and colours.
 
-Colours are from the palette of Okabe and Ito, which colour-blind readers can tell apart; maps are
-drawn in cividis.
+Maps are drawn in cividis, which colour-blind readers can tell apart, too.
 """
 
 from __future__ import annotations
@@ -16,6 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from leanrank._palette import BLUE, COLOURS, INK, PALE, RED
+
 __all__ = [
     "BLUE",
     "COLOURS",
@@ -29,12 +30,6 @@ __all__ = [
     "shades",
     "whole_numbers",
 ]
-
-INK = "#333333"
-PALE = "#c4c8cc"
-BLUE = "#0072B2"
-RED = "#D55E00"
-COLOURS = (BLUE, RED, "#009E73", "#CC79A7", "#E69F00", "#56B4E9", INK)
 
 
 def panels(

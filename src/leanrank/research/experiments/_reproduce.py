@@ -31,6 +31,7 @@ from leanrank._files import (
     replacing,
     write_arrays,
 )
+from leanrank._palette import INK
 from leanrank.io import plain_values, save_summary
 from leanrank.research.experiments._experiment import (
     Experiment,
@@ -108,7 +109,7 @@ def _sign(figure: Figure, verdict: Verdict) -> None:
         x=0.01,
         ha="left",
         fontsize=8,
-        color="#333333",
+        color=INK,
         parse_math=False,
     )
 
