@@ -29,6 +29,7 @@ __all__ = [
     "Instance",
     "dense_sensing",
     "full_observation",
+    "gaussian_operator",
     "matrix_completion",
     "rank_one_sensing",
 ]
@@ -125,13 +126,44 @@ def dense_sensing(
     shape = _shape(shape, symmetric)
     truth = _truth(shape, rank, kappa, symmetric, dtype, rng)
     m = _count(truth, m, oversampling)
-    n1, n2 = shape
-    if symmetric:
-        packed = rng.standard_normal((m, n1 * (n1 + 1) // 2), dtype=dtype)
-        i, j = np.triu_indices(n1)
-        packed *= np.where(i == j, 1.0, math.sqrt(0.5)).astype(dtype)
-        return _measure(DenseSensing.from_packed(packed, n1), truth, noise, rng)
-    return _measure(DenseSensing(rng.standard_normal((m, n1, n2), dtype=dtype)), truth, noise, rng)
+    op = gaussian_operator(shape, m, symmetric=symmetric, dtype=dtype, random_state=rng)
+    return _measure(op, truth, noise, rng)
+
+
+def gaussian_operator(
+    shape: int | tuple[int, int],
+    m: int,
+    *,
+    symmetric: bool = False,
+    dtype: Any = np.float64,
+    random_state: Any = None,
+) -> DenseSensing:
+    """Sensing with m standard normal matrices, or with their symmetric parts, packed.
+
+    Parameters
+    ----------
+    shape, m, symmetric, dtype, random_state
+        As in :func:`dense_sensing`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As in :func:`dense_sensing`.
+
+    Examples
+    --------
+    >>> gaussian_operator((4, 3), 20, random_state=0)
+    DenseSensing(shape=(4, 3), size=20)
+    """
+    rng, dtype = _checks.generator(random_state), _checks.float_dtype(dtype)
+    n1, n2 = _shape(shape, symmetric)
+    m = _checks.whole_number(m, "m", least=1)
+    if not symmetric:
+        return DenseSensing(rng.standard_normal((m, n1, n2), dtype=dtype))
+    packed = rng.standard_normal((m, n1 * (n1 + 1) // 2), dtype=dtype)
+    i, j = np.triu_indices(n1)
+    packed *= np.where(i == j, 1.0, math.sqrt(0.5)).astype(dtype)
+    return DenseSensing.from_packed(packed, n1)
 
 
 def rank_one_sensing(

@@ -14,7 +14,6 @@ import numpy as np
 
 from leanrank import initial, simulate
 from leanrank.factors import Factors
-from leanrank.operators import DenseSensing
 from leanrank.problem import Problem
 from leanrank.research import theory
 from leanrank.research.diagnostics import operator_error
@@ -43,7 +42,7 @@ def population(
 
 def fixed_set(truth: Factors, m: int, rng: np.random.Generator) -> Problem:
     """Measurements with m standard normal matrices."""
-    op = DenseSensing(rng.standard_normal((m, *truth.shape)))
+    op = simulate.gaussian_operator(truth.shape, m, random_state=rng)
     return Problem(op, op.forward(truth))
 
 

@@ -14,9 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from leanrank import initial
+from leanrank import initial, simulate
 from leanrank.factors import Factors
-from leanrank.operators import DenseSensing
 from leanrank.problem import Problem
 from leanrank.research.diagnostics import Trace, recovery_error, training_error
 from leanrank.research.experiments._experiment import Parameter, Trial
@@ -44,10 +43,7 @@ def instance(
     """
     U = rng.standard_normal((d, rank))
     truth = Factors((U / np.linalg.norm(U, axis=0)).astype(dtype))
-    i, j = np.triu_indices(d)
-    packed = rng.standard_normal((m, i.size), dtype=dtype)
-    packed[:, i != j] *= dtype(0.5**0.5)
-    op = DenseSensing.from_packed(packed, d)
+    op = simulate.gaussian_operator(d, m, symmetric=True, dtype=dtype, random_state=rng)
     return Problem(op, op.forward(truth)), truth
 
 
