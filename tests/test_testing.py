@@ -91,14 +91,14 @@ class Vectors(Plain):
 
 
 class Residual(Plain):
-    def residual_and_adjoint(self, factors, y):
-        residual, matrix, cost = super().residual_and_adjoint(factors, y)
+    def residual_and_adjoint(self, factors, y, weights=None):
+        residual, matrix, cost = super().residual_and_adjoint(factors, y, weights)
         return residual + 2 * y, matrix, cost
 
 
 class ResidualAdjoint(Plain):
-    def residual_and_adjoint(self, factors, y):
-        residual, matrix, cost = super().residual_and_adjoint(factors, y)
+    def residual_and_adjoint(self, factors, y, weights=None):
+        residual, matrix, cost = super().residual_and_adjoint(factors, y, weights)
         return residual, 1.01 * matrix, cost
 
 
@@ -115,7 +115,7 @@ def broken_tangent(method: Callable[[Tangent], None]) -> type[Plain]:
 def scaled(name: str) -> Callable[[Tangent], None]:
     def change(tangent: Tangent) -> None:
         right = getattr(tangent, name)
-        setattr(tangent, name, lambda Z: 1.01 * right(Z))
+        setattr(tangent, name, lambda *Z: 1.01 * right(*Z))
 
     return change
 

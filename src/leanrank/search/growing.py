@@ -164,17 +164,17 @@ def fit_core_first(
     """Fit to the measurements of well-observed rows and columns, then estimate the other rows.
 
     Rows with fewer than ``slack`` measurements more than factors are left out of the fit, as they
-    can trap it; see :meth:`leanrank.operators.Measurement.core`.
+    can trap it; see :meth:`leanrank.operators.Measurement.well_observed`.
     """
     if factors.width == 0:
         return problem.evaluate(factors)
-    index = problem.op.core(factors.width + slack, factors.symmetric)
+    index = problem.op.well_observed(factors.width + slack, factors.symmetric)
     if index is None:
         return fit(problem, factors, solver, monitor, phase, **options).point
     inner = problem.subset(index)
     point = fit(inner, factors, solver, monitor, phase, **options).point
     noise = norm(point.residual) / math.sqrt(index.size)
-    extended = problem.op.extend(point.factors, problem.y, index, noise)
+    extended = problem.op.estimate_rest(point.factors, problem.y, index, noise)
     if inner.is_exact(point):
         return fit(problem, extended, solver, monitor, phase, **options).point
     return problem.evaluate(extended)
