@@ -397,21 +397,24 @@ def block_preconditioner(blocks: Array, damping: Array) -> Callable[[Array], Arr
     """The inverse of the blocks of rows, shape (rows, k, k), damped by columns, shape (k,)."""
     xp = array_namespace(blocks)
     info, k = xp.finfo(blocks.dtype), int(blocks.shape[1])
-    eye = xp.eye(k, dtype=blocks.dtype, device=device_of(blocks))
     if not k:
         return lambda R: R
-    diagonal = xp.sum(blocks * eye, axis=2)
+    diagonal = xp.linalg.diagonal(blocks)
     # A row seen in few entries has a singular block, an unseen one a zero block.
     floor = xp.maximum(xp.max(diagonal, axis=1), 1e-6 * xp.mean(diagonal))
     floor = xp.clip(100.0 * float(info.eps) * floor, min=float(info.smallest_normal))
     shift = xp.maximum(xp.broadcast_to(damping, diagonal.shape), floor[:, None])
-    inverse = xp.linalg.inv(blocks + shift[:, :, None] * eye)
+    if not is_numpy_array(blocks):
+        eye = xp.eye(k, dtype=blocks.dtype, device=device_of(blocks))
+        inverse = xp.linalg.inv(blocks + shift[:, :, None] * eye)
+        return lambda R: xp.matmul(inverse, R[:, :, None])[:, :, 0]
+    shifted = blocks.copy()
+    shifted[:, range(k), range(k)] += shift
+    inverse = np.linalg.inv(shifted)
 
-    def apply(R: Array) -> Array:
-        if not is_numpy_array(R):
-            return xp.matmul(inverse, R[:, :, None])[:, :, 0]
-        out = np.empty(R.shape, inverse.dtype)
-        _kernels.rows_times_blocks(inverse, np.ascontiguousarray(R), out)
+    def apply(R: np.ndarray) -> np.ndarray:
+        out = np.empty_like(R)
+        _kernels.rows_times_blocks(inverse, R, out)
         return out
 
     return apply
