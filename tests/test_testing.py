@@ -102,6 +102,11 @@ class ResidualAdjoint(Plain):
         return residual, 1.01 * matrix, cost
 
 
+class ResidualWeights(Plain):
+    def residual_and_adjoint(self, factors, y, weights=None):
+        return super().residual_and_adjoint(factors, y)
+
+
 def broken_tangent(method: Callable[[Tangent], None]) -> type[Plain]:
     class Broken(Plain):
         def tangent(self, factors):
@@ -120,6 +125,19 @@ def scaled(name: str) -> Callable[[Tangent], None]:
     return change
 
 
+def weights_ignored(tangent: Tangent) -> None:
+    right = tangent.normal
+    tangent.normal = lambda Z, weights=None: right(Z)
+
+
+def wrong_claim(tangent: Tangent) -> None:
+    tangent.exact_blocks = True
+
+
+def scalar_blocks(tangent: Tangent) -> None:
+    tangent.blocks = lambda weights: tangent.column_curvature(weights)
+
+
 def wrong_value(tangent: Tangent) -> None:
     tangent.value = 1.01 * tangent.value
 
@@ -134,10 +152,14 @@ BROKEN = {
     "times a vector is not the column": Vectors,
     r"is not forward\(X\) - y": Residual,
     "is not the adjoint of its residual": ResidualAdjoint,
+    "is not the adjoint of its residual, times weights": ResidualWeights,
     "value of the tangent at general factors is not forward": broken_tangent(wrong_value),
     "matvec of the tangent .* derivative": broken_tangent(scaled("matvec")),
     "rmatvec of the tangent .* transpose": broken_tangent(scaled("rmatvec")),
     "normal of the tangent": broken_tangent(scaled("normal")),
+    "normal of the tangent .* with weights between": broken_tangent(weights_ignored),
+    "blocks of the tangent .* as exact_blocks says": broken_tangent(wrong_claim),
+    "blocks of the tangent at general factors must have shape": broken_tangent(scalar_blocks),
 }
 
 

@@ -175,7 +175,7 @@ class _ProjectedTangent(Tangent):
 
     def __init__(self, op: Projected, inner: Tangent, value: Array) -> None:
         super().__init__(op, inner.factors, value)
-        self.inner, self.exact_blocks = inner, inner.exact_blocks
+        self.inner = inner
         self.build_cost, self.apply_cost = inner.build_cost, inner.apply_cost
 
     def matvec(self, Z: Array) -> Array:
@@ -187,17 +187,19 @@ class _ProjectedTangent(Tangent):
     # Few nuisances change the blocks of rows little; a population's blocks are best scaled to
     # what is left of the measurements.
     def blocks(self, weights: Array | None = None) -> Array:
-        return self.inner.blocks(weights) if self.exact_blocks else super().blocks(weights)
+        if self.inner.exact_blocks:
+            return self.inner.blocks(weights)
+        return super().blocks(weights)
 
     def column_curvature(self, weights: Array | None = None) -> Array:
-        if self.exact_blocks:
+        if self.inner.exact_blocks:
             return self.inner.column_curvature(weights)
         return super().column_curvature(weights)
 
     def preconditioner(
         self, damping: Array, weights: Array | None = None
     ) -> Callable[[Array], Array]:
-        if self.exact_blocks:
+        if self.inner.exact_blocks:
             return self.inner.preconditioner(damping, weights)
         return super().preconditioner(damping, weights)
 
