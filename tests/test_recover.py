@@ -538,7 +538,11 @@ def small():
             "one value for each of the 48 measurements, got 3",
         ),
         ({"random_state": "0"}, TypeError, "random_state must be an int, .* got '0'"),
-        ({"penalty": 0.1}, TypeError, "penalty must be GroupLasso or Ridge, got 0.1"),
+        (
+            {"penalty": 0.1},
+            TypeError,
+            "penalty must be a Penalty, such as GroupLasso or Ridge, got 0.1",
+        ),
     ],
 )
 def test_bad_arguments(small, options, error, match):

@@ -91,15 +91,20 @@ class Vectors(Plain):
 
 
 class Residual(Plain):
-    def residual_and_adjoint(self, factors, y):
-        residual, matrix, cost = super().residual_and_adjoint(factors, y)
+    def residual_and_adjoint(self, factors, y, weights=None):
+        residual, matrix, cost = super().residual_and_adjoint(factors, y, weights)
         return residual + 2 * y, matrix, cost
 
 
 class ResidualAdjoint(Plain):
-    def residual_and_adjoint(self, factors, y):
-        residual, matrix, cost = super().residual_and_adjoint(factors, y)
+    def residual_and_adjoint(self, factors, y, weights=None):
+        residual, matrix, cost = super().residual_and_adjoint(factors, y, weights)
         return residual, 1.01 * matrix, cost
+
+
+class ResidualWeights(Plain):
+    def residual_and_adjoint(self, factors, y, weights=None):
+        return super().residual_and_adjoint(factors, y)
 
 
 def broken_tangent(method: Callable[[Tangent], None]) -> type[Plain]:
@@ -115,9 +120,22 @@ def broken_tangent(method: Callable[[Tangent], None]) -> type[Plain]:
 def scaled(name: str) -> Callable[[Tangent], None]:
     def change(tangent: Tangent) -> None:
         right = getattr(tangent, name)
-        setattr(tangent, name, lambda Z: 1.01 * right(Z))
+        setattr(tangent, name, lambda *Z: 1.01 * right(*Z))
 
     return change
+
+
+def weights_ignored(tangent: Tangent) -> None:
+    right = tangent.normal
+    tangent.normal = lambda Z, weights=None: right(Z)
+
+
+def wrong_claim(tangent: Tangent) -> None:
+    tangent.exact_blocks = True
+
+
+def scalar_blocks(tangent: Tangent) -> None:
+    tangent.blocks = lambda weights: tangent.column_curvature(weights)
 
 
 def wrong_value(tangent: Tangent) -> None:
@@ -134,10 +152,14 @@ BROKEN = {
     "times a vector is not the column": Vectors,
     r"is not forward\(X\) - y": Residual,
     "is not the adjoint of its residual": ResidualAdjoint,
+    "is not the adjoint of its residual by weights": ResidualWeights,
     "value of the tangent at general factors is not forward": broken_tangent(wrong_value),
     "matvec of the tangent .* derivative": broken_tangent(scaled("matvec")),
     "rmatvec of the tangent .* transpose": broken_tangent(scaled("rmatvec")),
     "normal of the tangent": broken_tangent(scaled("normal")),
+    "normal of the tangent .* with weights between": broken_tangent(weights_ignored),
+    "blocks of the tangent .* as exact_blocks says": broken_tangent(wrong_claim),
+    "blocks of the tangent at general factors must have shape": broken_tangent(scalar_blocks),
 }
 
 

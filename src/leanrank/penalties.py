@@ -33,6 +33,13 @@ class Penalty(Protocol):
         """Hessian at W times Z, the shape of W."""
         ...
 
+    def scaled(self, factor: float) -> Penalty:
+        """The penalty under which W sqrt(factor) is to y * factor what W is to y under this one.
+
+        Its value is factor^2 times that of this one, as that of a loss of residuals is.
+        """
+        ...
+
     @property
     def curvature_at_zero(self) -> float:
         """The (isotropic) second derivative at a zero column."""
@@ -84,6 +91,9 @@ class GroupLasso:
     def curvature_at_zero(self) -> float:
         return 2.0 * self.strength / math.sqrt(self.smoothing)
 
+    def scaled(self, factor: float) -> GroupLasso:
+        return GroupLasso(self.strength * factor**1.5, self.smoothing * factor)
+
     def value(self, W: Array) -> float:
         xp = array_namespace(W)
         s = _squares(W)
@@ -125,6 +135,9 @@ class Ridge:
     def curvature_at_zero(self) -> float:
         return 2.0 * self.strength
 
+    def scaled(self, factor: float) -> Ridge:
+        return Ridge(self.strength * factor)
+
     def value(self, W: Array) -> float:
         return self.strength * float(array_namespace(W).sum(W * W))
 
@@ -141,6 +154,9 @@ class NoPenalty(Ridge):
 
     def __init__(self) -> None:
         super().__init__(0.0)
+
+    def scaled(self, factor: float) -> NoPenalty:
+        return self
 
     def value(self, W: Array) -> float:
         return 0.0

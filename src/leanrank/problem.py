@@ -1,8 +1,9 @@
-r"""The problem that solvers solve: mean squared residual plus a penalty on the factors.
+r"""The problem that solvers solve: mean loss of the residuals plus a penalty on the factors.
 
-.. math:: f(W) = \frac1m \sum_{i=1}^m (\langle A_i, X(W)\rangle - y_i)^2 + p(W)
+.. math:: f(W) = \frac1m \sum_{i=1}^m \ell_i(\langle A_i, X(W)\rangle - y_i) + p(W)
 
-One convention in the whole library; experiments from papers write down their conversions.
+with :math:`\ell_i(r) = r^2` unless another :mod:`loss <leanrank.losses>` is given. One convention
+in the whole library; experiments from papers write down their conversions.
 """
 
 from __future__ import annotations
@@ -25,10 +26,18 @@ from leanrank._arrays import (
     norm,
 )
 from leanrank.factors import Factors
+from leanrank.losses import Loss, Squared
 from leanrank.operators import Measurement, Tangent, pull_back
 from leanrank.penalties import GroupLasso, NoPenalty, Penalty, Ridge
 
-__all__ = ["Point", "Problem", "check_measurements", "exact_tolerance", "measurement_scale"]
+__all__ = [
+    "Point",
+    "Problem",
+    "check_loss",
+    "check_measurements",
+    "exact_tolerance",
+    "measurement_scale",
+]
 
 
 @dataclass(frozen=True)
@@ -41,7 +50,7 @@ class Point:
     residual : array, shape (m,)
         ``forward(factors) - y``.
     loss : float
-        Mean squared residual.
+        Mean loss; the mean squared residual by default.
     value : float
         Loss plus penalty.
     gradient : array, shape of W
@@ -83,17 +92,22 @@ class Problem:
         taken, too.
     penalty : Penalty
         None at all by default.
+    loss : Loss
+        The squared loss by default. What it leaves to be estimated (a threshold, a scale) is
+        estimated from y, the residual of the zero matrix; see :meth:`refitted`.
 
     Attributes
     ----------
     passes : float
         Passes over the measurements so far (one forward, one adjoint, or one sweep that does
-        both); shared by all problems made from this one by :meth:`with_penalty`.
+        both); shared by all problems made from this one.
 
     Raises
     ------
     ValueError, TypeError
-        If ``y`` does not fit the operator, or is not finite or not real.
+        If ``y`` does not fit the operator, or is not finite or not real; if the loss does not fit
+        ``y``, or is another than the squared one without weights where the operator eliminates
+        unknowns, which is exact for that one only.
 
     Examples
     --------
@@ -104,39 +118,70 @@ class Problem:
     18.0
     """
 
-    def __init__(self, op: Measurement, y: Array, penalty: Penalty | None = None) -> None:
+    def __init__(
+        self,
+        op: Measurement,
+        y: Array,
+        penalty: Penalty | None = None,
+        loss: Loss | None = None,
+    ) -> None:
         self.op = op
         self.y = check_measurements(op, y)
         self.penalty: Penalty = NoPenalty() if penalty is None else penalty
+        self.loss = check_loss(op, self.y, loss)
         self.meter = Meter()
+
+    def _with(self, **changes: Any) -> Problem:
+        """The same but for some attributes; passes are counted together."""
+        new = Problem.__new__(Problem)
+        vars(new).update(vars(self) | changes)
+        return new
 
     def with_penalty(self, penalty: Penalty) -> Problem:
         """The same measurements under another penalty; passes are counted together."""
-        new = Problem.__new__(Problem)
-        new.op, new.y, new.penalty, new.meter = self.op, self.y, penalty, self.meter
-        return new
+        return self._with(penalty=penalty)
+
+    def refitted(self, point: Point) -> Problem:
+        """The problem with what its loss estimates (a threshold, a scale) taken at a point.
+
+        Itself where there is nothing to estimate. Passes are counted together.
+        """
+        loss = self.loss.fitted(point.residual, self.unknowns(point.factors))
+        return self if loss is self.loss else self._with(loss=loss)
 
     def subset(self, index: np.ndarray) -> Problem:
         """The unpenalised problem of some of the measurements; passes are counted together."""
-        new = Problem.__new__(Problem)
-        new.op, new.penalty, new.meter = self.op.subset(index), NoPenalty(), self.meter
-        new.y = array_namespace(self.y).take(self.y, integers(index, self.y), axis=0)
-        return new
+        y = array_namespace(self.y).take(self.y, integers(index, self.y), axis=0)
+        loss = self.loss.subset(index)
+        return self._with(op=self.op.subset(index), y=y, loss=loss, penalty=NoPenalty())
 
     def scaled(self, factor: float) -> Problem:
         """The unpenalised problem of a multiple of the matrix; passes are counted together."""
-        new = self.with_penalty(NoPenalty())
-        new.y = self.y * float(factor)
-        return new
+        y, loss = self.y * float(factor), self.loss.scaled(factor)
+        return self._with(y=y, loss=loss, penalty=NoPenalty())
 
     @property
     def zero_loss(self) -> float:
         """Loss of the zero matrix."""
-        return self.op.weight * norm(self.y) ** 2
+        if self.loss.quadratic and self.loss.weights is None:
+            return self.op.weight * norm(self.y) ** 2
+        return self._mean(-self.y)
+
+    def relative_residual(self, point: Point) -> float:
+        """Size of the residual relative to that of y; of most residuals, where outliers may be.
+
+        For the squared loss the root of ``point.loss`` over :attr:`zero_loss`.
+        """
+        if self.loss.quadratic:
+            size, whole = point.loss, self.zero_loss
+            return math.sqrt(size / whole) if whole > 0 else (0.0 if size == 0 else math.inf)
+        size = self.loss.size(point.residual, self.unknowns(point.factors))
+        whole = norm(self.loss.standardised(self.y)) / math.sqrt(self.op.size)
+        return size / whole if whole > 0 else (0.0 if size == 0 else math.inf)
 
     def is_exact(self, point: Point) -> bool:
-        """Whether a point fits the measurements to rounding."""
-        return point.loss <= exact_tolerance(self.y) ** 2 * self.zero_loss
+        """Whether a point fits the measurements to rounding; most of them, for a robust loss."""
+        return self.relative_residual(point) <= exact_tolerance(self.y)
 
     def unknowns(self, factors: Factors) -> int:
         """Free parameters of the factors, and the unknowns that the operator eliminates."""
@@ -146,9 +191,10 @@ class Problem:
     def gradient_scale(self) -> float:
         """The size of gradients between zero and the solution, of an ensemble of unit scale.
 
-        The power 3/4 of the loss at zero, that is :math:`|X|_F^{3/2}`; 1 where y is zero.
+        The power 3/4 of the loss at zero, that is :math:`|X|_F^{3/2}`, and with weights the power
+        1/4 of their mean; 1 where y is zero.
         """
-        return self.zero_loss**0.75 or 1.0
+        return self.zero_loss**0.75 * self.loss.mean_weight**0.25 or 1.0
 
     @property
     def passes(self) -> float:
@@ -160,16 +206,22 @@ class Problem:
 
     def evaluate(self, factors: Factors) -> Point:
         """Residual, loss, value and gradient at ``factors``; one or two passes."""
-        residual, S, cost = self.op.residual_and_adjoint(factors, self.y)
-        self.passes += cost
-        return self._point(factors, residual, pull_back(S, factors))
+        return self.evaluate_many([factors])[0]
 
     def evaluate_many(self, many: Sequence[Factors]) -> list[Point]:
         """As :meth:`evaluate` at each of many factors, in one sweep where the operator can."""
-        residuals, matrices, cost = self.op.residuals_and_adjoints(many, self.y)
+        if self.loss.quadratic:
+            residuals, matrices, cost = self.op.residuals_and_adjoints(
+                many, self.y, self.loss.weights
+            )
+            scale = 2.0 * self.op.weight
+        else:
+            residuals = [self.op.forward(factors) - self.y for factors in many]
+            matrices = [self.op.adjoint(self.loss.slope(residual)) for residual in residuals]
+            cost, scale = 2.0 * len(many), self.op.weight
         self.passes += cost
         return [
-            self._point(factors, residual, pull_back(S, factors))
+            self._point(factors, residual, scale * pull_back(S, factors))
             for factors, residual, S in zip(many, residuals, matrices, strict=True)
         ]
 
@@ -178,22 +230,58 @@ class Problem:
         tangent = self.op.tangent(factors)
         residual = tangent.value - self.y
         self.passes += tangent.build_cost + tangent.apply_cost
-        return self._point(factors, residual, tangent.rmatvec(residual)), tangent
+        pulled = tangent.rmatvec(self.op.weight * self.loss.slope(residual))
+        return self._point(factors, residual, pulled), tangent
 
     def value(self, factors: Factors) -> float:
         """Loss plus penalty at ``factors``; one pass."""
         self.passes += 1.0
         residual = self.op.forward(factors) - self.y
-        return self._loss(residual) + self.penalty.value(factors.W)
+        return self._mean(residual) + self.penalty.value(factors.W)
 
-    def _loss(self, residual: Array) -> float:
-        return self.op.weight * float(array_namespace(residual).sum(residual * residual))
+    def _mean(self, residual: Array) -> float:
+        """The loss of a residual, summed up with the operator's weight."""
+        return self.op.weight * float(array_namespace(residual).sum(self.loss.value(residual)))
 
-    def _point(self, factors: Factors, residual: Array, pulled: Array) -> Point:
-        W = factors.W
-        loss = self._loss(residual)
-        gradient = self.add_penalty(2.0 * self.op.weight * pulled, W)
-        return Point(factors, residual, loss, loss + self.penalty.value(W), gradient)
+    def _point(self, factors: Factors, residual: Array, slope: Array) -> Point:
+        """The point of a residual, given the gradient of the loss in W."""
+        loss = self._mean(residual)
+        value = loss + self.penalty.value(factors.W)
+        return Point(factors, residual, loss, value, self.add_penalty(slope, factors.W))
+
+    def line_minimum(self, point: Point, image: Array) -> float:
+        """Where the loss is least along a change of X that measures as ``image``, shape (m,).
+
+        That of the parabola which touches the loss at the point and majorises it: a step of this
+        length never raises the loss.
+        """
+        xp, (scale, weights) = array_namespace(image), self.majoriser(point.residual)
+        square = image * image if weights is None else weights * image * image
+        curvature = scale * float(xp.sum(square))
+        descent = -self.op.weight * float(xp.sum(self.loss.slope(point.residual) * image))
+        return descent / curvature if curvature > 0 else 0.0
+
+    def majoriser(self, residual: Array) -> tuple[float, Array | None]:
+        """Curvature of the loss in its measurements for Gauss-Newton: a number times weights.
+
+        The matrix is then scale J^T diag(weights) J; weights None stand for ones.
+        """
+        return self._curvature(self.loss.majoriser, residual)
+
+    def curvature(self, residual: Array) -> tuple[float, Array | None]:
+        """As :meth:`majoriser`, but the second derivative itself, of either sign."""
+        return self._curvature(self.loss.curvature, residual)
+
+    def information(self, residual: Array) -> tuple[float, Array | None]:
+        """As :meth:`majoriser`, but the expected curvature that covariances are made from."""
+        return self._curvature(self.loss.information, residual)
+
+    def _curvature(
+        self, of: Callable[[Array], Array], residual: Array
+    ) -> tuple[float, Array | None]:
+        if self.loss.quadratic:
+            return 2.0 * self.op.weight, self.loss.weights
+        return self.op.weight, of(residual)
 
     @property
     def penalised(self) -> bool:
@@ -205,30 +293,49 @@ class Problem:
         return slope + W * self.penalty.weights(W) if self.penalised else slope
 
     def gradient_matrix(self, residual: Array) -> MatrixLike:
-        """Gradient of the loss in X, n1 x n2, as something that multiplies; one pass."""
+        """Gradient of the loss in X where the residual is so, n1 x n2, to multiply; one pass."""
         self.passes += 1.0
-        return self.op.adjoint(2.0 * self.op.weight * residual)
+        return self.op.adjoint(self.op.weight * self.loss.slope(residual))
 
     def hessian(self, point: Point, tangent: Tangent | None = None) -> Callable[[Array], Array]:
         """The Hessian of ``value`` at a point, as a function of a direction (the shape of W).
 
-        The Gauss-Newton part is the tangent's, the rest is the gradient in X applied to the
-        direction.
+        The Gauss-Newton part is the tangent's, with the loss's second derivatives, the rest is the
+        gradient in X applied to the direction.
         """
         factors = point.factors
         tangent = self.op.tangent(factors) if tangent is None else tangent
         G = self.gradient_matrix(point.residual)
+        scale, weights = self.curvature(point.residual)
 
         def apply(Z: Array) -> Array:
             self.passes += tangent.normal_cost
             curved = pull_back(G, factors.with_stacked(Z))
-            flat = 2.0 * self.op.weight * tangent.normal(Z)
+            flat = scale * tangent.normal(Z, weights)
             return flat + curved + self.penalty.hvp(factors.W, Z)
 
         return apply
 
     def __repr__(self) -> str:
-        return f"Problem({self.op!r}, {self.penalty!r})"
+        plain = self.loss.quadratic and self.loss.weights is None
+        return f"Problem({self.op!r}, {self.penalty!r}{'' if plain else f', {self.loss!r}'})"
+
+
+def check_loss(op: Measurement, y: Array, loss: Loss | None) -> Loss:
+    """The loss of the measurements ``y``, with what it estimates taken from them."""
+    if loss is None:
+        return Squared()
+    if not isinstance(loss, Loss):
+        raise TypeError(
+            f"loss must be a Loss, such as leanrank.losses.Huber(), got {type(loss).__name__}"
+        )
+    if op.eliminated and not (loss.quadratic and loss.weights is None):
+        raise ValueError(
+            f"loss must be Squared() without weights where op eliminates unknowns, got {loss!r}: "
+            "eliminating is exact for that one only; for weights use "
+            "Projected(Weighted(op, weights), basis) and weigh the basis, too"
+        )
+    return loss.bound(y).fitted(-y)
 
 
 def check_measurements(op: Measurement, y: Any, name: str = "y") -> Array:
@@ -264,11 +371,16 @@ def exact_tolerance(reference: Array) -> float:
     return 1e-12 if array_namespace(reference).finfo(reference.dtype).eps < 1e-10 else 4e-6
 
 
-def measurement_scale(op: Measurement, y: Array) -> float:
+def measurement_scale(op: Measurement, y: Array, loss: Loss | None = None) -> float:
     r"""The number c for which y / c has loss 1 at the zero matrix; 0 if y is zero.
 
-    Computed without overflow for any finite y.
+    Computed without overflow for any finite y. Of a loss, one whose numbers are known.
     """
     xp = array_namespace(y)
     largest = float(xp.max(xp.abs(y)))
-    return largest * math.sqrt(op.weight) * norm(y / largest) if largest > 0 else 0.0
+    if largest == 0:
+        return 0.0
+    if loss is None or (loss.quadratic and loss.weights is None):
+        return largest * math.sqrt(op.weight) * norm(y / largest)
+    total = float(xp.sum(loss.scaled(1.0 / largest).value(y / -largest)))
+    return largest * math.sqrt(op.weight * total)

@@ -129,6 +129,8 @@ def recover(
     strategy = _checked_strategy(strategy, op, symmetric, rank, penalty)
     validation = _checked_validation(validation, op)
     max_iter = _checks.whole_number(max_iter, "max_iter", least=1)
+    if penalty is not None and not callable(getattr(penalty, "scaled", None)):
+        raise TypeError(f"penalty must be a Penalty, such as GroupLasso or Ridge, got {penalty!r}")
     policy = Policy() if policy is None else policy
     solver = GaussNewton() if solver is None else _checked_solver(solver)
     rng = _checks.generator(random_state)

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from leanrank import _checks
-from leanrank._arrays import Array, array_namespace, gaussian, norm
+from leanrank._arrays import Array, array_namespace, gaussian, like, norm
 from leanrank.factors import Factors
-from leanrank.operators import Measurement
+from leanrank.operators import Measurement, Tangent
 
 __all__ = ["check_adjoint"]
 
@@ -28,10 +28,12 @@ def check_adjoint(
     - The dot-product test: :math:`\langle\mathcal A(X), r\rangle = \langle X, \mathcal A^*(r)
       \rangle`, for general X and, where the shape is square, for symmetric X.
     - What ``adjoint`` returns multiplies vectors, blocks and, as ``.T``, from the other side.
-    - ``residual_and_adjoint`` agrees with ``forward`` and ``adjoint``.
+    - ``residual_and_adjoint`` agrees with ``forward`` and ``adjoint``, with weights, too.
     - ``tangent``: its value is ``forward``; ``matvec`` is the derivative, by symmetric
       differences, which are exact for a quadratic map; ``rmatvec`` is the transpose of
-      ``matvec`` and ``normal`` one after the other.
+      ``matvec`` and ``normal`` one after the other, with weights of either sign between them.
+    - ``blocks`` and ``column_curvature`` are of the right shape, and where ``exact_blocks`` says
+      so, those of ``normal``.
 
     All of it at factors with a zero column, too, and in the precision of the operator.
 
@@ -69,7 +71,8 @@ def check_adjoint(
         for factors in _random_factors(op, rng):
             _check_forward(op, factors, tol)
             _check_dot(op, matrix, factors, r, tol)
-            _check_residual(op, factors, r, tol)
+            for weights in (None, gaussian(rng, (op.size,), op.reference)):
+                _check_residual(op, factors, r, weights, tol)
             _check_tangent(op, factors, rng, tol)
 
 
@@ -157,8 +160,10 @@ def _check_matrix(op: Measurement, matrix: Any, rng: np.random.Generator, tol: f
         )
 
 
-def _check_residual(op: Measurement, factors: Factors, y: Array, tol: float) -> None:
-    residual, matrix, _ = op.residual_and_adjoint(factors, y)
+def _check_residual(
+    op: Measurement, factors: Factors, y: Array, weights: Array | None, tol: float
+) -> None:
+    residual, matrix, _ = op.residual_and_adjoint(factors, y, weights)
     expected = op.forward(factors) - y
     _close(
         norm(residual - expected),
@@ -166,12 +171,13 @@ def _check_residual(op: Measurement, factors: Factors, y: Array, tol: float) -> 
         tol,
         f"residual_and_adjoint at {_name(factors)} is not forward(X) - y",
     )
-    product, again = matrix @ factors.V, op.adjoint(expected) @ factors.V
+    weighted = expected if weights is None else weights * expected
+    product, again = matrix @ factors.V, op.adjoint(weighted) @ factors.V
     _close(
         norm(product - again),
         norm(product) + norm(again) + tol * norm(factors.V) * norm(y),
         math.sqrt(op.size) * tol,
-        f"residual_and_adjoint at {_name(factors)} is not the adjoint of its residual",
+        f"residual_and_adjoint at {_name(factors)} is not the adjoint of its residual by weights",
     )
 
 
@@ -198,11 +204,37 @@ def _check_tangent(op: Measurement, factors: Factors, rng: np.random.Generator, 
         tol,
         f"rmatvec {where} is not the transpose of matvec",
     )
-    normal, expected = tangent.normal(Z), tangent.rmatvec(image)
-    _check_shape(normal, shape, f"normal {where}")
-    _close(
-        norm(normal - expected),
-        norm(normal) + norm(expected),
-        math.sqrt(op.size) * tol,
-        f"normal {where} is not rmatvec after matvec",
-    )
+    for weights in (None, gaussian(rng, (op.size,), W)):
+        normal = tangent.normal(Z) if weights is None else tangent.normal(Z, weights)
+        weighted = image if weights is None else weights * image
+        expected = tangent.rmatvec(weighted)
+        _check_shape(normal, shape, f"normal {where}")
+        _close(
+            norm(normal - expected),
+            norm(normal) + norm(expected) + tol * norm(W) * norm(weighted),
+            math.sqrt(op.size) * tol,
+            f"normal {where} is not rmatvec after matvec, with weights between them",
+        )
+    _check_blocks(tangent, where, t * t, tol)
+
+
+def _check_blocks(tangent: Tangent, where: str, weights: Array, tol: float) -> None:
+    W = tangent.factors.W
+    rows, k = (int(n) for n in W.shape)
+    blocks, curvature = tangent.blocks(weights), tangent.column_curvature(weights)
+    _check_shape(blocks, (rows, k, k), f"blocks {where}")
+    _check_shape(curvature, (k,), f"column_curvature {where}")
+    if not tangent.exact_blocks:
+        return
+    xp = array_namespace(W)
+    row = like(np.arange(rows) == rows // 2, W)
+    for a in range(k):
+        unit = row[:, None] * like(np.arange(k) == a, W)
+        image = xp.sum(row[:, None] * tangent.normal(unit, weights), axis=0)
+        block = xp.sum(row[:, None] * blocks[:, a, :], axis=0)
+        _close(
+            norm(image - block),
+            norm(image) + norm(block) + tol * norm(W) ** 2,
+            math.sqrt(tangent.op.size) * tol,
+            f"blocks {where} are not those of normal, as exact_blocks says",
+        )

@@ -83,9 +83,9 @@ def test_kernels_at_every_remainder(rng, m, d, k, dtype):
     vector, shift, weights = (rng.standard_normal(n).astype(dtype) for n in (packed.shape[1], m, m))
     total = np.empty_like(vector)
     _kernels.sweep(packed, vector, shift, weights, value, total)
-    expected = weights * (packed @ vector - shift)
+    expected = packed @ vector - shift
     np.testing.assert_allclose(value, expected, **tol)
-    np.testing.assert_allclose(total, expected @ packed, **tol)
+    np.testing.assert_allclose(total, (weights * expected) @ packed, **tol)
 
 
 @pytest.mark.parametrize("convert_data", [False, True])
@@ -184,10 +184,11 @@ def test_awkward_but_good_input(rng):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(("m", "n", "b"), [(1, 1, 2), (4, 511, 3), (6, 513, 7), (11, 1100, 2)])
 def test_a_sweep_of_many_vectors_at_every_remainder(rng, m, n, b, dtype):
-    data, vectors, shift = (rng.standard_normal(s).astype(dtype) for s in ((m, n), (b, n), m))
+    sizes = ((m, n), (b, n), m, m)
+    data, vectors, shift, weights = (rng.standard_normal(s).astype(dtype) for s in sizes)
     out, total = np.empty((b, m), dtype), np.empty((b, n), dtype)
-    _kernels.sweep_many(data, vectors, shift, out, total)
+    _kernels.sweep_many(data, vectors, shift, weights, out, total)
     expected = vectors.astype(float) @ data.T.astype(float) - shift
     tol = 1e2 * n * np.finfo(dtype).eps
     np.testing.assert_allclose(out, expected, rtol=0, atol=tol)
-    np.testing.assert_allclose(total, expected @ data, rtol=0, atol=n * tol)
+    np.testing.assert_allclose(total, (weights * expected) @ data, rtol=0, atol=n * tol)

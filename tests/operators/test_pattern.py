@@ -238,39 +238,41 @@ def with_hanging_row(rng: np.random.Generator, links: int, width: int = 2):
     return truth, op
 
 
-def test_core_of_an_operator(rng):
+def test_well_observed_of_an_operator(rng):
     _, op = with_hanging_row(rng, 2)
-    assert op.core(2) is None
-    np.testing.assert_array_equal(op.core(3), np.flatnonzero(op.rows < 8))
-    assert op.core(100) is None  # nothing would be left
+    assert op.well_observed(2) is None
+    np.testing.assert_array_equal(op.well_observed(3), np.flatnonzero(op.rows < 8))
+    assert op.well_observed(100) is None  # nothing would be left
 
 
 @pytest.mark.parametrize("links", [2, 3])
-def test_extend_finds_an_exact_row_from_an_exact_core(rng, links):
+def test_estimate_rest_finds_an_exact_row_from_an_exact_core(rng, links):
     truth, op = with_hanging_row(rng, links)
-    inside = op.core(4)
+    inside = op.well_observed(4)
     W = truth.W.copy()
     W[8] = 1e3
-    found = op.extend(truth.with_stacked(W), op.forward(truth), inside, 0.0)
+    found = op.estimate_rest(truth.with_stacked(W), op.forward(truth), inside, 0.0)
     np.testing.assert_allclose(found.to_dense(), truth.to_dense(), atol=1e-10)
     assert W[8, 0] == 1e3
 
 
-def test_extend_shrinks_a_row_by_the_noise(rng):
+def test_estimate_rest_shrinks_a_row_by_the_noise(rng):
     """The ridge is the noise's variance over that of the known rows, as least squares says."""
     truth, op = with_hanging_row(rng, 3)
     y = op.forward(truth)
     noise = 0.7
-    found = op.extend(truth, y, op.core(4), noise)
+    found = op.estimate_rest(truth, y, op.well_observed(4), noise)
     known = np.delete(truth.W, 8, axis=0)
     ridge = noise**2 / np.mean(known**2)
-    told = truth.V[:3]
-    expected = np.linalg.solve(told.T @ told + ridge * np.eye(2), told.T @ y[op.rows == 8])
+    partners = truth.V[:3]
+    expected = np.linalg.solve(
+        partners.T @ partners + ridge * np.eye(2), partners.T @ y[op.rows == 8]
+    )
     np.testing.assert_allclose(found.U[8], expected)
     np.testing.assert_array_equal(found.V, truth.V)
 
 
-def test_extend_leaves_what_nothing_tells_at_zero(rng):
+def test_estimate_rest_leaves_what_nothing_tells_at_zero(rng):
     truth, op = with_hanging_row(rng, 0)
-    found = op.extend(truth, op.forward(truth), np.arange(op.size), 0.0)
+    found = op.estimate_rest(truth, op.forward(truth), np.arange(op.size), 0.0)
     np.testing.assert_array_equal(found.U[8], 0.0)

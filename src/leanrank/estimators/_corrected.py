@@ -58,6 +58,9 @@ class TraceCorrection:
     def _excess(self, W: Array) -> float:
         return float(array_namespace(W).sum(W * W)) - self.trace
 
+    def scaled(self, factor: float) -> TraceCorrection:
+        return TraceCorrection(self.penalty.scaled(factor), self.trace * factor)
+
     def value(self, W: Array) -> float:
         excess = self._excess(W)
         return self.penalty.value(W) - excess * excess
@@ -116,7 +119,7 @@ def prune_corrected(
         CONVERGED only if the certificate of the refitted network holds.
     """
     op, scale = seen.op, measurement_scale(seen, y)
-    unit = GroupLasso(penalty.strength / scale**1.5, penalty.smoothing / scale)
+    unit = penalty.scaled(1.0 / scale)
     trace = float(seen.constant(y)) / scale
     problem = Problem(op, y / scale, TraceCorrection(unit, trace))
     # Longer columns start beyond the ridge from which the loss falls without end; shorter ones

@@ -1,11 +1,13 @@
 """Measurement operators: what was observed of the matrix."""
 
 from leanrank.operators._base import Measurement, Tangent, pull_back
-from leanrank.operators._centred import Centred
 from leanrank.operators._dense import DenseSensing
 from leanrank.operators._entries import ObservedEntries
 from leanrank.operators._full import FullObservation
+from leanrank.operators._projected import Centred, Projected
 from leanrank.operators._rank_one import RankOneSensing
+from leanrank.operators._row_wise import Selected, Weighted
+from leanrank.operators._stacked import Stacked
 
 __all__ = [
     "Centred",
@@ -13,7 +15,11 @@ __all__ = [
     "FullObservation",
     "Measurement",
     "ObservedEntries",
+    "Projected",
     "RankOneSensing",
+    "Selected",
+    "Stacked",
     "Tangent",
+    "Weighted",
     "pull_back",
 ]

@@ -17,11 +17,20 @@ from leanrank._arrays import (
     is_array,
     is_numpy_array,
     like,
+    to_numpy,
 )
 from leanrank.factors import Factors
 from leanrank.operators import _kernels
+from leanrank.operators._pattern import Pattern
 
-__all__ = ["ExplicitTangent", "Measurement", "Tangent", "pull_back"]
+__all__ = [
+    "ExplicitTangent",
+    "Measurement",
+    "Tangent",
+    "block_preconditioner",
+    "ones_or",
+    "pull_back",
+]
 
 _WIDE = 32
 """Columns from which the sum of a matrix and its transpose costs less than a second product."""
@@ -89,9 +98,11 @@ class Measurement(ABC):
         ValueError, TypeError
             As :meth:`subset`.
         """
+        index, position = np.unique(self._indices(index), return_inverse=True)
         op, xp = self.subset(index), array_namespace(self.reference)
         units, columns = np.eye(op.size), like(np.eye(self.shape[1]), self.reference)
-        return xp.stack([op.adjoint(like(unit, self.reference)) @ columns for unit in units])
+        each = [op.adjoint(like(unit, self.reference)) @ columns for unit in units]
+        return xp.stack([each[i] for i in position])
 
     def _indices(self, index: np.ndarray) -> np.ndarray:
         """Indices of measurements, checked."""
@@ -104,35 +115,111 @@ class Measurement(ABC):
         """The derivative of ``forward`` at ``factors``."""
         return Tangent(self, factors)
 
-    def residual_and_adjoint(self, factors: Factors, y: Array) -> tuple[Array, MatrixLike, float]:
-        """Residual, its adjoint, and the passes they took (fewer where one sweep does both)."""
+    def residual_and_adjoint(
+        self, factors: Factors, y: Array, weights: Array | None = None
+    ) -> tuple[Array, MatrixLike, float]:
+        """Residual, the adjoint of it times ``weights`` (ones if None), and the passes they took.
+
+        Fewer passes where one sweep does both.
+        """
         residual = self.forward(factors) - y
-        return residual, self.adjoint(residual), 2.0
+        weighted = residual if weights is None else weights * residual
+        return residual, self.adjoint(weighted), 2.0
 
     def residuals_and_adjoints(
-        self, many: Sequence[Factors], y: Array
+        self, many: Sequence[Factors], y: Array, weights: Array | None = None
     ) -> tuple[list[Array], list[MatrixLike], float]:
         """As :meth:`residual_and_adjoint` for many factors at once, of the same measurements."""
-        found = [self.residual_and_adjoint(factors, y) for factors in many]
+        found = [self.residual_and_adjoint(factors, y, weights) for factors in many]
         return [r for r, _, _ in found], [S for _, S, _ in found], sum(cost for _, _, cost in found)
+
+    def entries(self) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+        """Rows, columns and factors s, if measurement i is the entry X[rows_i, cols_i] times s_i.
+
+        None if the measurements are not of single entries. What follows is about which entries
+        there are, and says nothing of other measurements.
+        """
+        return None
+
+    def _pattern(self, symmetric: bool) -> tuple[Pattern, np.ndarray] | None:
+        """The graph of the entries that count, and their positions among the measurements."""
+        found = self.entries()
+        if found is None:
+            return None
+        rows, cols, scale = found
+        (seen,) = np.nonzero(scale)
+        return Pattern(rows[seen], cols[seen], self.shape, symmetric), seen
 
     def undetermined(self, rank: int, symmetric: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """Rows and columns of X that the measurements cannot determine at this rank."""
-        none = np.zeros(0, dtype=np.intp)
-        return none, none
+        found = self._pattern(symmetric)
+        if found is None:
+            none = np.zeros(0, dtype=np.intp)
+            return none, none
+        n1 = self.shape[0]
+        flags = found[0].distinct().undetermined(max(rank, 1))
+        return np.flatnonzero(flags[:n1]), np.flatnonzero(flags[0 if symmetric else n1 :])
 
-    def core(self, least: int, symmetric: bool = False) -> np.ndarray | None:
+    def well_observed(self, least: int, symmetric: bool = False) -> np.ndarray | None:
         """Indices of the measurements among rows and columns that have at least so many each.
 
         None where that is all of them. What lies outside adds unknowns and hardly constraints,
         and can trap a solver: a row seen in as few entries as the rank fits whatever the other
         factor is, if need be with huge values.
         """
-        return None
+        found = self._pattern(symmetric)
+        if found is None:
+            return None
+        pattern, seen = found
+        inside = pattern.core(least)
+        return None if inside.all() or not inside.any() else seen[inside]
 
-    def extend(self, factors: Factors, y: Array, inside: np.ndarray, noise: float) -> Factors:
-        """Factors that were fitted to a core, with the rows outside it estimated from the rest."""
-        return factors
+    def gauges(self, factors: Factors) -> Array:
+        """Changes of W that no measurement can see, whatever they are; shape (g, rows, k).
+
+        Those of unknowns that the operator eliminates and X could take over; rotations of the
+        factors are not among them. None as a rule.
+        """
+        xp = array_namespace(factors.W)
+        W = factors.W
+        return xp.zeros((0, *W.shape), dtype=W.dtype, device=device_of(W))
+
+    def estimate_rest(
+        self,
+        factors: Factors,
+        y: Array,
+        inside: np.ndarray,
+        noise: float,
+        weights: Array | None = None,
+    ) -> Factors:
+        """Factors fitted to well-observed rows, with the other rows estimated from those.
+
+        Ridge regression of each row outside on what is known of the others: from the core
+        outwards, a row as soon as it has as many entries with known rows as there are factors, in
+        the end from what there is. The ridge is the ratio of the variance of the noise to that of
+        the known rows: with an exact core it vanishes.
+
+        Parameters
+        ----------
+        factors : Factors
+            Fitted to the measurements ``inside``.
+        y : array, shape (m,)
+        inside : ndarray of int
+            What :meth:`well_observed` gave.
+        noise : float
+            Standard deviation of a measurement, of one of weight one.
+        weights : array, shape (m,), optional
+            Inverse variances of the measurements, up to the noise.
+        """
+        found, entries = self._pattern(factors.symmetric), self.entries()
+        if found is None or entries is None:
+            return factors
+        (pattern, seen), scale = found, entries[2]
+        precision = scale**2 if weights is None else scale**2 * to_numpy(weights)
+        values = to_numpy(y)[seen] / scale[seen]
+        core = np.isin(seen, inside)
+        W = pattern.regressed(to_numpy(factors.W), values, core, noise, precision[seen])
+        return factors.with_stacked(like(W, factors.W))
 
     def __repr__(self) -> str:
         n1, n2 = self.shape
@@ -153,10 +240,13 @@ class Tangent:
         ``matvec`` or ``rmatvec`` takes.
     normal_cost : float
         Passes of one ``normal``: less than twice ``apply_cost`` where it is a single sweep.
+    exact_blocks : bool
+        Whether ``blocks`` are those of this operator, and not of a population like it.
     """
 
     build_cost: float = 1.0
     apply_cost: float = 1.0
+    exact_blocks: bool = False
 
     def __init__(self, op: Any, factors: Factors, value: Array | None = None) -> None:
         self.op = op
@@ -181,15 +271,16 @@ class Tangent:
         """J^T t, the shape of W."""
         return pull_back(self.op.adjoint(t), self.factors)
 
-    def normal(self, Z: Array) -> Array:
-        """J^T J Z."""
-        return self.rmatvec(self.matvec(Z))
+    def normal(self, Z: Array, weights: Array | None = None) -> Array:
+        """J^T diag(weights) J Z; weights of shape (m,) and any sign, ones if None."""
+        image = self.matvec(Z)
+        return self.rmatvec(image if weights is None else weights * image)
 
-    def column_curvature(self) -> Array:
-        """Mean diagonal of J^T J in each column of W, shape (k,)."""
+    def column_curvature(self, weights: Array | None = None) -> Array:
+        """Mean diagonal of J^T diag(weights) J in each column of W, shape (k,)."""
         f = self.factors
         xp = array_namespace(f.W)
-        scale = self._scale()
+        scale = self._scale(weights)
         rows = f.W.shape[0]
         if f.symmetric:
             return 2.0 * (1.0 + 1.0 / rows) * scale * xp.sum(f.W * f.W, axis=0)
@@ -197,28 +288,54 @@ class Tangent:
         left, right = xp.sum(f.U * f.U, axis=0), xp.sum(f.V * f.V, axis=0)
         return scale * (n1 * right + n2 * left) / rows
 
-    def _scale(self) -> float:
-        """Mean of <A_i, X>^2 summed over i for a matrix of unit norm, estimated at X itself."""
+    def _scale(self, weights: Array | None) -> float:
+        """Mean of w_i <A_i, X>^2 summed over i for an X of unit norm, estimated at X itself."""
         xp = array_namespace(self.value)
         size = self.factors.norm()
-        return float(xp.sum(self.value * self.value)) / size**2 if size > 0 else 1.0
+        square = self.value * self.value
+        total = float(xp.sum(square if weights is None else weights * square))
+        return total / size**2 if size > 0 else 1.0
 
-    def preconditioner(self, damping: Array) -> Callable[[Array], Array]:
-        """An approximate inverse of J^T J + diag(damping) on columns (damping of shape (k,)).
+    def _two_blocks(self, weights: Array | None) -> tuple[Array, Array]:
+        """The population Hessian's block of the rows of U, and that of V, scaled to the operator.
 
-        Here the population Hessian's block: the Gram matrix of the other factor, scaled to the
-        operator.
+        The Gram matrix of the other factor.
+        """
+        f, scale = self.factors, self._scale(weights)
+        if f.symmetric:
+            block = 2.0 * scale * (f.U.T @ f.U)
+            return block, block
+        return scale * (f.V.T @ f.V), scale * (f.U.T @ f.U)
+
+    def blocks(self, weights: Array | None = None) -> Array:
+        """Diagonal blocks of J^T diag(weights) J for the rows of W; shape (rows, k, k).
+
+        Here those of the population.
+        """
+        f, (left, right) = self.factors, self._two_blocks(weights)
+        xp = array_namespace(f.W)
+        n1, n2 = (f.shape[0], 0) if f.symmetric else f.shape
+        k = f.width
+        each = [xp.broadcast_to(left, (n1, k, k)), xp.broadcast_to(right, (n2, k, k))]
+        return xp.concat(each, axis=0)
+
+    def preconditioner(
+        self, damping: Array, weights: Array | None = None
+    ) -> Callable[[Array], Array]:
+        """An approximate inverse of J^T diag(weights) J + diag(damping).
+
+        Damping is that of the columns, shape (k,); weights are not negative. Here of the
+        population's blocks.
         """
         f = self.factors
         xp = array_namespace(f.W)
         damping = damping + float(xp.finfo(f.W.dtype).smallest_normal)
         shift = xp.eye(f.width, dtype=f.W.dtype, device=device_of(f.W)) * damping
-        scale = self._scale()
+        left, right = self._two_blocks(weights)
+        left = xp.linalg.inv(left + shift)
         if f.symmetric:
-            inverse = xp.linalg.inv(2.0 * scale * (f.U.T @ f.U) + shift)
-            return lambda R: R @ inverse
-        left = xp.linalg.inv(scale * (f.V.T @ f.V) + shift)
-        right = xp.linalg.inv(scale * (f.U.T @ f.U) + shift)
+            return lambda R: R @ left
+        right = xp.linalg.inv(right + shift)
         n1 = f.shape[0]
         return lambda R: xp.concat([R[:n1, :] @ left, R[n1:, :] @ right], axis=0)
 
@@ -253,28 +370,59 @@ class ExplicitTangent(Tangent):
     def rmatvec(self, t: Array) -> Array:
         return self._matrix(t @ self.jacobian)
 
-    def normal(self, Z: Array) -> Array:
-        return self.weighted_normal(Z, None)
-
-    def weighted_normal(self, Z: Array, weights: Array | None) -> Array:
+    def normal(self, Z: Array, weights: Array | None = None) -> Array:
         """J^T diag(weights) J Z, in one sweep where J is a NumPy array."""
         J = self.jacobian
         if not is_numpy_array(J):
-            t = self.matvec(Z)
-            return self.rmatvec(t if weights is None else t * weights)
+            return super().normal(Z, weights)
         m, n = J.shape
         vector = np.asarray(self._vector(Z), dtype=J.dtype)
         shift, out, total = np.zeros(m, J.dtype), np.empty(m, J.dtype), np.empty(n, J.dtype)
-        _kernels.sweep(J, vector, shift, shift + 1 if weights is None else weights, out, total)
+        _kernels.sweep(J, vector, shift, ones_or(weights, shift), out, total)
         return self._matrix(total)
 
-    def column_curvature(self) -> Array:
+    def column_curvature(self, weights: Array | None = None) -> Array:
         xp = array_namespace(self.jacobian)
         rows, k = self.factors.W.shape
         J = xp.reshape(self.jacobian, (-1, k, rows))
         if is_numpy_array(J):
-            return np.einsum("icr,icr->c", J, J) / rows
-        return xp.linalg.vector_norm(J, axis=(0, 2)) ** 2 / rows
+            if weights is None:
+                return np.einsum("icr,icr->c", J, J) / rows
+            return weights @ np.einsum("icr,icr->ic", J, J) / rows
+        squares = xp.linalg.vector_norm(J, axis=2) ** 2
+        return (xp.sum(squares, axis=0) if weights is None else weights @ squares) / rows
+
+
+def block_preconditioner(blocks: Array, damping: Array) -> Callable[[Array], Array]:
+    """The inverse of the blocks of rows, shape (rows, k, k), damped by columns, shape (k,)."""
+    xp = array_namespace(blocks)
+    info, k = xp.finfo(blocks.dtype), int(blocks.shape[1])
+    if not k:
+        return lambda R: R
+    diagonal = xp.linalg.diagonal(blocks)
+    # A row seen in few entries has a singular block, an unseen one a zero block.
+    floor = xp.maximum(xp.max(diagonal, axis=1), 1e-6 * xp.mean(diagonal))
+    floor = xp.clip(100.0 * float(info.eps) * floor, min=float(info.smallest_normal))
+    shift = xp.maximum(xp.broadcast_to(damping, diagonal.shape), floor[:, None])
+    if not is_numpy_array(blocks):
+        eye = xp.eye(k, dtype=blocks.dtype, device=device_of(blocks))
+        inverse = xp.linalg.inv(blocks + shift[:, :, None] * eye)
+        return lambda R: xp.matmul(inverse, R[:, :, None])[:, :, 0]
+    shifted = blocks.copy()
+    shifted[:, range(k), range(k)] += shift
+    inverse = np.linalg.inv(shifted)
+
+    def apply(R: np.ndarray) -> np.ndarray:
+        out = np.empty_like(R)
+        _kernels.rows_times_blocks(inverse, R, out)
+        return out
+
+    return apply
+
+
+def ones_or(weights: Array | None, example: np.ndarray) -> np.ndarray:
+    """Weights for a kernel: ones where there are none."""
+    return np.ones_like(example) if weights is None else np.asarray(weights, dtype=example.dtype)
 
 
 def pull_back(matrix: Any, factors: Factors) -> Array:

@@ -18,8 +18,8 @@ from leanrank._arrays import (
 )
 from leanrank.factors import Factors
 from leanrank.operators import _kernels
-from leanrank.operators._base import ExplicitTangent, Measurement, Tangent
-from leanrank.operators._selected import Selected
+from leanrank.operators._base import ExplicitTangent, Measurement, Tangent, ones_or
+from leanrank.operators._row_wise import Selected
 
 __all__ = ["DenseSensing"]
 
@@ -156,36 +156,38 @@ class DenseSensing(Measurement):
         xp = array_namespace(self._data)
         return self._matrix(xp.astype(residual, self._data.dtype, copy=False) @ self._data)
 
-    def residual_and_adjoint(self, factors: Factors, y: Array) -> tuple[Array, MatrixLike, float]:
+    def residual_and_adjoint(
+        self, factors: Factors, y: Array, weights: Array | None = None
+    ) -> tuple[Array, MatrixLike, float]:
         """One sweep: each row is multiplied both ways while it is in cache."""
-        residuals, matrices, cost = self.residuals_and_adjoints([factors], y)
+        residuals, matrices, cost = self.residuals_and_adjoints([factors], y, weights)
         return residuals[0], matrices[0], cost
 
     def residuals_and_adjoints(
-        self, many: Sequence[Factors], y: Array
+        self, many: Sequence[Factors], y: Array, weights: Array | None = None
     ) -> tuple[list[Array], list[MatrixLike], float]:
         """One sweep for all: the data is read once, whatever their number."""
         if not many:
             return [], [], 0.0
         xp = array_namespace(self._data)
         vectors = xp.stack([self._vector(factors) for factors in many])
-        residuals, totals, cost = self._sweep(vectors, y)
+        residuals, totals, cost = self._sweep(vectors, y, weights)
         each = range(len(many))
         return [residuals[i, :] for i in each], [self._matrix(totals[i, :]) for i in each], cost
 
-    def _sweep(self, vectors: Array, y: Array) -> tuple[Array, Array, float]:
+    def _sweep(self, vectors: Array, y: Array, weights: Array | None) -> tuple[Array, Array, float]:
         """Residuals (b, m) of vectors (b, p), what they sum the data up to (b, p), and passes."""
         if not is_numpy_array(self._data):
             residuals = vectors @ self._data.T - y
-            return residuals, residuals @ self._data, 2.0
+            weighted = residuals if weights is None else residuals * weights
+            return residuals, weighted @ self._data, 2.0
         y = np.asarray(y, dtype=self._data.dtype)
         residuals = np.empty((vectors.shape[0], self.size), dtype=self._data.dtype)
-        totals = np.empty_like(vectors)
+        totals, w = np.empty_like(vectors), ones_or(weights, y)
         if vectors.shape[0] == 1:
-            one = np.ones_like(y)
-            _kernels.sweep(self._data, vectors[0], y, one, residuals[0], totals[0])
+            _kernels.sweep(self._data, vectors[0], y, w, residuals[0], totals[0])
         else:
-            _kernels.sweep_many(self._data, vectors, y, residuals, totals)
+            _kernels.sweep_many(self._data, vectors, y, w, residuals, totals)
         return residuals, totals, 1.0
 
     def _blocks(self) -> list[slice]:

@@ -11,8 +11,7 @@ from leanrank import _checks
 from leanrank._arrays import Array, MatrixLike
 from leanrank.factors import Factors
 from leanrank.operators import _kernels
-from leanrank.operators._base import Measurement, Tangent
-from leanrank.operators._pattern import Pattern
+from leanrank.operators._base import Measurement, Tangent, block_preconditioner
 
 __all__ = ["ObservedEntries"]
 
@@ -113,61 +112,16 @@ class ObservedEntries(Measurement):
     def tangent(self, factors: Factors) -> Tangent:
         return _EntriesTangent(self, factors)
 
-    def _pattern(self, symmetric: bool) -> Pattern:
-        return Pattern(self.rows, self.cols, self.shape, symmetric)
-
-    def undetermined(self, rank: int, symmetric: bool = False) -> tuple[np.ndarray, np.ndarray]:
-        n1, n2 = self.shape
-        # A second look at the same entry determines nothing new.
-        rows, cols = np.divmod(np.unique(self.rows * np.int64(n2) + self.cols), n2)
-        flags = Pattern(rows, cols, self.shape, symmetric).undetermined(max(rank, 1))
-        return np.flatnonzero(flags[:n1]), np.flatnonzero(flags[0 if symmetric else n1 :])
-
-    def core(self, least: int, symmetric: bool = False) -> np.ndarray | None:
-        inside = self._pattern(symmetric).core(least)
-        return None if inside.all() or not inside.any() else np.flatnonzero(inside)
-
-    def extend(self, factors: Factors, y: np.ndarray, inside: np.ndarray, noise: float) -> Factors:
-        """Ridge regression of each row outside on what is known of the others.
-
-        From the core outwards, a row as soon as it has as many entries with known rows as there
-        are factors, in the end from what there is. The ridge is the ratio of the variance of the
-        noise to that of the known rows: with an exact core it vanishes.
-        """
-        pattern = self._pattern(factors.symmetric)
-        W = np.array(factors.W)
-        known = pattern.known_by(inside)
-        ridge = noise**2 / (float(np.mean(W[known] ** 2)) or 1.0)
-        for need in (factors.width, 1):
-            for ready, links in pattern.outwards(known, need):
-                mine, told = pattern.mine[links], W[pattern.others[links]]
-                W[ready] = _ridge_rows(mine, told, y[pattern.entry[links]], ready, ridge)
-        W[~known] = 0.0
-        return factors.with_stacked(W)
-
-
-def _ridge_rows(
-    rows: np.ndarray, told: np.ndarray, y: np.ndarray, ready: np.ndarray, ridge: float
-) -> np.ndarray:
-    """Ridge regression of y on ``told``, one for each ready row; shape (ready rows, k)."""
-    k = told.shape[1]
-    gram = np.zeros((ready.size, k, k))
-    right = np.zeros((ready.size, k))
-    np.add.at(gram, rows, told[:, :, None] * told[:, None, :])
-    np.add.at(right, rows, told * y[:, None])
-    gram = gram[ready] + ridge * np.eye(k)
-    inverse = np.linalg.pinv(gram, rcond=4 * np.finfo(gram.dtype).eps, hermitian=True)
-    return (inverse @ right[ready][:, :, None])[:, :, 0]
+    def entries(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return self.rows, self.cols, np.ones(self.size)
 
 
 class _EntriesTangent(Tangent):
     """Fused sweeps over the observed entries, with exact diagonal blocks as preconditioner."""
 
     op: ObservedEntries
-
-    def __init__(self, op: ObservedEntries, factors: Factors) -> None:
-        super().__init__(op, factors)
-        self._blocks: np.ndarray | None = None
+    exact_blocks = True
+    _blocks: tuple[np.ndarray | None, np.ndarray] | None = None
 
     @property
     def normal_cost(self) -> float:
@@ -195,52 +149,48 @@ class _EntriesTangent(Tangent):
         _kernels.entries_pull_back(op._indptr, op._cols, op._sort(t), *_pair(self.factors), *halves)
         return self._fold(out)
 
-    def normal(self, Z: np.ndarray) -> np.ndarray:
+    def _sorted(self, weights: np.ndarray | None) -> np.ndarray:
+        """Weights as kernels want them: rows after one another, nothing for ones."""
+        dtype = self.factors.W.dtype
+        if weights is None:
+            return np.empty(0, dtype)
+        return self.op._sort(np.asarray(weights, dtype=dtype))
+
+    def normal(self, Z: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
         op, (out, halves) = self.op, self._outputs()
-        _kernels.entries_normal(
-            op._indptr, op._cols, *_pair(self.factors), *self._split(Z), *halves
-        )
+        factors, moves = _pair(self.factors), self._split(Z)
+        w = self._sorted(weights)
+        _kernels.entries_normal(op._indptr, op._cols, w, *factors, *moves, *halves)
         return self._fold(out)
 
-    def blocks(self) -> np.ndarray:
-        """Diagonal blocks of J^T J, one for each row of W; shape (rows, k, k)."""
-        if self._blocks is None:
-            op, f = self.op, self.factors
-            n1, k = f.shape[0], f.width
-            out = np.empty((sum(f.shape), k, k), dtype=f.W.dtype)
-            _kernels.entries_blocks(op._indptr, op._cols, *_pair(f), out[:n1], out[n1:])
-            self._blocks = self._fold(out)
-            if f.symmetric:
-                # An entry of the diagonal moves with both factors at once.
-                seen, count = np.unique(op.rows[op.rows == op.cols], return_counts=True)
-                U = f.U[seen]
-                twice = (2 * count).astype(U.dtype)[:, None, None]
-                self._blocks[seen] += twice * U[:, :, None] * U[:, None, :]
-        return self._blocks
+    def blocks(self, weights: np.ndarray | None = None) -> np.ndarray:
+        """Diagonal blocks of J^T diag(weights) J, one for each row of W; shape (rows, k, k)."""
+        if self._blocks is None or self._blocks[0] is not weights:
+            self._blocks = weights, self._new_blocks(weights)
+        return self._blocks[1]
 
-    def column_curvature(self) -> np.ndarray:
-        return np.diagonal(self.blocks(), axis1=1, axis2=2).mean(axis=0)
+    def _new_blocks(self, weights: np.ndarray | None) -> np.ndarray:
+        op, f = self.op, self.factors
+        n1, k = f.shape[0], f.width
+        out = np.empty((sum(f.shape), k, k), dtype=f.W.dtype)
+        w = self._sorted(weights)
+        _kernels.entries_blocks(op._indptr, op._cols, w, *_pair(f), out[:n1], out[n1:])
+        blocks = self._fold(out)
+        if f.symmetric:
+            # An entry of the diagonal moves with both factors at once.
+            on = op.rows == op.cols
+            twice = np.zeros(n1, dtype=f.W.dtype)
+            np.add.at(twice, op.rows[on], 2.0 if weights is None else 2.0 * weights[on])
+            blocks += twice[:, None, None] * f.U[:, :, None] * f.U[:, None, :]
+        return blocks
 
-    def preconditioner(self, damping: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-        k = self.factors.width
-        shifted = self.blocks().copy()
-        diagonal = np.diagonal(shifted, axis1=1, axis2=2)
-        # A row seen in few entries has a singular block, an unseen one a zero block.
-        floor = (
-            100
-            * np.finfo(shifted.dtype).eps
-            * np.maximum(diagonal.max(axis=1), 1e-6 * diagonal.mean())
-        )
-        floor = np.maximum(floor, np.finfo(shifted.dtype).tiny)
-        shifted[:, range(k), range(k)] += np.maximum(damping, floor[:, None])
-        inverse = np.linalg.inv(shifted)
+    def column_curvature(self, weights: np.ndarray | None = None) -> np.ndarray:
+        return np.diagonal(self.blocks(weights), axis1=1, axis2=2).mean(axis=0)
 
-        def apply(R: np.ndarray) -> np.ndarray:
-            out = np.empty_like(R)
-            _kernels.rows_times_blocks(inverse, R, out)
-            return out
-
-        return apply
+    def preconditioner(
+        self, damping: np.ndarray, weights: np.ndarray | None = None
+    ) -> Callable[[np.ndarray], np.ndarray]:
+        return block_preconditioner(self.blocks(weights), damping)
 
 
 def _pair(factors: Factors) -> tuple[np.ndarray, np.ndarray]:

@@ -73,10 +73,12 @@ class _FullTangent(Tangent):
     def normal_cost(self) -> float:
         return 0.0
 
-    def _scale(self) -> float:
-        return 1.0
+    def _scale(self, weights: Array | None) -> float:
+        return 1.0 if weights is None else float(array_namespace(weights).mean(weights))
 
-    def normal(self, Z: Array) -> Array:
+    def normal(self, Z: Array, weights: Array | None = None) -> Array:
+        if weights is not None:
+            return super().normal(Z, weights)
         f = self.factors
         U, V = f.U, f.V
         if f.symmetric:

@@ -51,9 +51,12 @@ def entries_pull_back(indptr, cols, values, U, V, out_u, out_v):  # type: ignore
 
 
 @njit(cache=True, fastmath=True, nogil=True)
-def entries_normal(indptr, cols, U, V, Zu, Zv, out_u, out_v):  # type: ignore[no-untyped-def]
-    """(out_u; out_v) = J^T J (Zu; Zv), forward and adjoint fused into one sweep."""
-    k = U.shape[1]
+def entries_normal(indptr, cols, weights, U, V, Zu, Zv, out_u, out_v):  # type: ignore[no-untyped-def]
+    """(out_u; out_v) = J^T diag(weights) J (Zu; Zv), forward and adjoint fused into one sweep.
+
+    No weights at all stand for ones.
+    """
+    k, weighted = U.shape[1], weights.size > 0
     out_u[:] = 0.0
     out_v[:] = 0.0
     for i in range(indptr.size - 1):
@@ -62,23 +65,29 @@ def entries_normal(indptr, cols, U, V, Zu, Zv, out_u, out_v):  # type: ignore[no
             t = U.dtype.type(0.0)
             for c in range(k):
                 t += Zu[i, c] * V[j, c] + U[i, c] * Zv[j, c]
+            if weighted:
+                t *= weights[p]
             for c in range(k):
                 out_u[i, c] += t * V[j, c]
                 out_v[j, c] += t * U[i, c]
 
 
 @njit(cache=True, fastmath=True, nogil=True)
-def entries_blocks(indptr, cols, U, V, blocks_u, blocks_v):  # type: ignore[no-untyped-def]
-    """Diagonal k x k blocks of J^T J: Gram matrices of what each row and column is seen with."""
-    k = U.shape[1]
+def entries_blocks(indptr, cols, weights, U, V, blocks_u, blocks_v):  # type: ignore[no-untyped-def]
+    """Diagonal k x k blocks of J^T diag(weights) J: Gram matrices of what rows are seen with.
+
+    No weights at all stand for ones.
+    """
+    k, weighted = U.shape[1], weights.size > 0
     blocks_u[:] = 0.0
     blocks_v[:] = 0.0
     for i in range(indptr.size - 1):
         for p in range(indptr[i], indptr[i + 1]):
             j = cols[p]
+            w = weights[p] if weighted else U.dtype.type(1.0)
             for a in range(k):
-                x = V[j, a]
-                z = U[i, a]
+                x = w * V[j, a]
+                z = w * U[i, a]
                 for b in range(k):
                     blocks_u[i, a, b] += x * V[j, b]
                 for b in range(k):
@@ -169,7 +178,7 @@ def packed_tangent(packed, Ut, out, value):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, fastmath=True, nogil=True)
 def sweep(data, vector, shift, weights, out, total):  # type: ignore[no-untyped-def]
-    """One sweep: out = weights * (data @ vector - shift) and total = out @ data.
+    """One sweep: out = data @ vector - shift and total = (weights * out) @ data.
 
     Four rows are multiplied both ways while they are in cache.
     """
@@ -185,11 +194,10 @@ def sweep(data, vector, shift, weights, out, total):  # type: ignore[no-untyped-
             t1 += a1[j] * vector[j]
             t2 += a2[j] * vector[j]
             t3 += a3[j] * vector[j]
-        t0 = (t0 - shift[i]) * weights[i]
-        t1 = (t1 - shift[i + 1]) * weights[i + 1]
-        t2 = (t2 - shift[i + 2]) * weights[i + 2]
-        t3 = (t3 - shift[i + 3]) * weights[i + 3]
+        t0, t1, t2, t3 = t0 - shift[i], t1 - shift[i + 1], t2 - shift[i + 2], t3 - shift[i + 3]
         out[i], out[i + 1], out[i + 2], out[i + 3] = t0, t1, t2, t3
+        t0, t1 = weights[i] * t0, weights[i + 1] * t1
+        t2, t3 = weights[i + 2] * t2, weights[i + 3] * t3
         for j in range(n):
             total[j] += (a0[j] * t0 + a1[j] * t1) + (a2[j] * t2 + a3[j] * t3)
     for i in range(whole, m):
@@ -197,8 +205,9 @@ def sweep(data, vector, shift, weights, out, total):  # type: ignore[no-untyped-
         t0 = zero
         for j in range(n):
             t0 += a0[j] * vector[j]
-        t0 = (t0 - shift[i]) * weights[i]
+        t0 = t0 - shift[i]
         out[i] = t0
+        t0 = weights[i] * t0
         for j in range(n):
             total[j] += a0[j] * t0
 
@@ -208,8 +217,8 @@ _CHUNK = 512
 
 
 @njit(cache=True, fastmath=True, nogil=True)
-def sweep_many(data, vectors, shift, out, total):  # type: ignore[no-untyped-def]
-    """One sweep for many vectors, (b, n): out[v] = data @ vectors[v] - shift, total = out @ data.
+def sweep_many(data, vectors, shift, weights, out, total):  # type: ignore[no-untyped-def]
+    """As :func:`sweep` for many vectors, (b, n).
 
     Data are read once, whatever the number of vectors. BLAS is slow on products so thin.
     """
@@ -241,6 +250,7 @@ def sweep_many(data, vectors, shift, out, total):  # type: ignore[no-untyped-def
                 if i + r < m:
                     products[v, r] -= shift[i + r]
                     out[v, i + r] = products[v, r]
+                    products[v, r] *= weights[i + r]
                 else:
                     products[v, r] = zero
         for at in range(0, n, _CHUNK):

@@ -33,11 +33,18 @@ class Pattern:
     ) -> None:
         a, b = rows, cols if symmetric else cols + shape[0]
         self.nodes = shape[0] if symmetric else sum(shape)
-        self.a, self.b, self.symmetric = a, b, symmetric
+        self.a, self.b, self.shape, self.symmetric = a, b, shape, symmetric
         links = np.flatnonzero(a != b)
         self.mine = np.concatenate([a[links], b[links]])
         self.others = np.concatenate([b[links], a[links]])
         self.entry = np.concatenate([links, links])
+
+    def distinct(self) -> Pattern:
+        """The pattern without second looks at the same entry, which determine nothing new."""
+        start = 0 if self.symmetric else self.shape[0]
+        size = np.int64(self.shape[1])
+        rows, cols = np.divmod(np.unique(self.a * size + self.b - start), size)
+        return Pattern(rows, cols, self.shape, self.symmetric)
 
     def core(self, least: int) -> np.ndarray:
         """Flags of the entries among nodes that have at least ``least`` links to one another."""
@@ -69,6 +76,32 @@ class Pattern:
                 return
             yield ready, np.flatnonzero(telling & ready[self.mine])
             known |= ready
+
+    def regressed(
+        self,
+        W: np.ndarray,
+        values: np.ndarray,
+        inside: np.ndarray,
+        noise: float,
+        precision: np.ndarray,
+    ) -> np.ndarray:
+        """Rows of W outside the flagged entries, by ridge regression on those known so far.
+
+        ``values`` and ``precision`` are those of the entries; see
+        :meth:`leanrank.operators.Measurement.estimate_rest`.
+        """
+        W = np.array(W)
+        known = self.known_by(inside)
+        ridge = noise**2 / (float(np.mean(W[known] ** 2)) or 1.0)
+        for need in (W.shape[1], 1):
+            for ready, links in self.outwards(known, need):
+                rows, entry = self.mine[links], self.entry[links]
+                partners = W[self.others[links]]
+                W[ready] = _ridge_rows(
+                    rows, partners, values[entry], precision[entry], ready, ridge
+                )
+        W[~known] = 0.0
+        return W
 
     def undetermined(self, rank: int) -> np.ndarray:
         """Flags of the nodes that the entries cannot determine at this rank.
@@ -125,3 +158,23 @@ class Pattern:
             graph[starts, n + starts] = each
             graph[2 * n, starts] = each
         return np.array([maximum_flow(graph, 2 * n, int(end)).flow_value for end in ends])
+
+
+def _ridge_rows(
+    rows: np.ndarray,
+    partners: np.ndarray,
+    y: np.ndarray,
+    precision: np.ndarray,
+    ready: np.ndarray,
+    ridge: float,
+) -> np.ndarray:
+    """Weighted ridge regression of y on partners, one for each ready row; (ready rows, k)."""
+    k = partners.shape[1]
+    gram = np.zeros((ready.size, k, k))
+    right = np.zeros((ready.size, k))
+    weighted = partners * precision[:, None]
+    np.add.at(gram, rows, weighted[:, :, None] * partners[:, None, :])
+    np.add.at(right, rows, weighted * y[:, None])
+    gram = gram[ready] + ridge * np.eye(k)
+    inverse = np.linalg.pinv(gram, rcond=4 * np.finfo(gram.dtype).eps, hermitian=True)
+    return (inverse @ right[ready][:, :, None])[:, :, 0]

@@ -119,20 +119,20 @@ class Fitter:
         """Fit to the measurements of well-observed rows and columns, then estimate the others.
 
         Rows with hardly more measurements than factors are left out of the fit, as they can trap
-        it; see :meth:`leanrank.operators.Measurement.core`.
+        it; see :meth:`leanrank.operators.Measurement.well_observed`.
         """
         if factors.width == 0:
             return problem.evaluate(factors)
-        index = problem.op.core(factors.width + self.policy.slack, factors.symmetric)
+        index = problem.op.well_observed(factors.width + self.policy.slack, factors.symmetric)
         if index is None:
             return self.fit(problem, factors, phase).point
         inner = problem.subset(index)
         point = self.fit(inner, factors, phase).point
         noise = norm(point.residual) / math.sqrt(index.size)
-        extended = problem.op.extend(point.factors, problem.y, index, noise)
+        whole = problem.op.estimate_rest(point.factors, problem.y, index, noise)
         if inner.is_exact(point):
-            return self.fit(problem, extended, phase).point
-        return problem.evaluate(extended)
+            return self.fit(problem, whole, phase).point
+        return problem.evaluate(whole)
 
     def stage(self, problem: Problem, factors: Factors, phase: str) -> Stage:
         """The stage at these factors, fitted to what is well observed."""

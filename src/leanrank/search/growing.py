@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from leanrank._arrays import array_namespace, like
+from leanrank._arrays import like
 from leanrank.evidence import virtual_columns
 from leanrank.factors import Factors, degrees_of_freedom
 from leanrank.operators import Measurement
@@ -146,11 +146,8 @@ def append_leading(
     weights = np.sqrt(strength[mask] / strength[0])
     columns = columns.keep(np.asarray(mask))
     columns = columns.with_stacked(columns.W * like(weights, columns.W))
-    # Along t times these columns the residual is r + t a, and the loss least at -<r, a> / <a, a>.
     problem.passes += 1.0
-    image = problem.op.forward(columns)
-    xp = array_namespace(image)
-    t = -float(xp.sum(point.residual * image)) / float(xp.sum(image * image))
+    t = problem.line_minimum(point, problem.op.forward(columns))
     return point.factors.append(columns.scaled(t)) if t > 0 else point.factors
 
 

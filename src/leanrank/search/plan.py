@@ -8,7 +8,7 @@ from leanrank._arrays import Array
 from leanrank.evidence import Certificate, certify, in_units
 from leanrank.factors import Factors
 from leanrank.operators import Measurement
-from leanrank.penalties import GroupLasso, Penalty, Ridge
+from leanrank.penalties import Penalty
 from leanrank.problem import Problem, exact_tolerance
 from leanrank.results import Result, Status
 from leanrank.search.choosing import Choice, best_predicting, of_rank
@@ -119,7 +119,7 @@ class Plan:
     def _penalised(self, penalty: Penalty) -> Factors:
         """The stationary point of the user's own penalised problem, pruned."""
         fitter, width = self.paths.fitter, self.paths.max_width
-        unit = self.paths.problem.with_penalty(_in_unit_scale(penalty, self.scale))
+        unit = self.paths.problem.with_penalty(penalty.scaled(1.0 / self.scale))
         begin = self.paths.nothing() if self.paths.start is None else self.paths.start
         start = append_leading(unit, unit.evaluate(begin), fitter, width - begin.width)
         own = fitter.with_gauss_newton(
@@ -186,12 +186,3 @@ class Plan:
             )
         remark = self.paths.strategy.remark(certificate.rank, self.paths.fitter)
         return f"{message}; {remark}" if remark else message
-
-
-def _in_unit_scale(penalty: Penalty, scale: float) -> Penalty:
-    """The penalty on W / sqrt(scale) that matches one on W when the loss is divided by scale^2."""
-    if isinstance(penalty, GroupLasso):
-        return GroupLasso(penalty.strength / scale**1.5, penalty.smoothing / scale)
-    if isinstance(penalty, Ridge):
-        return Ridge(penalty.strength / scale)
-    raise TypeError(f"penalty must be GroupLasso or Ridge, got {penalty!r}")

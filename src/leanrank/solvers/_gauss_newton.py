@@ -25,14 +25,15 @@ class _Memory:
 
 @dataclass(frozen=True)
 class GaussNewton:
-    r"""Damped Gauss-Newton on the loss, reweighted least squares on the penalty.
+    r"""Damped Gauss-Newton, with the loss and the penalty as reweighted least squares.
 
     Each step solves, by preconditioned conjugate gradients on products with the linearised
     measurements,
 
-    .. math:: \left(\tfrac2m J^\top J + \operatorname{diag}(d) + \mu\, C\right) Z = -\nabla f
+    .. math:: \left(\tfrac1m J^\top C J + \operatorname{diag}(d) + \mu\, D\right) Z = -\nabla f
 
-    where d are the penalty's gradient weights, a majoriser of its curvature, and C the mean
+    where C are the majoriser's curvatures of the loss in each measurement, 2 for the squared one,
+    d the penalty's gradient weights, a majoriser of its curvature, and D the mean
     curvature of each column, so that weak directions are damped as lightly as strong ones
     (Marquardt). A step that does not lower the objective is not taken; the damping adapts to how
     well the quadratic model predicts. Without a penalty the factors are balanced along the
@@ -114,16 +115,16 @@ class GaussNewton:
     ) -> tuple[Array, float]:
         """The step, and the decrease that the damped quadratic model predicts for it."""
         xp = array_namespace(point.gradient)
-        tangent, curvature = memory.tangent, 2.0 * problem.op.weight
-        weights = problem.penalty.weights(point.factors.W)
-        columns = tangent.column_curvature()
+        tangent = memory.tangent
+        curvature, weights = problem.majoriser(point.residual)
+        columns = tangent.column_curvature(weights)
         marquardt = damping * curvature * xp.maximum(columns, 1e-6 * xp.max(columns))
-        shift = weights + marquardt
-        inverse = tangent.preconditioner(shift / curvature)
+        shift = problem.penalty.weights(point.factors.W) + marquardt
+        inverse = tangent.preconditioner(shift / curvature, weights)
 
         def hessian(Z: Array) -> Array:
             problem.passes += tangent.normal_cost
-            return curvature * tangent.normal(Z) + Z * shift
+            return curvature * tangent.normal(Z, weights) + Z * shift
 
         fit = point.loss / memory.scale if memory.scale > 0 else 0.0
         solution = conjugate_gradients(

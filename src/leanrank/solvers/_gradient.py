@@ -11,79 +11,14 @@ import numpy as np
 from leanrank import _checks
 from leanrank._arrays import Array, array_namespace, gaussian, norm
 from leanrank.factors import Factors
-from leanrank.operators import Tangent
 from leanrank.problem import Point, Problem
 from leanrank.solvers._base import State
+from leanrank.solvers._line_search import first_step, line_search, moved
 
 __all__ = ["GradientDescent", "PerturbedGradientDescent"]
 
-TRIES = 60
 GROWTH = 1.1
-"""Halvings of a step by backtracking, and how much longer the next one is tried."""
-
-
-def measured(problem: Problem, factors: Factors) -> Point:
-    """The point at factors; where anything overflows its value is infinite.
-
-    A run that diverges says so by its status, not by warnings.
-    """
-    with np.errstate(over="ignore", invalid="ignore"):
-        new = problem.evaluate(factors)
-        return new if new.is_finite else replace(new, value=math.inf)
-
-
-def moved(problem: Problem, point: Point, direction: Array, step: float) -> Point:
-    """The point at W + step * direction, infinite where anything overflows."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        factors = point.factors.with_stacked(point.factors.W + step * direction)
-    return measured(problem, factors)
-
-
-def first_step(problem: Problem, point: Point) -> float:
-    """The inverse curvature along the gradient, or a guess from the size of y where it has none.
-
-    The guess is 1 / (8 s) with s the root mean square of y: 8 times the largest singular value
-    of X is the largest curvature at the solution of the symmetric population loss.
-    """
-    gradient, size = point.gradient, norm(point.gradient)
-    if size > 0:
-        tangent = Tangent(problem.op, point.factors, value=point.residual + problem.y)
-        direction = gradient / size
-        image = problem.hessian(point, tangent)(direction)
-        curvature = float(array_namespace(image).sum(direction * image))
-        if curvature > 0:
-            return 1.0 / curvature
-    scale = problem.zero_loss**0.5
-    return 1.0 / (8.0 * scale) if scale > 0 else 1.0
-
-
-def is_flat(new: Point, old: Point) -> bool:
-    """Whether two values differ by rounding only, and the gradient says that new is better."""
-    eps = float(array_namespace(old.gradient).finfo(old.gradient.dtype).eps)
-    return (
-        abs(new.value - old.value) <= 10.0 * eps * abs(old.value)
-        and new.gradient_norm < old.gradient_norm
-    )
-
-
-def descend(problem: Problem, point: Point, step: float) -> tuple[Point | None, float]:
-    """A gradient step by backtracking, and the step size to try next; None if none descends.
-
-    A step must lower the value by half of what the gradient promises, which a step of at most
-    the inverse curvature does. Where the difference drowns in rounding, the new gradient decides.
-    """
-    xp = array_namespace(point.gradient)
-    slope = point.gradient_norm**2
-    grown = GROWTH
-    for _ in range(TRIES):
-        new = moved(problem, point, point.gradient, -step)
-        if new.is_finite:
-            if new.value <= point.value - 0.5 * step * slope:
-                return new, grown * step
-            if is_flat(new, point) and float(xp.sum(new.gradient * point.gradient)) >= 0:
-                return new, step
-        step, grown = 0.5 * step, 1.0
-    return None, step
+"""How much longer than the last step the next one is tried by backtracking."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +85,10 @@ def descent_step(step_size: float | None, problem: Problem, state: State) -> Sta
     elif point.gradient_norm == 0:
         return replace(state, stalled="the gradient is exactly zero: start elsewhere")
     else:
-        new, step = descend(problem, point, memory.step)
+        # A step of at most the inverse curvature lowers the value by half of what is promised.
+        new, step = line_search(problem, point, -point.gradient, memory.step, armijo=0.5)
+        if new is not None and step == memory.step:
+            step *= GROWTH
     state = replace(state, iteration=state.iteration + 1, passes=problem.passes)
     if new is None:
         return replace(

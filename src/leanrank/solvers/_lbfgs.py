@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
 from leanrank import _checks
@@ -10,7 +9,7 @@ from leanrank._arrays import Array, array_namespace, norm
 from leanrank.factors import Factors, take_columns
 from leanrank.problem import Point, Problem
 from leanrank.solvers._base import State
-from leanrank.solvers._gradient import first_step, is_flat, moved
+from leanrank.solvers._line_search import first_step, line_search
 
 __all__ = ["LBFGS"]
 
@@ -90,10 +89,10 @@ class LBFGS:
         point, memory = state.point, state.memory
         if point.gradient_norm == 0:
             return replace(state, stalled="the gradient is exactly zero: start elsewhere")
-        new = self._search(problem, point, self._direction(point.gradient, memory))
+        new = self._searched(problem, point, memory)
         if new is None and memory.pairs:
             memory = replace(memory, pairs=())
-            new = self._search(problem, point, self._direction(point.gradient, memory))
+            new = self._searched(problem, point, memory)
         state = replace(state, iteration=state.iteration + 1, passes=problem.passes)
         if new is None:
             return replace(
@@ -102,6 +101,12 @@ class LBFGS:
         pair = (new.factors.W - point.factors.W, new.gradient - point.gradient)
         pairs = memory.pairs + ((pair,) if _curved(pair) else ())
         return replace(state, point=new, memory=replace(memory, pairs=pairs[-self.memory :]))
+
+    def _searched(self, problem: Problem, point: Point, memory: _Memory) -> Point | None:
+        direction = self._direction(point.gradient, memory)
+        return line_search(
+            problem, point, direction, 1.0, armijo=_ARMIJO, wolfe=_WOLFE, tries=_TRIES
+        )[0]
 
     def _direction(self, gradient: Array, memory: _Memory) -> Array:
         q = gradient
@@ -117,25 +122,3 @@ class LBFGS:
         for (s, y), weight in zip(memory.pairs, reversed(weights), strict=True):
             q = q + (weight - _dot(y, q) / _dot(s, y)) * s
         return -q
-
-    def _search(self, problem: Problem, point: Point, direction: Array) -> Point | None:
-        """A point along a direction where the weak Wolfe conditions hold, or at least Armijo's."""
-        slope = _dot(point.gradient, direction)
-        if not slope < 0:
-            return None
-        low, high, step = 0.0, float("inf"), 1.0
-        best = None
-        for _ in range(_TRIES):
-            new = moved(problem, point, direction, step)
-            target = min(
-                point.value + _ARMIJO * step * slope, math.nextafter(point.value, -math.inf)
-            )
-            enough = new.is_finite and (new.value <= target or is_flat(new, point))
-            if not enough:
-                high = step
-            elif _dot(new.gradient, direction) < _WOLFE * slope:
-                low, best = step, new
-            else:
-                return new
-            step = 2.0 * low if high == float("inf") else 0.5 * (low + high)
-        return best

@@ -15,7 +15,7 @@ from leanrank.operators import Measurement
 from leanrank.problem import Problem, check_measurements
 from leanrank.research.theory import TargetFrame
 from leanrank.solvers._base import State
-from leanrank.solvers._gradient import moved
+from leanrank.solvers._line_search import moved
 
 __all__ = [
     "Perturbation",

@@ -13,9 +13,12 @@ from leanrank.factors import Factors
 from leanrank.operators import pull_back
 from leanrank.problem import Point, Problem
 from leanrank.solvers._base import State
-from leanrank.solvers._gradient import GROWTH, TRIES
+from leanrank.solvers._gradient import GROWTH
 
 __all__ = ["ProjectedGradientDescent"]
+
+_TRIES = 60
+"""Halvings of a step by backtracking."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,7 @@ class ProjectedGradientDescent:
         X = state.factors.to_dense()
         step, candidate = memory.step, memory.candidate
         state = replace(state, iteration=state.iteration + 1)
-        for _ in range(TRIES):
+        for _ in range(_TRIES):
             point, following = self._measure(problem, candidate, step)
             new = replace(state, point=point, passes=problem.passes, memory=following)
             if self.step_size is not None:

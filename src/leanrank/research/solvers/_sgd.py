@@ -15,7 +15,7 @@ from leanrank.operators import FullObservation, pull_back
 from leanrank.problem import Problem
 from leanrank.research.solvers._perturbed import Perturbation, check_perturbation, perturbed
 from leanrank.solvers._base import State
-from leanrank.solvers._gradient import measured, moved
+from leanrank.solvers._line_search import measured, moved
 
 __all__ = ["FreshGaussianDescent", "StochasticGradientDescent", "fresh_gaussian_average"]
 
