@@ -10,7 +10,12 @@ import numpy as np
 from leanrank import _checks
 from leanrank._arrays import Array, array_namespace, device_of, integers
 
-__all__ = ["Factors"]
+__all__ = [
+    "Factors",
+    "check_factors",
+    "degrees_of_freedom",
+    "take_columns",
+]
 
 
 @dataclass(frozen=True, init=False, eq=False)

@@ -28,7 +28,15 @@ from leanrank.factors import Factors
 from leanrank.operators import Measurement, Tangent, pull_back
 from leanrank.penalties import GroupLasso, NoPenalty, Penalty, Ridge
 
-__all__ = ["Point", "Problem", "check_measurements", "exact_tolerance", "measurement_scale"]
+__all__ = [
+    "Meter",
+    "Point",
+    "Problem",
+    "check_library",
+    "check_measurements",
+    "exact_tolerance",
+    "measurement_scale",
+]
 
 
 @dataclass(frozen=True)

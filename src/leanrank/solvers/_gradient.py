@@ -15,7 +15,16 @@ from leanrank.operators import Tangent
 from leanrank.problem import Point, Problem
 from leanrank.solvers._base import State
 
-__all__ = ["GradientDescent", "PerturbedGradientDescent"]
+__all__ = [
+    "GROWTH",
+    "TRIES",
+    "GradientDescent",
+    "PerturbedGradientDescent",
+    "first_step",
+    "is_flat",
+    "measured",
+    "moved",
+]
 
 TRIES = 60
 GROWTH = 1.1
