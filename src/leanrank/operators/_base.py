@@ -18,6 +18,7 @@ from leanrank._arrays import (
     is_numpy_array,
     like,
 )
+from leanrank._display import one_line, operator_html
 from leanrank.factors import Factors
 from leanrank.operators import _kernels
 
@@ -135,8 +136,10 @@ class Measurement(ABC):
         return factors
 
     def __repr__(self) -> str:
-        n1, n2 = self.shape
-        return f"{type(self).__name__}(shape=({n1}, {n2}), size={self.size})"
+        return one_line(type(self).__name__, shape=self.shape, size=self.size)
+
+    def _repr_html_(self) -> str:
+        return operator_html(self)
 
 
 class Tangent:
