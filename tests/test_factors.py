@@ -173,3 +173,118 @@ def test_compress_drops_what_rounding_cannot_tell_from_zero(rng):
     assert Factors(0 * U, V).compress().width == 0
     assert Factors(0 * U).compress().width == 0
     assert Factors.empty((7, 5)).compress().width == 0
+
+
+@given(any_factors, seeds)
+def test_products_are_those_of_the_dense_matrix(f, seed):
+    X, rng = product(f), np.random.default_rng(seed)
+    for columns in ((), (1,), (3,)):
+        v = rng.standard_normal((f.shape[1], *columns))
+        w = rng.standard_normal((*columns, f.shape[0]))
+        np.testing.assert_allclose(f @ v, X @ v, atol=1e-12)
+        np.testing.assert_allclose(w @ f, w @ X, atol=1e-12)
+    np.testing.assert_allclose(f.T.to_dense(), X.T, atol=1e-12)
+    assert (f.T.shape, f.T.symmetric, f.T.width) == (f.shape[::-1], f.symmetric, f.width)
+
+
+@given(any_factors)
+def test_indexing_is_that_of_the_dense_matrix(f):
+    X = product(f)
+    kinds = [0, -1, np.int64(0), slice(None), slice(1, None, 2), slice(None, None, -1), slice(9, 3)]
+    for i in kinds:
+        for j in kinds:
+            assert np.shape(f[i, j]) == np.shape(X[i, j])
+            np.testing.assert_allclose(f[i, j], X[i, j], atol=1e-12)
+
+
+@given(any_factors)
+def test_numpy_makes_a_dense_matrix_of_it(f):
+    X = np.asarray(f)
+    np.testing.assert_array_equal(X, f.to_dense())
+    np.testing.assert_array_equal(np.array(f, dtype=np.float32), X.astype(np.float32))
+    np.testing.assert_array_equal(f.__array__(), X)  # as NumPy before 2.0 asks
+    with pytest.raises(ValueError, match="no dense matrix to share: leave out copy=False"):
+        f.__array__(copy=False)
+
+
+def test_no_product_forms_the_matrix():
+    n = 10**6  # dense, it would take terabytes
+    f = Factors(np.ones((n, 2), np.float32), np.ones((n, 2), np.float32))
+    v = np.arange(n) % 2
+    assert np.all(f @ v == n)
+    assert np.all(v @ f == n)
+    assert (f[3, -1], f[5, :3].shape, f.T.shape) == (2.0, (3,), (n, n))
+
+
+def test_precision_is_that_of_numpy():
+    f = Factors(np.ones((2, 1), np.float32), np.ones((3, 1), np.float32))
+    assert np.asarray(f).dtype == np.float32
+    for dtype in (np.float32, np.float64, np.int8, np.bool_):
+        expected = np.float32 if dtype is np.float32 else np.float64
+        assert (f @ np.ones(3, dtype)).dtype == (np.ones(2, dtype) @ f).dtype == expected
+
+
+@pytest.mark.parametrize(
+    ("use", "error", "match"),
+    [
+        (lambda f: f @ np.ones(2), ValueError, r"with 3 rows .* shape \(2, 3\), got shape \(2,\)"),
+        (lambda f: np.ones((2, 3)) @ f, ValueError, r"with 2 columns .* got shape \(2, 3\)"),
+        (lambda f: f @ np.ones((1, 3, 1)), ValueError, "v must be a vector or matrix"),
+        (lambda f: f @ np.array(1.0), ValueError, "v must be a vector or matrix"),
+        (lambda f: f @ np.ones(3, complex), TypeError, "v must be real"),
+        (lambda f: f @ [1, 2, 3], TypeError, "unsupported operand"),
+        (lambda f: f @ f.T, TypeError, "unsupported operand"),
+        (lambda f: f + np.ones((2, 3)), TypeError, "does not support ufuncs"),
+        (lambda f: np.ones((2, 3)) - f, TypeError, "unsupported operand"),
+        (lambda f: np.exp(f), TypeError, "does not support ufuncs"),
+        (lambda f: f[0], TypeError, r"two indices, factors\[i, j\]"),
+        (lambda f: [*f], TypeError, "two parts are factors.U and factors.V"),
+        (lambda f: f[0, 3], IndexError, "index 3 is out of bounds for axis 1 with size 3"),
+        (lambda f: f[-3, 0], IndexError, "index -3 is out of bounds for axis 0 with size 2"),
+        (lambda f: f[0, [1, 2]], TypeError, r"use factors.entries\(rows, cols\)"),
+        (lambda f: f[np.array([0]), 0], TypeError, "must be integers or slices"),
+        (lambda f: f[True, 0], TypeError, "must be integers or slices, got True"),
+        (lambda f: f.entries([0, 2], [0, 0]), ValueError, r"rows must lie in \[0, 2\), got 2"),
+        (lambda f: f.entries([0], [-1]), ValueError, r"cols must lie in \[0, 3\), got -1"),
+        (lambda f: f.entries([0], [0, 1]), ValueError, "same length, got 1 and 2"),
+        (lambda f: f.entries([0.0], [0]), TypeError, "rows must be integers, got dtype float64"),
+        (lambda f: f.entries([[0]], [[0]]), ValueError, "rows must be a vector"),
+    ],
+)
+def test_bad_use_as_a_matrix(use, error, match):
+    with pytest.raises(error, match=match):
+        use(Factors(np.ones((2, 1)), np.ones((3, 1))))
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_as_a_matrix_in_other_array_libraries(convert, symmetric):
+    f = random_factors(2, 4, 4, 2, symmetric)
+    g = f.with_stacked(convert(f.W))
+    v, M, index = np.arange(4.0), np.ones((4, 2)), np.array([0, 3])
+    for one, other in [
+        (f @ v, g @ convert(v)),
+        (v @ f, g.__rmatmul__(convert(v))),  # strict arrays give way to no one
+        (f @ M, g @ convert(M)),
+        (M.T @ f, g.__rmatmul__(convert(M.T))),
+        (f @ index.repeat(2), g @ convert(index.repeat(2))),
+        (f[1, 2], g[1, 2]),
+        (f[-1, ::2], g[-1, ::2]),
+        (f.T.W, g.T.W),
+        (f.entries(index, index), g.entries(convert(index), convert(index))),
+    ]:
+        assert type(other) is type(g.W)
+        np.testing.assert_allclose(to_numpy(other), one, atol=1e-12)
+    np.testing.assert_allclose(np.asarray(g), f.to_dense())
+    with pytest.raises(TypeError, match="v and factors must be arrays of one library"):
+        g @ v
+    with pytest.raises(TypeError, match="convert v from"):
+        f @ convert(v)
+
+
+def test_how_factors_are_shown():
+    f = Factors(np.ones((60, 3), np.float32), np.ones((40, 3), np.float32))
+    assert repr(f) == "Factors(U V^T, shape=(60, 40), width=3)"
+    html = f._repr_html_()
+    for part in ("U V^T", "60 x 40", "300 for 2400 entries", "float32"):
+        assert part in html
+    assert "180 for 3600 entries" in Factors(f.U)._repr_html_()

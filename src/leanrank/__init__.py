@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from leanrank import operators, simulate, solvers, testing
+from leanrank._moved import no_attribute
 from leanrank.evidence import Certificate, check_certificate
 from leanrank.factors import Factors
 from leanrank.penalties import GroupLasso, NoPenalty, Ridge
@@ -57,16 +58,30 @@ _LAZY_NAMES = {
     "RecoveryWarning": "leanrank.estimators",
     "greedy_prune": "leanrank.research.greedy",
 }
+_MOVED = {
+    "certificates": "leanrank.evidence",
+    "deep": "leanrank.research.deep",
+    "deep_path": "leanrank.research.deep",
+    "diagnostics": "leanrank.research.diagnostics",
+    "greedy": "leanrank.research.greedy",
+    "papers": "leanrank.research.experiments",
+    "path": "leanrank.search.growing",
+    "pipeline": "leanrank.search.plan",
+    "shrinkage": "leanrank.search.shrinking",
+    "theory": "leanrank.research.theory",
+    "validation": "leanrank.search.holding_out",
+}
 
+if not TYPE_CHECKING:  # a type checker is to see every name that is not there
 
-def __getattr__(name: str) -> Any:
-    if name in _LAZY_MODULES:
-        return import_module(f"leanrank.{name}")
-    if name in _LAZY_NAMES:
-        value = getattr(import_module(_LAZY_NAMES[name]), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f"module 'leanrank' has no attribute {name!r}")
+    def __getattr__(name: str) -> Any:
+        if name in _LAZY_MODULES:
+            return import_module(f"leanrank.{name}")
+        if name in _LAZY_NAMES:
+            value = getattr(import_module(_LAZY_NAMES[name]), name)
+            globals()[name] = value
+            return value
+        raise no_attribute(__name__, name, _MOVED)
 
 
 def __dir__() -> list[str]:

@@ -8,15 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from leanrank._arrays import Array, array_namespace, is_array, is_numpy_array
+from leanrank._arrays import Array, array_namespace, is_array, is_numpy_array, to_numpy
 
 __all__ = [
     "flag",
     "float_dtype",
     "float_fields",
+    "floating",
     "functions",
     "generator",
     "matrix_shape",
+    "one_library",
     "positions",
     "real_array",
     "real_number",
@@ -52,6 +54,16 @@ def real_array(x: Any, name: str, *, ndim: int) -> Array:
         bad = int(xp.sum(xp.astype(~xp.isfinite(x), xp.int64)))
         raise ValueError(f"{name} must be finite, got {bad} NaN or infinite value(s)")
     return x
+
+
+def floating(x: Array, name: str) -> Array:
+    """An array in floating point, converted if it holds integers."""
+    xp = array_namespace(x)
+    if xp.isdtype(x.dtype, "real floating"):
+        return x
+    if xp.isdtype(x.dtype, ("integral", "bool")):
+        return xp.astype(x, xp.float64)
+    raise TypeError(f"{name} must be real numbers, got dtype {x.dtype}")
 
 
 def real_number(
@@ -125,9 +137,21 @@ def matrix_shape(shape: Any, name: str) -> tuple[int, int]:
     return whole_number(n1, f"{name}[0]", least=1), whole_number(n2, f"{name}[1]", least=1)
 
 
+def one_library(x: Array, other: Array, name: str, owner: str) -> Any:
+    """The namespace that an array shares with one of ``owner``'s."""
+    try:
+        return array_namespace(x, other)
+    except TypeError:
+        ours, theirs = (type(array).__module__.partition(".")[0] for array in (other, x))
+        raise TypeError(
+            f"{name} and {owner} must be arrays of one library, got {type(x).__name__} and "
+            f"{type(other).__name__}: convert {name} from {theirs} to {ours}"
+        ) from None
+
+
 def positions(index: Any, name: str, size: int) -> np.ndarray:
     """A vector of integers in [0, size)."""
-    index = np.asarray(index)
+    index = to_numpy(index)
     if index.ndim != 1:
         raise ValueError(f"{name} must be a vector, got shape {index.shape}")
     if index.size and index.dtype.kind not in "iu":

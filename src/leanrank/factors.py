@@ -5,21 +5,31 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from leanrank import _checks
-from leanrank._arrays import Array, array_namespace, device_of, integers
+from leanrank._arrays import Array, array_namespace, device_of
+from leanrank._display import html_table, one_line
+from leanrank._low_rank_matrix import LowRankMatrix
 
-__all__ = ["Factors"]
+__all__ = [
+    "Factors",
+    "check_factors",
+    "degrees_of_freedom",
+    "take_columns",
+]
 
 
 @dataclass(frozen=True, init=False, eq=False)
-class Factors:
+class Factors(LowRankMatrix):
     r"""A matrix in factored form: :math:`X = U V^\top`, or :math:`X = U U^\top` when symmetric.
 
     Columns are the unit of everything: they are penalised, counted, pruned and grown. A general
     pair is held as the stacked matrix :math:`W = (U; V)`, a symmetric one as :math:`W = U`, so
     that penalties and solvers see one array and need not know which of the two it is.
+
+    Factors are used as a matrix without forming it: ``factors @ v``, ``v @ factors`` (vectors and
+    matrices), ``factors.T``, ``factors[i, j]`` (numbers and slices) and :meth:`entries`.
+    ``np.asarray(factors)`` and :meth:`to_dense` do form it, all n1 x n2 entries; other arithmetic
+    is refused rather than done on a dense copy.
 
     Parameters
     ----------
@@ -44,6 +54,8 @@ class Factors:
     >>> factors.to_dense()
     array([[ 3.,  4.,  5.],
            [ 6.,  8., 10.]])
+    >>> factors @ np.array([1.0, 0.0, 1.0]), float(factors[1, -1])
+    (array([ 8., 16.]), 10.0)
     """
 
     W: Array
@@ -58,7 +70,7 @@ class Factors:
                     f"{name} must be a matrix of shape (n, k), got an array of shape "
                     f"{tuple(factor.shape)}"
                 )
-        U, V = _floating(U, "U"), None if V is None else _floating(V, "V")
+        U, V = _checks.floating(U, "U"), None if V is None else _checks.floating(V, "V")
         if V is not None and U.shape[1] != V.shape[1]:
             raise ValueError(
                 f"U and V must have the same number of columns, got {U.shape[1]} and {V.shape[1]}"
@@ -132,15 +144,13 @@ class Factors:
         xp = array_namespace(self.W)
         return self.with_stacked(xp.concat([self.W, other.W], axis=1))
 
-    def to_dense(self) -> Array:
-        """The matrix X itself, shape (n1, n2)."""
-        return self.U @ self.V.T
-
-    def entries(self, rows: np.ndarray, cols: np.ndarray) -> Array:
-        """Entries X[rows, cols], without forming X."""
-        xp = array_namespace(self.W)
-        rows, cols = (integers(np.asarray(index), self.W) for index in (rows, cols))
-        return xp.sum(xp.take(self.U, rows, axis=0) * xp.take(self.V, cols, axis=0), axis=1)
+    @property
+    def T(self) -> Factors:
+        """Factors of the transpose: U and V exchanged."""
+        if self.symmetric:
+            return self
+        W = array_namespace(self.W).concat([self.V, self.U], axis=0)
+        return Factors.stacked(W, self.shape[::-1], symmetric=False)
 
     def _thin_svd(self) -> tuple[Array, Array, Array, Array, Array]:
         """Thin QR factors of U and V, and the SVD of the small core between them."""
@@ -197,30 +207,35 @@ class Factors:
         """Dimension of the manifold of matrices of rank k: see :func:`degrees_of_freedom`."""
         return degrees_of_freedom(self.shape, self.width, self.symmetric)
 
+    @property
+    def _form(self) -> str:
+        return "U U^T" if self.symmetric else "U V^T"
+
     def __repr__(self) -> str:
+        return one_line("Factors", self._form, shape=self.shape, width=self.width)
+
+    def _repr_html_(self) -> str:
         n1, n2 = self.shape
-        form = "U U^T" if self.symmetric else "U V^T"
-        return f"Factors({form}, shape=({n1}, {n2}), width={self.width})"
+        held = (n1 if self.symmetric else n1 + n2) * self.width
+        return html_table(
+            f"Factors {self._form}",
+            {
+                "shape": f"{n1} x {n2}",
+                "width": self.width,
+                "numbers": f"{held} for {n1 * n2} entries",
+                "dtype": self.W.dtype,
+            },
+        )
 
 
 def check_factors(factors: Any, name: str) -> Factors:
     """The factors, if that is what they are."""
     if not isinstance(factors, Factors):
-        raise TypeError(
-            f"{name} must be Factors, got {type(factors).__name__}: wrap U and V as Factors(U, V), "
-            "or U alone as Factors(U) for U U^T"
-        )
+        remedy = "wrap U and V as Factors(U, V), or U alone as Factors(U) for U U^T"
+        if isinstance(getattr(factors, "factors", None), Factors):
+            remedy = "pass its .factors"
+        raise TypeError(f"{name} must be Factors, got {type(factors).__name__}: {remedy}")
     return factors
-
-
-def _floating(factor: Any, name: str) -> Array:
-    """A factor in floating point, converted if it holds integers."""
-    xp = array_namespace(factor)
-    if xp.isdtype(factor.dtype, "real floating"):
-        return factor
-    if xp.isdtype(factor.dtype, ("integral", "bool")):
-        return xp.astype(factor, xp.float64)
-    raise TypeError(f"{name} must be real numbers, got dtype {factor.dtype}")
 
 
 def take_columns(W: Array, mask: Array) -> Array:

@@ -31,8 +31,10 @@ from leanrank.operators import Measurement, Tangent, pull_back
 from leanrank.penalties import GroupLasso, NoPenalty, Penalty, Ridge
 
 __all__ = [
+    "Meter",
     "Point",
     "Problem",
+    "check_library",
     "check_loss",
     "check_measurements",
     "exact_tolerance",
@@ -357,13 +359,7 @@ def check_measurements(op: Measurement, y: Any, name: str = "y") -> Array:
 
 def check_library(x: Array, op: Measurement, name: str) -> Any:
     """The namespace that an array shares with an operator."""
-    try:
-        return array_namespace(x, op.reference)
-    except TypeError:
-        raise TypeError(
-            f"{name} and the operator must be arrays of one library, got {type(x).__name__} and "
-            f"{type(op.reference).__name__}"
-        ) from None
+    return _checks.one_library(x, op.reference, name, "the operator")
 
 
 def exact_tolerance(reference: Array) -> float:

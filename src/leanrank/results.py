@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from leanrank._display import html_table, one_line
 from leanrank.evidence import Certificate
 from leanrank.factors import Factors
 from leanrank.policy import Policy
@@ -60,6 +61,9 @@ class History:
     def passes(self) -> float:
         """Passes over the measurements in all."""
         return self.records[-1].passes if self.records else 0.0
+
+    def __repr__(self) -> str:
+        return one_line("History", records=len(self), passes=self.passes)
 
 
 class RecoveryError(RuntimeError):
@@ -116,4 +120,17 @@ class Result:
         return self
 
     def __repr__(self) -> str:
-        return f"Result(rank={self.rank}, status={self.status.name}, {self.factors!r})"
+        return one_line("Result", rank=self.rank, status=self.status.name, factors=self.factors)
+
+    def _repr_html_(self) -> str:
+        n1, n2 = self.factors.shape
+        rows = {
+            "matrix": f"{n1} x {n2}, rank {self.rank}",
+            "message": self.message,
+            "iterations": self.n_iter,
+            "passes": self.history.passes,
+        }
+        certificate = "" if self.certificate is None else self.certificate._repr_html_()
+        return html_table(
+            "Result", rows, verdict=self.status.name, good=self.success, inside=certificate
+        )

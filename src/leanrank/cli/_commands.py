@@ -28,6 +28,7 @@ app = typer.Typer(
     epilog="Exit codes of recover and complete: 0 certified; 1 not certified, or stopped (results "
     "are written all the same); 2 bad input.",
 )
+"""The commands, to be run by :func:`main` or embedded in another Typer application."""
 
 
 class Layout(StrEnum):

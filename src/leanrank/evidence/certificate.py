@@ -9,6 +9,7 @@ import numpy as np
 
 from leanrank import _checks
 from leanrank._arrays import Array, gaussian, norm, to_numpy
+from leanrank._display import certificate_html, certificate_line
 from leanrank.evidence.sensitivity import sensitivity
 from leanrank.evidence.structure import noise_level, structure, virtual_columns
 from leanrank.factors import Factors, degrees_of_freedom
@@ -80,6 +81,12 @@ class Certificate:
     condition_number: float
     error_estimate: float
     held_out_error: float | None = None
+
+    def __repr__(self) -> str:
+        return certificate_line(self)
+
+    def _repr_html_(self) -> str:
+        return certificate_html(self)
 
     def __str__(self) -> str:
         verdict = "The certificate holds." if self.holds else "The certificate does not hold."

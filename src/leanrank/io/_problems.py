@@ -10,7 +10,11 @@ import numpy as np
 from leanrank._files import FileError, PathLike, read_arrays
 from leanrank.operators import DenseSensing, Measurement, ObservedEntries, RankOneSensing
 
-__all__ = ["ProblemFile", "read_problem"]
+__all__ = [
+    "ProblemFile",
+    "check_extent",
+    "read_problem",
+]
 
 _KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "dense sensing": (("A",), ()),

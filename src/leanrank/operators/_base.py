@@ -19,6 +19,7 @@ from leanrank._arrays import (
     like,
     to_numpy,
 )
+from leanrank._display import one_line, operator_html
 from leanrank.factors import Factors
 from leanrank.operators import _kernels
 from leanrank.operators._pattern import Pattern
@@ -222,8 +223,10 @@ class Measurement(ABC):
         return factors.with_stacked(like(W, factors.W))
 
     def __repr__(self) -> str:
-        n1, n2 = self.shape
-        return f"{type(self).__name__}(shape=({n1}, {n2}), size={self.size})"
+        return one_line(type(self).__name__, shape=self.shape, size=self.size)
+
+    def _repr_html_(self) -> str:
+        return operator_html(self)
 
 
 class Tangent:

@@ -1,5 +1,8 @@
 """Solvers: each a frozen set of parameters with ``init`` and ``step``, run by one loop."""
 
+from typing import TYPE_CHECKING
+
+from leanrank._moved import no_attribute
 from leanrank.solvers._base import Callback, Solver, State, iterate, record, solve
 from leanrank.solvers._curvature import smallest_curvature
 from leanrank.solvers._deadline import Deadline
@@ -21,3 +24,30 @@ __all__ = [
     "smallest_curvature",
     "solve",
 ]
+
+_MOVED = {
+    name: f"leanrank.research.solvers.{name}"
+    for name in (
+        "FreshGaussianDescent",
+        "Perturbation",
+        "PerturbedSensingDescent",
+        "ProjectedGradientDescent",
+        "RescaledGradientDescent",
+        "StationaryPoint",
+        "StochasticGradientDescent",
+        "constant_perturbation",
+        "descend_batch",
+        "descend_together",
+        "fresh_gaussian_average",
+        "measurement_noise",
+        "random_perturbation",
+        "stationary_point",
+        "tilting_perturbation",
+        "unbalancing_perturbation",
+    )
+}
+
+if not TYPE_CHECKING:  # a type checker is to see every name that is not there
+
+    def __getattr__(name: str) -> None:
+        raise no_attribute(__name__, name, _MOVED)

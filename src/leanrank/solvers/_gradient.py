@@ -15,7 +15,13 @@ from leanrank.problem import Point, Problem
 from leanrank.solvers._base import State
 from leanrank.solvers._line_search import first_step, line_search, moved
 
-__all__ = ["GradientDescent", "PerturbedGradientDescent"]
+__all__ = [
+    "GROWTH",
+    "GradientDescent",
+    "PerturbedGradientDescent",
+    "first_step",
+    "moved",
+]
 
 GROWTH = 1.1
 """How much longer than the last step the next one is tried by backtracking."""

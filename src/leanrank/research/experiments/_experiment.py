@@ -19,7 +19,16 @@ from leanrank.io import plain_values
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Experiment", "Parameter", "Reproduction", "Results", "Status", "Trial", "Verdict"]
+__all__ = [
+    "Experiment",
+    "Parameter",
+    "Reproduction",
+    "Results",
+    "Status",
+    "Trial",
+    "Verdict",
+    "nearest",
+]
 
 Value = bool | int | float | str | tuple[int, ...] | tuple[float, ...] | tuple[str, ...]
 """What a parameter can be; its default says which of them."""

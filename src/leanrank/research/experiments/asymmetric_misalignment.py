@@ -28,6 +28,8 @@ from leanrank.solvers import GradientDescent, iterate
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+__all__ = ["experiment"]
+
 _TARGETS = ("positive semi-definite", "general", "negative")
 _EVERY = 10
 _ONE = 1.01

@@ -31,6 +31,8 @@ from leanrank.research.solvers import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+__all__ = ["experiment"]
+
 _EXPONENT = 2 / 3
 _SLACK = 0.05
 _MULTIPLE = 3.0

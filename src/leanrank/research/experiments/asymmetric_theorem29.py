@@ -22,6 +22,8 @@ from leanrank.solvers import GradientDescent
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+__all__ = ["experiment"]
+
 
 def trials(p: Mapping[str, Any]) -> list[Trial]:
     """Both kinds of measurement over the batch size, and the samples that a target error takes."""

@@ -24,6 +24,8 @@ from leanrank.solvers import GradientDescent, Solver, iterate
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+__all__ = ["experiment"]
+
 _RECORDS = 40
 _ROUNDING = 1.0 + 1e-6
 _ITEMS = (

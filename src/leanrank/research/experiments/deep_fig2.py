@@ -26,6 +26,8 @@ from leanrank.research.experiments._experiment import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+__all__ = ["experiment"]
+
 _WARM_UP = 500
 _RECORDED = 50
 _SUCCEEDS = 0.1

@@ -26,6 +26,8 @@ from leanrank.research.experiments._experiment import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+__all__ = ["experiment"]
+
 _SAMPLINGS = {"one": "one entry a step", "all": "all entries in each step"}
 _WARM_UP = 500
 

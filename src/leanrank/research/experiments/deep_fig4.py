@@ -25,6 +25,8 @@ from leanrank.research.experiments._experiment import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+__all__ = ["experiment"]
+
 _WARM_UP = 500
 _POINTS = 10
 """Looks at the networks in each phase."""

@@ -28,6 +28,8 @@ from leanrank.research.theory import CriticalPoint, two_by_two_critical_points
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+__all__ = ["experiment"]
+
 _NEAR = 1e-3
 """Distance, relative to 1 + the size of a predicted point, that counts as having come to it."""
 

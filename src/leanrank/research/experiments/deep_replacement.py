@@ -24,6 +24,8 @@ from leanrank.research.experiments._experiment import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+__all__ = ["experiment"]
+
 _SAMPLINGS = {
     "with": "with replacement",
     "without": "without replacement",

@@ -27,6 +27,8 @@ from leanrank.research.theory import AbsorbingSet, absorbing_set
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+__all__ = ["experiment"]
+
 _RECORDED = 50
 
 

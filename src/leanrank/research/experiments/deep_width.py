@@ -27,6 +27,8 @@ from leanrank.research.experiments._experiment import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+__all__ = ["experiment"]
+
 _USUAL = "linear"
 _WARM_UP = 500
 

@@ -32,6 +32,8 @@ from leanrank.solvers import GradientDescent, Solver, iterate
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+__all__ = ["experiment"]
+
 _METHODS = {
     "descent": "gradient descent",
     "algorithm1": "Algorithm 1",

@@ -21,6 +21,8 @@ from leanrank.research.experiments._experiment import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+__all__ = ["experiment"]
+
 run_trial = _implicit.run
 _LEFT = 0.5
 """A test error above is that of a small start which descent has hardly left: 0 has 1."""

@@ -20,6 +20,8 @@ from leanrank.research.experiments._experiment import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+__all__ = ["experiment"]
+
 run_trial = _implicit.run
 _FITTED = 1e-4
 _ROUNDING = 2e-6

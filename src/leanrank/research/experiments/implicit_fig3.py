@@ -21,6 +21,8 @@ from leanrank.research.experiments._experiment import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+__all__ = ["experiment"]
+
 run_trial = _implicit.run
 _ROUNDING = 1.01
 """Errors that rise by no more than this factor do not count as rising."""

@@ -32,6 +32,8 @@ from leanrank.solvers import GradientDescent, Solver, iterate
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+__all__ = ["experiment"]
+
 _METHODS = {"projected": "projected descent on X", "factored": "descent on U"}
 _RECOVERED = 0.05
 _FAILED = 0.2

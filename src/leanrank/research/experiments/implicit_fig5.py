@@ -33,6 +33,8 @@ from leanrank.solvers import GradientDescent, Solver, iterate
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+__all__ = ["experiment"]
+
 _RECORDS = 40
 _CASES = {
     "sgd-quadratic": ("quadratic", 1.0),

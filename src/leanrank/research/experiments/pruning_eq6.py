@@ -27,6 +27,8 @@ from leanrank.research.experiments._sensing import descend, truth_of
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+__all__ = ["experiment"]
+
 _SHOWN = 1e-3
 """The scale whose columns are drawn one by one, or the nearest that there is."""
 

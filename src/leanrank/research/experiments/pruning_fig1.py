@@ -26,6 +26,8 @@ from leanrank.research.experiments._sensing import descend, group_lasso, squared
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+__all__ = ["experiment"]
+
 _LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9, 0.99)
 _CROWD = 4
 """How many times the rank many columns are."""

@@ -34,6 +34,8 @@ from leanrank.research.experiments._sensing import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+__all__ = ["experiment"]
+
 _EVERY = 20
 
 

@@ -24,6 +24,8 @@ from leanrank.research.experiments._sensing import descend, truth_of
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+__all__ = ["experiment"]
+
 _GRID = np.linspace(0, 1, 201)
 _PRINTED = 0.99
 _SEEN = 0.1

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+__all__ = ["experiment"]
+
 
 def trials(p: Mapping[str, Any]) -> list[Trial]:
     """Measurements by strength, and by width; trials of one stream share truth and start."""

@@ -31,6 +31,8 @@ from leanrank.solvers import LBFGS, State, solve
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+__all__ = ["experiment"]
+
 _EVERY = 10
 
 

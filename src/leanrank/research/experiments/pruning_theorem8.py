@@ -30,6 +30,8 @@ from leanrank.research.experiments._experiment import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+__all__ = ["experiment"]
+
 _RADIUS = 3.0
 _PRINTED = 1 / 8
 _STARTS = ("Gaussian", "one direction", "isometry")

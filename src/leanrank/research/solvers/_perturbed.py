@@ -20,8 +20,10 @@ from leanrank.solvers._line_search import moved
 __all__ = [
     "Perturbation",
     "PerturbedSensingDescent",
+    "check_perturbation",
     "constant_perturbation",
     "measurement_noise",
+    "perturbed",
     "random_perturbation",
     "tilting_perturbation",
     "unbalancing_perturbation",
