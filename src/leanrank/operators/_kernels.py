@@ -7,7 +7,8 @@ All kernels run in one thread, so that the same input gives the same bits.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from leanrank._compile import compiled
 
 __all__ = [
     "entries_blocks",
@@ -21,7 +22,7 @@ __all__ = [
 ]
 
 
-@njit(cache=True, fastmath=True, nogil=True)
+@compiled(fastmath=True)
 def entries_forward(indptr, cols, U, V, out):  # type: ignore[no-untyped-def]
     """out[p] = <U[row p], V[cols[p]]>."""
     k = U.shape[1]
@@ -34,7 +35,7 @@ def entries_forward(indptr, cols, U, V, out):  # type: ignore[no-untyped-def]
             out[p] = t
 
 
-@njit(cache=True, fastmath=True, nogil=True)
+@compiled(fastmath=True)
 def entries_pull_back(indptr, cols, values, U, V, out_u, out_v):  # type: ignore[no-untyped-def]
     """out_u = S V and out_v = S^T U in one sweep over the sparse matrix S of ``values``."""
     k = U.shape[1]
@@ -50,7 +51,7 @@ def entries_pull_back(indptr, cols, values, U, V, out_u, out_v):  # type: ignore
                 out_v[j, c] += t * U[i, c]
 
 
-@njit(cache=True, fastmath=True, nogil=True)
+@compiled(fastmath=True)
 def entries_normal(indptr, cols, U, V, Zu, Zv, out_u, out_v):  # type: ignore[no-untyped-def]
     """(out_u; out_v) = J^T J (Zu; Zv), forward and adjoint fused into one sweep."""
     k = U.shape[1]
@@ -67,7 +68,7 @@ def entries_normal(indptr, cols, U, V, Zu, Zv, out_u, out_v):  # type: ignore[no
                 out_v[j, c] += t * U[i, c]
 
 
-@njit(cache=True, fastmath=True, nogil=True)
+@compiled(fastmath=True)
 def entries_blocks(indptr, cols, U, V, blocks_u, blocks_v):  # type: ignore[no-untyped-def]
     """Diagonal k x k blocks of J^T J: Gram matrices of what each row and column is seen with."""
     k = U.shape[1]
@@ -85,7 +86,7 @@ def entries_blocks(indptr, cols, U, V, blocks_u, blocks_v):  # type: ignore[no-u
                     blocks_v[j, a, b] += z * U[i, b]
 
 
-@njit(cache=True, fastmath=True, nogil=True)
+@compiled(fastmath=True)
 def rows_times_blocks(blocks, R, out):  # type: ignore[no-untyped-def]
     """out[i] = blocks[i] @ R[i] for every row i."""
     n, k = R.shape
@@ -97,7 +98,7 @@ def rows_times_blocks(blocks, R, out):  # type: ignore[no-untyped-def]
             out[i, a] = t
 
 
-@njit(cache=True, fastmath=True, nogil=True)
+@compiled(fastmath=True)
 def packed_tangent(packed, Ut, out, value):  # type: ignore[no-untyped-def]
     """out[i] = 2 (A_i U)^T and value[i] = <A_i, U U^T> from packed upper triangles, one sweep.
 
@@ -167,7 +168,7 @@ def packed_tangent(packed, Ut, out, value):  # type: ignore[no-untyped-def]
         value[i] = total
 
 
-@njit(cache=True, fastmath=True, nogil=True)
+@compiled(fastmath=True)
 def sweep(data, vector, shift, weights, out, total):  # type: ignore[no-untyped-def]
     """One sweep: out = weights * (data @ vector - shift) and total = out @ data.
 
@@ -207,7 +208,7 @@ _CHUNK = 512
 """Columns of four rows that stay in the first-level cache while all vectors meet them."""
 
 
-@njit(cache=True, fastmath=True, nogil=True)
+@compiled(fastmath=True)
 def sweep_many(data, vectors, shift, out, total):  # type: ignore[no-untyped-def]
     """One sweep for many vectors, (b, n): out[v] = data @ vectors[v] - shift, total = out @ data.
 

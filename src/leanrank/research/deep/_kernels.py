@@ -10,7 +10,8 @@ sweep of reading and writing w^2 numbers in a step if there is one, and two if t
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from leanrank._compile import compiled
 
 __all__ = ["descend"]
 
@@ -18,7 +19,7 @@ __all__ = ["descend"]
 _FLAGS = {"reassoc", "contract", "nsz"}
 
 
-@njit(cache=True, fastmath=_FLAGS, nogil=True, error_model="numpy")
+@compiled(fastmath=_FLAGS)
 def _forward(middle, layer, change, left, right, s, x):  # type: ignore[no-untyped-def]
     """W += change left right^T of the first of the batch, then x[layer + 1] = W x[layer]."""
     W, a, b = middle[layer], left[layer + 1, 0], right[layer, 0]
@@ -33,7 +34,7 @@ def _forward(middle, layer, change, left, right, s, x):  # type: ignore[no-untyp
         out[p] = total
 
 
-@njit(cache=True, fastmath=_FLAGS, nogil=True, error_model="numpy")
+@compiled(fastmath=_FLAGS)
 def _both_ways(middle, layer, change, left, right, s, x, z):  # type: ignore[no-untyped-def]
     """As :func:`_forward`, and z[layer] = W^T z[layer + 1] in the same sweep."""
     W, a, b = middle[layer], left[layer + 1, 0], right[layer, 0]
@@ -50,7 +51,7 @@ def _both_ways(middle, layer, change, left, right, s, x, z):  # type: ignore[no-
         out[p] = total
 
 
-@njit(cache=True, fastmath=_FLAGS, nogil=True, error_model="numpy")
+@compiled(fastmath=_FLAGS)
 def _backward(middle, layer, s, z):  # type: ignore[no-untyped-def]
     """z[layer] = W^T z[layer + 1]."""
     W, above, back = middle[layer], z[layer + 1, s], z[layer, s]
@@ -61,7 +62,7 @@ def _backward(middle, layer, s, z):  # type: ignore[no-untyped-def]
             back[q] += weight * W[p, q]
 
 
-@njit(cache=True, fastmath=_FLAGS, nogil=True, error_model="numpy")
+@compiled(fastmath=_FLAGS)
 def _add_waiting(middle, change, left, right, first):  # type: ignore[no-untyped-def]
     """The outer products that wait, of number ``first`` of the batch and those after it."""
     for layer in range(middle.shape[0]):
@@ -73,7 +74,7 @@ def _add_waiting(middle, change, left, right, first):  # type: ignore[no-untyped
                     W[p, q] += t * b[q]
 
 
-@njit(cache=True, fastmath=_FLAGS, nogil=True, error_model="numpy")
+@compiled(fastmath=_FLAGS)
 def _chains(middle, change, left, right, x, z):  # type: ignore[no-untyped-def]
     """From x[0] up and from z[-1] down through all middle layers, for each of the batch.
 
@@ -92,7 +93,7 @@ def _chains(middle, change, left, right, x, z):  # type: ignore[no-untyped-def]
             _backward(middle, layer, s, z)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled(fastmath=_FLAGS)
 def _product(first, middle, last):  # type: ignore[no-untyped-def]
     """W_L ... W_1."""
     B = first
@@ -101,7 +102,7 @@ def _product(first, middle, last):  # type: ignore[no-untyped-def]
     return np.dot(last, B.T)
 
 
-@njit(cache=True, fastmath=_FLAGS, nogil=True, error_model="numpy")
+@compiled(fastmath=_FLAGS)
 def descend(first, middle, last, rows, cols, y, picks, rate, decay, squares, ends, out):  # type: ignore[no-untyped-def]
     """Update the layers in place, once for each row of ``picks``.
 

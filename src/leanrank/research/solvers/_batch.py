@@ -14,10 +14,10 @@ from copy import copy
 from dataclasses import replace
 
 import numpy as np
-from numba import njit
 
 from leanrank import _checks
 from leanrank._arrays import is_numpy_array
+from leanrank._compile import compiled
 from leanrank._threads import one_blas_thread
 from leanrank.factors import Factors
 from leanrank.operators import DenseSensing, FullObservation
@@ -187,7 +187,7 @@ def _strengths(penalty: Penalty) -> tuple[float, float, float]:
     return 0.0, 1.0, 2.0 * penalty.strength if isinstance(penalty, Ridge) else 0.0
 
 
-@njit(cache=True, fastmath={"reassoc", "contract", "nsz"}, nogil=True, error_model="numpy")
+@compiled(fastmath={"reassoc", "contract", "nsz"})
 def _steps(  # type: ignore[no-untyped-def]
     data, y, packed, W, n1, n2, symmetric, pull, lasso, smoothing, ridge, steps
 ):
