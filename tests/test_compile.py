@@ -28,6 +28,40 @@ print(lr.__file__)
 print(entries_forward.stats.cache_path)
 """
 
+_FIRST_USES = """
+import numpy as np
+from numba.core import event
+import leanrank as lr
+from leanrank.research.deep import annealing, initial_layers, train
+from leanrank.research.solvers import descend_batch
+packed = lr.simulate.dense_sensing(6, 1, symmetric=True, random_state=0)
+seen = lr.simulate.matrix_completion((6, 5), 1, random_state=0)
+with event.install_recorder("numba:compile") as recorder:
+    lr.recover(packed.op, packed.y, symmetric=True, max_iter=2)
+    lr.recover(seen.op, seen.y, max_iter=2)
+    train(lr.Problem(seen.op, seen.y), initial_layers((6, 5), 3, 4, random_state=0), annealing(100))
+    states = descend_batch(
+        [lr.Problem(packed.op, packed.y)], [packed.truth], step_size=0.1, stride=1
+    )
+    next(states), next(states)
+for name in sorted({e.data["dispatcher"].py_func.__module__ for _, e in recorder.buffer}):
+    print(name)
+"""
+
+
+def _run(code: str, **environment: str) -> list[str]:
+    """Lines that the code prints in a process of its own, in which warnings are errors."""
+    left_out = ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME")
+    inherited = {name: value for name, value in os.environ.items() if name not in left_out}
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        env=inherited | environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
 
 def test_recover_where_nothing_can_be_written(tmp_path: Path) -> None:
     # A file in the place of a folder stops root, too, whom no permission stops.
@@ -36,16 +70,18 @@ def test_recover_where_nothing_can_be_written(tmp_path: Path) -> None:
     shutil.copytree(Path(leanrank.__file__).parent, package, ignore=ignored)
     for folder in {file.parent for file in package.rglob("*.py")}:
         (folder / "__pycache__").touch()
-    left_out = ("NUMBA_CACHE_DIR", "XDG_CACHE_HOME")
-    inherited = {name: value for name, value in os.environ.items() if name not in left_out}
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", _RECOVER],
-        env=inherited | {"PYTHONPATH": str(tmp_path), "HOME": os.devnull + "/home"},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == [str(package / "__init__.py"), "None"]
+    printed = _run(_RECOVER, PYTHONPATH=str(tmp_path), HOME=os.devnull + "/home")
+    assert printed == [str(package / "__init__.py"), "None"]
+
+
+def test_kernels_compile_no_text(tmp_path: Path) -> None:
+    # For some moves of whole arrays Numba compiles a sentence about shapes, which takes longer
+    # than all of our kernels together.
+    source = str(Path(leanrank.__file__).parents[1])
+    modules = _run(_FIRST_USES, PYTHONPATH=source, NUMBA_CACHE_DIR=str(tmp_path))
+    kernels = ("operators._kernels", "research.deep._kernels", "research.solvers._batch")
+    assert {f"leanrank.{kernel}" for kernel in kernels} <= set(modules)
+    assert "numba.cpython.unicode" not in modules
 
 
 @pytest.fixture

@@ -51,6 +51,11 @@ class _Cache(FunctionCache):  # type: ignore[misc]
             source_stamp=self._impl.locator.get_source_stamp(),
         )
 
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        with suppress(Exception):  # whatever it was, compiling is the remedy
+            return super().load_overload(sig, target_context)
+        return None
+
     def save_overload(self, sig: Any, data: Any) -> None:
         with suppress(OSError):  # a full disk, or a folder that went away
             super().save_overload(sig, data)

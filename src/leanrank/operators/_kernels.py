@@ -115,7 +115,10 @@ def packed_tangent(packed, Ut, out, value):  # type: ignore[no-untyped-def]
     S = np.zeros((4, end), dtype=packed.dtype)
     right = np.zeros((k, end), dtype=packed.dtype)
     product = np.zeros((k, end), dtype=packed.dtype)
-    right[:, offset:] = Ut
+    # An array assigned to a slice would take Numba three times as long to compile as all the rest.
+    for c in range(k):
+        for a in range(d):
+            right[c, offset + a] = Ut[c, a]
     for i in range(m):
         product[:] = zero
         start = 0

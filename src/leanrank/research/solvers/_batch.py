@@ -199,7 +199,7 @@ def _steps(  # type: ignore[no-untyped-def]
     U, V = W[:n1], W[:n1] if symmetric else W[n1:]
     S = np.empty((n1, n2), W.dtype)
     vector, total = np.empty(data.shape[1], W.dtype), np.empty(data.shape[1], W.dtype)
-    weights, residual = np.ones_like(y), np.empty_like(y)
+    weights, residual = np.ones(y.size, W.dtype), np.empty(y.size, W.dtype)
     change, column = np.empty_like(W), np.empty(W.shape[1], W.dtype)
     for _ in range(steps):
         # S = X - Y, or the sum of A_i times its residual.
@@ -224,7 +224,9 @@ def _steps(  # type: ignore[no-untyped-def]
                 at += n1 - i
         else:
             sweep(data, S.reshape(n1 * n2), y, weights, residual, total)
-            S[:] = total.reshape(n1, n2)
+            for i in range(n1):
+                for j in range(n2):
+                    S[i, j] = total[i * n2 + j]
         if symmetric:
             for i in range(n1):
                 for j in range(i):
