@@ -7,7 +7,8 @@ All kernels run in one thread, so that the same input gives the same bits.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from leanrank._compile import compiled
 
 __all__ = [
     "entries_blocks",
@@ -21,7 +22,7 @@ __all__ = [
 ]
 
 
-@njit(cache=True, fastmath=True, nogil=True)
+@compiled(fastmath=True)
 def entries_forward(indptr, cols, U, V, out):  # type: ignore[no-untyped-def]
     """out[p] = <U[row p], V[cols[p]]>."""
     k = U.shape[1]
@@ -34,7 +35,7 @@ def entries_forward(indptr, cols, U, V, out):  # type: ignore[no-untyped-def]
             out[p] = t
 
 
-@njit(cache=True, fastmath=True, nogil=True)
+@compiled(fastmath=True)
 def entries_pull_back(indptr, cols, values, U, V, out_u, out_v):  # type: ignore[no-untyped-def]
     """out_u = S V and out_v = S^T U in one sweep over the sparse matrix S of ``values``."""
     k = U.shape[1]
@@ -50,7 +51,7 @@ def entries_pull_back(indptr, cols, values, U, V, out_u, out_v):  # type: ignore
                 out_v[j, c] += t * U[i, c]
 
 
-@njit(cache=True, fastmath=True, nogil=True)
+@compiled(fastmath=True)
 def entries_normal(indptr, cols, weights, U, V, Zu, Zv, out_u, out_v):  # type: ignore[no-untyped-def]
     """(out_u; out_v) = J^T diag(weights) J (Zu; Zv), forward and adjoint fused into one sweep.
 
@@ -72,7 +73,7 @@ def entries_normal(indptr, cols, weights, U, V, Zu, Zv, out_u, out_v):  # type: 
                 out_v[j, c] += t * U[i, c]
 
 
-@njit(cache=True, fastmath=True, nogil=True)
+@compiled(fastmath=True)
 def entries_blocks(indptr, cols, weights, U, V, blocks_u, blocks_v):  # type: ignore[no-untyped-def]
     """Diagonal k x k blocks of J^T diag(weights) J: Gram matrices of what rows are seen with.
 
@@ -94,7 +95,7 @@ def entries_blocks(indptr, cols, weights, U, V, blocks_u, blocks_v):  # type: ig
                     blocks_v[j, a, b] += z * U[i, b]
 
 
-@njit(cache=True, fastmath=True, nogil=True)
+@compiled(fastmath=True)
 def rows_times_blocks(blocks, R, out):  # type: ignore[no-untyped-def]
     """out[i] = blocks[i] @ R[i] for every row i."""
     n, k = R.shape
@@ -106,7 +107,7 @@ def rows_times_blocks(blocks, R, out):  # type: ignore[no-untyped-def]
             out[i, a] = t
 
 
-@njit(cache=True, fastmath=True, nogil=True)
+@compiled(fastmath=True)
 def packed_tangent(packed, Ut, out, value):  # type: ignore[no-untyped-def]
     """out[i] = 2 (A_i U)^T and value[i] = <A_i, U U^T> from packed upper triangles, one sweep.
 
@@ -123,7 +124,10 @@ def packed_tangent(packed, Ut, out, value):  # type: ignore[no-untyped-def]
     S = np.zeros((4, end), dtype=packed.dtype)
     right = np.zeros((k, end), dtype=packed.dtype)
     product = np.zeros((k, end), dtype=packed.dtype)
-    right[:, offset:] = Ut
+    # An array assigned to a slice would take Numba three times as long to compile as all the rest.
+    for c in range(k):
+        for a in range(d):
+            right[c, offset + a] = Ut[c, a]
     for i in range(m):
         product[:] = zero
         start = 0
@@ -176,7 +180,7 @@ def packed_tangent(packed, Ut, out, value):  # type: ignore[no-untyped-def]
         value[i] = total
 
 
-@njit(cache=True, fastmath=True, nogil=True)
+@compiled(fastmath=True)
 def sweep(data, vector, shift, weights, out, total):  # type: ignore[no-untyped-def]
     """One sweep: out = data @ vector - shift and total = (weights * out) @ data.
 
@@ -216,7 +220,7 @@ _CHUNK = 512
 """Columns of four rows that stay in the first-level cache while all vectors meet them."""
 
 
-@njit(cache=True, fastmath=True, nogil=True)
+@compiled(fastmath=True)
 def sweep_many(data, vectors, shift, weights, out, total):  # type: ignore[no-untyped-def]
     """As :func:`sweep` for many vectors, (b, n).
 

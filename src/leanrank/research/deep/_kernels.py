@@ -10,7 +10,8 @@ sweep of reading and writing w^2 numbers in a step if there is one, and two if t
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
+
+from leanrank._compile import compiled
 
 __all__ = ["descend"]
 
@@ -18,14 +19,14 @@ __all__ = ["descend"]
 _FLAGS = {"reassoc", "contract", "nsz"}
 
 
-@njit(cache=True, fastmath=_FLAGS, nogil=True, error_model="numpy")
+@compiled(fastmath=_FLAGS)
 def _forward(middle, layer, change, left, right, s, x):  # type: ignore[no-untyped-def]
     """W += change left right^T of the first of the batch, then x[layer + 1] = W x[layer]."""
     W, a, b = middle[layer], left[layer + 1, 0], right[layer, 0]
     into, out = x[layer, s], x[layer + 1, s]
     for p in range(W.shape[0]):
         t = change * a[p]
-        total = W.dtype.type(0.0)
+        total = 0.0
         for q in range(W.shape[1]):
             value = W[p, q] + t * b[q]
             W[p, q] = value
@@ -33,15 +34,16 @@ def _forward(middle, layer, change, left, right, s, x):  # type: ignore[no-untyp
         out[p] = total
 
 
-@njit(cache=True, fastmath=_FLAGS, nogil=True, error_model="numpy")
+@compiled(fastmath=_FLAGS)
 def _both_ways(middle, layer, change, left, right, s, x, z):  # type: ignore[no-untyped-def]
     """As :func:`_forward`, and z[layer] = W^T z[layer + 1] in the same sweep."""
     W, a, b = middle[layer], left[layer + 1, 0], right[layer, 0]
     into, out, above, back = x[layer, s], x[layer + 1, s], z[layer + 1, s], z[layer, s]
-    back[:] = 0.0
+    for q in range(back.size):
+        back[q] = 0.0
     for p in range(W.shape[0]):
         t, weight = change * a[p], above[p]
-        total = W.dtype.type(0.0)
+        total = 0.0
         for q in range(W.shape[1]):
             value = W[p, q] + t * b[q]
             W[p, q] = value
@@ -50,18 +52,19 @@ def _both_ways(middle, layer, change, left, right, s, x, z):  # type: ignore[no-
         out[p] = total
 
 
-@njit(cache=True, fastmath=_FLAGS, nogil=True, error_model="numpy")
+@compiled(fastmath=_FLAGS)
 def _backward(middle, layer, s, z):  # type: ignore[no-untyped-def]
     """z[layer] = W^T z[layer + 1]."""
     W, above, back = middle[layer], z[layer + 1, s], z[layer, s]
-    back[:] = 0.0
+    for q in range(back.size):
+        back[q] = 0.0
     for p in range(W.shape[0]):
         weight = above[p]
         for q in range(W.shape[1]):
             back[q] += weight * W[p, q]
 
 
-@njit(cache=True, fastmath=_FLAGS, nogil=True, error_model="numpy")
+@compiled(fastmath=_FLAGS)
 def _add_waiting(middle, change, left, right, first):  # type: ignore[no-untyped-def]
     """The outer products that wait, of number ``first`` of the batch and those after it."""
     for layer in range(middle.shape[0]):
@@ -73,7 +76,7 @@ def _add_waiting(middle, change, left, right, first):  # type: ignore[no-untyped
                     W[p, q] += t * b[q]
 
 
-@njit(cache=True, fastmath=_FLAGS, nogil=True, error_model="numpy")
+@compiled(fastmath=_FLAGS)
 def _chains(middle, change, left, right, x, z):  # type: ignore[no-untyped-def]
     """From x[0] up and from z[-1] down through all middle layers, for each of the batch.
 
@@ -81,9 +84,9 @@ def _chains(middle, change, left, right, x, z):  # type: ignore[no-untyped-def]
     """
     inner = middle.shape[0]
     if change.size > 1:
-        _add_waiting(middle, change, left, right, 1)
+        _add_waiting(middle, change, left, right, np.int64(1))
     for s in range(change.size):
-        h = change[0] if s == 0 else middle.dtype.type(0.0)
+        h = change[0] if s == 0 else 0.0
         for layer in range(inner - 1):
             _forward(middle, layer, h, left, right, s, x)
         if inner:
@@ -92,16 +95,34 @@ def _chains(middle, change, left, right, x, z):  # type: ignore[no-untyped-def]
             _backward(middle, layer, s, z)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
-def _product(first, middle, last):  # type: ignore[no-untyped-def]
-    """W_L ... W_1."""
-    B = first
+@compiled(fastmath=_FLAGS)
+def _product(first, middle, last, scale, below, above, out):  # type: ignore[no-untyped-def]
+    """W_L ... W_1 times a scale into ``out``, with room for two products of shape (w, n2)."""
+    for j in range(first.shape[0]):
+        for q in range(first.shape[1]):
+            below[q, j] = scale * first[j, q]
     for layer in range(middle.shape[0]):
-        B = np.dot(B, middle[layer].T)
-    return np.dot(last, B.T)
+        np.dot(middle[layer], below, above)
+        below, above = above, below
+    np.dot(last, below, out)
 
 
-@njit(cache=True, fastmath=_FLAGS, nogil=True, error_model="numpy")
+@compiled(fastmath=_FLAGS)
+def _scale(first, middle, last, factor):  # type: ignore[no-untyped-def]
+    """All layers times a factor. (Of an array at once, Numba compiles it ten times as long.)"""
+    for j in range(first.shape[0]):
+        for q in range(first.shape[1]):
+            first[j, q] *= factor
+    for layer in range(middle.shape[0]):
+        for p in range(middle.shape[1]):
+            for q in range(middle.shape[2]):
+                middle[layer, p, q] *= factor
+    for i in range(last.shape[0]):
+        for q in range(last.shape[1]):
+            last[i, q] *= factor
+
+
+@compiled(fastmath=_FLAGS)
 def descend(first, middle, last, rows, cols, y, picks, rate, decay, squares, ends, out):  # type: ignore[no-untyped-def]
     """Update the layers in place, once for each row of ``picks``.
 
@@ -116,27 +137,28 @@ def descend(first, middle, last, rows, cols, y, picks, rate, decay, squares, end
     """
     steps, batch = picks.shape
     inner, width = middle.shape[0], first.shape[1]
-    # ahead[l] enters middle layer l from below, behind[l + 1] from above, for each of the batch;
-    # those of the step before belong to the outer products that wait.
-    ahead = np.zeros((inner + 1, batch, width), first.dtype)
-    behind, ahead_before, behind_before = ahead.copy(), ahead.copy(), ahead.copy()
-    change = np.zeros(batch, first.dtype)
+    # up[l] enters middle layer l from below, down[l + 1] from above, for each of the batch; those
+    # of the step before belong to the outer products that wait.
+    paths = np.zeros((4, inner + 1, batch, width))
+    change = np.zeros(batch)
+    room = np.empty((2, width, first.shape[0]))
     shrunk = 1.0  # the layers are this number times what the arrays hold
     record = 0
+    up, down, up_before, down_before = paths[0], paths[1], paths[2], paths[3]
     for step in range(steps):
         for s in range(batch):
             i, j = rows[picks[step, s]], cols[picks[step, s]]
             for q in range(width):
-                ahead[0, s, q] = first[j, q]
-                behind[inner, s, q] = last[i, q]
-        _chains(middle, change, behind_before, ahead_before, ahead, behind)
+                up[0, s, q] = first[j, q]
+                down[inner, s, q] = last[i, q]
+        _chains(middle, change, down_before, up_before, up, down)
         others = shrunk ** (inner + 1)
         after = shrunk * (1.0 - decay)
         squares[step] = 0.0
         for s in range(batch):
-            total = first.dtype.type(0.0)
+            total = 0.0
             for q in range(width):
-                total += ahead[inner, s, q] * behind[inner, s, q]
+                total += up[inner, s, q] * down[inner, s, q]
             residual = shrunk * others * total - y[picks[step, s]]
             squares[step] += residual * residual / batch
             change[s] = -2.0 * rate * residual * others / (after * batch)
@@ -145,22 +167,22 @@ def descend(first, middle, last, rows, cols, y, picks, rate, decay, squares, end
         for s in range(batch):
             i, j = rows[picks[step, s]], cols[picks[step, s]]
             for q in range(width):
-                last[i, q] += change[s] * ahead[inner, s, q]
-                first[j, q] += change[s] * behind[0, s, q]
-        ahead, ahead_before = ahead_before, ahead
-        behind, behind_before = behind_before, behind
+                last[i, q] += change[s] * up[inner, s, q]
+                first[j, q] += change[s] * down[0, s, q]
+        up, up_before = up_before, up
+        down, down_before = down_before, down
         shrunk = after
         recorded = record < ends.size and step + 1 == ends[record]
         flush = others < 1e-60 or step == steps - 1
         if recorded or flush:
-            _add_waiting(middle, change, behind_before, ahead_before, 0)
-            change[:] = 0.0
+            _add_waiting(middle, change, down_before, up_before, np.int64(0))
+            for s in range(batch):
+                change[s] = 0.0
         if flush:
-            first *= shrunk
-            middle *= shrunk
-            last *= shrunk
+            _scale(first, middle, last, shrunk)
             shrunk = 1.0
         if recorded:
-            out[record] = shrunk ** (inner + 2) * _product(first, middle, last)
+            power = shrunk ** (inner + 2)
+            _product(first, middle, last, power, room[0], room[1], out[record])
             record += 1
     return steps

@@ -14,10 +14,10 @@ from copy import copy
 from dataclasses import replace
 
 import numpy as np
-from numba import njit
 
 from leanrank import _checks
 from leanrank._arrays import is_numpy_array
+from leanrank._compile import compiled
 from leanrank._threads import one_blas_thread
 from leanrank.factors import Factors
 from leanrank.operators import DenseSensing, FullObservation
@@ -187,7 +187,7 @@ def _strengths(penalty: Penalty) -> tuple[float, float, float]:
     return 0.0, 1.0, 2.0 * penalty.strength if isinstance(penalty, Ridge) else 0.0
 
 
-@njit(cache=True, fastmath={"reassoc", "contract", "nsz"}, nogil=True, error_model="numpy")
+@compiled(fastmath={"reassoc", "contract", "nsz"})
 def _steps(  # type: ignore[no-untyped-def]
     data, y, packed, W, n1, n2, symmetric, pull, lasso, smoothing, ridge, steps
 ):
@@ -199,7 +199,7 @@ def _steps(  # type: ignore[no-untyped-def]
     U, V = W[:n1], W[:n1] if symmetric else W[n1:]
     S = np.empty((n1, n2), W.dtype)
     vector, total = np.empty(data.shape[1], W.dtype), np.empty(data.shape[1], W.dtype)
-    weights, residual = np.ones_like(y), np.empty_like(y)
+    weights, residual = np.ones(y.size, W.dtype), np.empty(y.size, W.dtype)
     change, column = np.empty_like(W), np.empty(W.shape[1], W.dtype)
     for _ in range(steps):
         # S = X - Y, or the sum of A_i times its residual.
@@ -224,7 +224,9 @@ def _steps(  # type: ignore[no-untyped-def]
                 at += n1 - i
         else:
             sweep(data, S.reshape(n1 * n2), y, weights, residual, total)
-            S[:] = total.reshape(n1, n2)
+            for i in range(n1):
+                for j in range(n2):
+                    S[i, j] = total[i * n2 + j]
         if symmetric:
             for i in range(n1):
                 for j in range(i):

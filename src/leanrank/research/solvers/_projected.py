@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from leanrank import _checks
-from leanrank._arrays import Array, MatrixLike, array_namespace, norm
+from leanrank._arrays import Array, MatrixLike, array_namespace, device_of, norm
 from leanrank.factors import Factors
 from leanrank.operators import pull_back
 from leanrank.problem import Point, Problem
@@ -176,7 +176,7 @@ class ProjectedGradientDescent:
 def _eye(problem: Problem) -> Array:
     reference = problem.op.reference
     xp = array_namespace(reference)
-    return xp.eye(problem.op.shape[0], dtype=reference.dtype, device=reference.device)
+    return xp.eye(problem.op.shape[0], dtype=reference.dtype, device=device_of(reference))
 
 
 def _dense(matrix: MatrixLike, problem: Problem) -> Array:
