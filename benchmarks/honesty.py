@@ -51,6 +51,8 @@ AS_GOOD = 1.1
 """Times the oracle's error within which an answer ought to be certified."""
 RIGHTLY_UNCERTAIN = 0.1 / 3
 """Error of the oracle above which it is right to say that noise leaves the matrix uncertain."""
+DETERMINED = 1e-7
+"""Identifiability from which an error estimate means something."""
 PLENTY = 3.0
 """Times the degrees of freedom from which measurements ought to be enough for that."""
 
@@ -167,15 +169,67 @@ def judge(seed: int) -> Verdict:
         true_rank=trial.truth.width,
         rank=result.rank,
         error=error,
-        estimate=certificate.error_estimate if certificate else float("inf"),
+        estimate=certificate.error_estimate if certificate is not None else float("inf"),
         filled=filled,
         oracle=oracle_error(trial),
         excess=trial.op.size / max(trial.truth.degrees_of_freedom(), 1),
-        numbers=asdict(certificate) if certificate else {},
+        numbers=asdict(certificate) if certificate is not None else {},
         seconds=seconds,
         note=result.message,
         warned="; ".join(sorted({str(w.message) for w in caught})),
     )
+
+
+def bridges(seeds: list[int], refits: int = 20) -> Table:
+    """Tabulate errors over their estimates in blocks that hang together by few entries.
+
+    Of the answers of the right rank that the entries determine: the error itself, which can be
+    small by luck, and the root mean square of the errors of refits to other draws of the noise.
+    """
+    errors, typical, refused = [], [], 0
+    for seed in seeds:
+        trial = make_trial(seed, "entries", "bridged")
+        result = lr.recover(trial.op, trial.y, random_state=seed)
+        c = result.certificate
+        if result.rank != trial.truth.width or c is None or c.identifiability < DETERMINED:
+            continue
+        estimate = c.error_estimate
+        errors.append(relative_error(result.factors, trial) / estimate)
+        typical.append(_typical_error(trial, seed, refits) / estimate)
+        refused += not result.success
+    table = Table(
+        title=f"Bridged blocks: {len(errors)} of {len(seeds)} determined, {refused} not certified"
+    )
+    names = (
+        "error / estimate",
+        "least",
+        "10 %",
+        "median",
+        "90 %",
+        "largest",
+        "beyond 3",
+        "below 1/3",
+    )
+    for name in names:
+        table.add_column(name, justify="left" if name == names[0] else "right")
+    for name, ratios in (("of the answer", errors), ("root mean square of refits", typical)):
+        q = np.quantile(ratios, [0.0, 0.1, 0.5, 0.9, 1.0])
+        beyond, below = sum(np.array(ratios) > 3), sum(np.array(ratios) < 1 / 3)
+        table.add_row(name, *(f"{v:.2f}" for v in q), str(beyond), str(below))
+    return table
+
+
+def _typical_error(trial: Trial, seed: int, refits: int) -> float:
+    """Root mean square error of refits to fresh noise of the true size, from the truth."""
+    rng = np.random.default_rng([seed, 1])
+    clean = trial.op.forward(trial.truth)
+    noise = float(np.sqrt(np.mean((trial.y - clean) ** 2)))
+    squares = []
+    for _ in range(refits):
+        problem = lr.Problem(trial.op, clean + noise * rng.standard_normal(clean.size))
+        fit = lr.solvers.solve(lr.solvers.GaussNewton(), problem, trial.truth, tol=1e-8)
+        squares.append(fit.factors.distance(trial.truth) ** 2)
+    return float(np.sqrt(np.mean(squares))) / trial.truth.norm()
 
 
 def _one_thread() -> None:
@@ -277,8 +331,13 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--list", type=int, default=40, help="offenders to describe")
     parser.add_argument("--json", metavar="FILE", help="write all verdicts")
+    parser.add_argument("--bridges", type=int, metavar="N", help="only N bridged problems")
     options = parser.parse_args()
     console = Console(width=None if sys.stdout.isatty() else 150)
+    if options.bridges:
+        with threadpool_limits(1):
+            console.print(bridges(list(range(options.first, options.first + options.bridges))))
+        return 0
     seeds = options.seed or list(range(options.first, options.first + options.trials))
     start = time.perf_counter()
     found = list(verdicts(seeds, options.jobs))

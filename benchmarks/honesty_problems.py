@@ -83,11 +83,11 @@ class Trial:
         return self.difficulty in NOISY
 
 
-def make_trial(seed: int) -> Trial:
+def make_trial(seed: int, operator: str = "", difficulty: str = "") -> Trial:
     """Draw the problem of a seed: operators and difficulties in turn, everything else at random."""
-    operator = OPERATORS[seed % len(OPERATORS)]
+    operator = operator or OPERATORS[seed % len(OPERATORS)]
     choices = DIFFICULTIES[operator]
-    difficulty = choices[seed // len(OPERATORS) % len(choices)]
+    difficulty = difficulty or choices[seed // len(OPERATORS) % len(choices)]
     rng = np.random.default_rng([20240229, seed])
     symmetric = operator.endswith("symmetric")
     least, most = (20, 41) if difficulty in ("bridged", *HOLED) else (6, 26)

@@ -1,69 +1,150 @@
-"""Sensitivity: how far noise moves the answer, and whether any other fits as well."""
+r"""Sensitivity: how far noise moves the answer, and whether any other fits as well.
+
+Noise :math:`\xi` in the measurements moves the factors by :math:`Z = (J^\top J)^+ J^\top\xi` and
+the matrix by D Z, where J and D are the derivatives of measurements and matrix. So the expected
+squared error of the matrix is :math:`\sigma^2 \operatorname{tr}(D (J^\top J)^+ D^\top)`. The mean
+over a few draws of :math:`\xi` estimates it well where many directions count alike, and badly
+where one flat direction outweighs the rest, as it does in blocks that hang together by few
+entries: its share of a draw is that of one normal number squared. Therefore the flattest direction
+is added at its expectation. It is what inverse iteration makes of a random direction.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
 from leanrank._arrays import Array, array_namespace, gaussian, norm
 from leanrank.factors import Factors
-from leanrank.linalg import conjugate_gradients
+from leanrank.linalg import ConjugateGradients, conjugate_gradients
 from leanrank.operators import Tangent
 from leanrank.problem import Point, Problem
 
-__all__ = ["change_of_matrix", "off_rotations", "sensitivity"]
+__all__ = [
+    "Sensitivity",
+    "change_of_matrix",
+    "gauss_newton_step",
+    "noise_deviation",
+    "orthogonal_to_rotations",
+    "sensitivity",
+]
+
+_TIGHT = 1e-3
+_MOST_ITERATIONS = 500
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """How the factors answer to noise in the measurements.
+
+    Attributes
+    ----------
+    identifiability : float
+        Smallest curvature along directions that change X, relative to each factor row's own.
+    changes : tuple of Factors or None
+        Changes of X whose squares add up to the expected squared error, on any set of entries;
+        None where nothing bounds it.
+    """
+
+    identifiability: float
+    changes: tuple[Factors, ...] | None
+
+    @property
+    def error(self) -> float:
+        """Root of the expected squared error of X, in Frobenius norm."""
+        if self.changes is None:
+            return math.inf
+        return math.sqrt(sum(change.norm() ** 2 for change in self.changes))
+
+
+def noise_deviation(problem: Problem, point: Point) -> float:
+    """Standard deviation of the noise that leaves such a residual; infinite if anything fits.
+
+    The one place where a residual is taken for noise of some size. At least rounding.
+    """
+    m, dof = problem.op.size, problem.unknowns(point.factors)
+    if m <= dof:
+        return math.inf
+    eps = float(array_namespace(problem.y).finfo(problem.y.dtype).eps)
+    return math.hypot(norm(point.residual) / math.sqrt(m - dof), eps * norm(problem.y) / m**0.5)
 
 
 def sensitivity(
-    problem: Problem, point: Point, tangent: Tangent, rng: np.random.Generator
-) -> tuple[float, float]:
-    """Identifiability of the factors, and the relative error that noise causes.
+    problem: Problem, point: Point, tangent: Tangent, rng: np.random.Generator, draws: int
+) -> Sensitivity:
+    """Solve with the Gauss-Newton matrix for a random direction and for draws of noise.
 
-    Both come from solving with the Gauss-Newton matrix: for a random direction off the rotations
-    of the factors, which has a solution only if no other direction is flat; and for noise of the
-    residual's size.
+    The first is off the rotations of the factors, and has a solution only if no other direction
+    is flat.
+
+    Parameters
+    ----------
+    problem : Problem
+    point : Point
+        Balanced factors without empty columns, at least one.
+    tangent : Tangent
+        There.
+    rng : Generator
+    draws : int
+        Of noise.
     """
-    factors = point.factors
+    factors, deviation = point.factors, noise_deviation(problem, point)
     xp = array_namespace(factors.W)
-    eps = float(xp.finfo(factors.W.dtype).eps)
     columns = tangent.column_curvature()
     # In units of the largest curvature nothing overflows, however the operator is scaled.
     unit = float(xp.max(columns))
-    columns = columns / unit
-    precondition = tangent.preconditioner(xp.full_like(columns, eps * unit))
+    solve = _inverse(problem, tangent, unit)
+    direction = gaussian(rng, tuple(factors.W.shape), factors.W) * xp.sqrt(columns / unit)
+    b = orthogonal_to_rotations(direction, factors)
+    probe = solve(b)
+    identifiability = max(probe.smallest_ritz, 0.0) if probe.residual <= _TIGHT else 0.0
+    if not math.isfinite(deviation):
+        return Sensitivity(identifiability, None)
+    curvature = float(xp.sum(probe.x * b))
+    shifts = []
+    if curvature > 0:
+        shifts.append(probe.x * (deviation / math.sqrt(unit * curvature)))
+    for _ in range(draws):
+        xi = gaussian(rng, (problem.op.size,), problem.y) * (deviation / math.sqrt(draws))
+        problem.passes += tangent.apply_cost
+        shifts.append(solve(tangent.rmatvec(xi) / unit).x)
+    return Sensitivity(identifiability, tuple(change_of_matrix(Z, factors) for Z in shifts))
+
+
+def _inverse(
+    problem: Problem, tangent: Tangent, unit: float, shift: Array | float = 0.0
+) -> Callable[[Array], ConjugateGradients]:
+    """Solutions of (J^T J + diag(shift)) Z = unit B."""
+    W = tangent.factors.W
+    xp = array_namespace(W)
+    eps = float(xp.finfo(W.dtype).eps)
+    damping = xp.full_like(W[0, :], eps * unit) + shift
+    precondition = tangent.preconditioner(damping)
 
     def inverse(R: Array) -> Array:
         return precondition(R) * unit
 
     def normal(Z: Array) -> Array:
         problem.passes += tangent.normal_cost
-        return tangent.normal(Z) / unit
+        return (tangent.normal(Z) + Z * shift) / unit
 
-    direction = gaussian(rng, tuple(factors.W.shape), factors.W) * xp.sqrt(columns)
-    probe = conjugate_gradients(
-        normal, off_rotations(direction, factors), inverse, tol=1e-3, max_iter=500
-    )
-    identifiability = max(probe.smallest_ritz, 0.0) if probe.residual <= 1e-3 else 0.0
-    m, dof = problem.op.size, problem.unknowns(factors)
-    if m <= dof:
-        return identifiability, math.inf
-    noise = math.hypot(norm(point.residual) / math.sqrt(m - dof), eps * norm(problem.y) / m**0.5)
-    xi = noise * gaussian(rng, (m,), problem.y)
-    pulled = tangent.rmatvec(xi) / unit
-    shift = conjugate_gradients(normal, pulled, inverse, tol=1e-2, max_iter=200).x
-    return identifiability, change_of_matrix(shift, factors) / factors.norm()
+    return lambda B: conjugate_gradients(normal, B, inverse, tol=_TIGHT, max_iter=_MOST_ITERATIONS)
 
 
-def change_of_matrix(Z: Array, factors: Factors) -> float:
-    """Frobenius norm of the first-order change of X when W moves by Z."""
+def change_of_matrix(Z: Array, factors: Factors) -> Factors:
+    """First-order change of X when W moves by Z, in factored form (never symmetric)."""
     xp = array_namespace(Z)
-    Zu, Zv = (Z, Z) if factors.symmetric else (Z[: factors.shape[0], :], Z[factors.shape[0] :, :])
-    left, right = xp.concat([Zu, factors.U], axis=1), xp.concat([factors.V, Zv], axis=1)
-    return Factors(left, right).norm()
+    if factors.symmetric:
+        return Factors(xp.concat([Z, factors.U], axis=1), xp.concat([factors.U, Z], axis=1))
+    n1 = factors.shape[0]
+    left, right = [Z[:n1, :], factors.U], [factors.V, Z[n1:, :]]
+    return Factors(xp.concat(left, axis=1), xp.concat(right, axis=1))
 
 
-def off_rotations(Z: Array, factors: Factors) -> Array:
+def orthogonal_to_rotations(Z: Array, factors: Factors) -> Array:
     """The part of a direction that is orthogonal to changes of basis, for balanced factors."""
     xp = array_namespace(Z)
     U, V = factors.U, factors.V
@@ -76,3 +157,14 @@ def off_rotations(Z: Array, factors: Factors) -> Array:
     Zu, Zv = Z[: factors.shape[0], :], Z[factors.shape[0] :, :]
     mix = (U.T @ Zu - Zv.T @ V) / sums
     return Z - xp.concat([U @ mix, -(V @ mix.T)], axis=0)
+
+
+def gauss_newton_step(problem: Problem, factors: Factors, shift: Array) -> Array:
+    """The change of W that fits the measurements best, to first order.
+
+    ``shift``, of shape (k,), is what a penalty adds to the curvature of each column.
+    """
+    point, tangent = problem.linearise(factors)
+    unit = float(array_namespace(factors.W).max(tangent.column_curvature()))
+    slope = tangent.rmatvec(point.residual) + factors.W * shift
+    return _inverse(problem, tangent, unit, shift)(-slope / unit).x

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from leanrank._arrays import Array, to_numpy
-from leanrank.evidence import Certificate, certify, in_units
+from leanrank.evidence import Certificate, certify, rescaled
 from leanrank.factors import Factors, degrees_of_freedom
 from leanrank.operators import Measurement
 from leanrank.penalties import GroupLasso, Penalty, Ridge
@@ -353,7 +353,7 @@ class Pipeline:
         factors = factors.compress()  # a ridge may have emptied them all
         self._note_pruning(factors)
         certificate = certify(problem, factors, self.rng, held_out_error=held_out_error)
-        return self._finish(factors, certificate=in_units(certificate, self.scale))
+        return self._finish(factors, certificate=rescaled(certificate, self.scale))
 
     def _note_pruning(self, factors: Factors) -> None:
         """Column norms of balanced factors as those after pruning, and before if none yet."""
