@@ -10,10 +10,10 @@ import numpy as np
 from leanrank import _checks
 from leanrank._arrays import Array, gaussian, norm, to_numpy
 from leanrank.evidence.certificate import Certificate, rescaled
-from leanrank.evidence.filled import filled_error
+from leanrank.evidence.filled import different, filled_error, observed_entries
 from leanrank.evidence.policy import EvidencePolicy
 from leanrank.evidence.rules import Facts, judge
-from leanrank.evidence.sensitivity import sensitivity
+from leanrank.evidence.sensitivity import Sensitivity, sensitivity
 from leanrank.evidence.structure import (
     explained_of_noise,
     noise_level,
@@ -126,7 +126,7 @@ def certify(
     level = 0.0 if exact else noise_level(problem, point, rng)
     singular = to_numpy(factors.singular_values()) if rank else np.zeros(0)
     active, identifiability, error = 0.0, 1.0, 0.0 if exact else math.inf
-    filled = None
+    filled, answer = None, None
     if rank:
         start = gaussian(rng, tuple(factors.W.shape), factors.W)
         active = smallest_eigenvalue(problem.hessian(point, tangent), start)[0]
@@ -151,7 +151,7 @@ def certify(
         held_out_error=held_out_error,
         filled_error=filled,
     )
-    reasons = judge(_facts(problem, point, certificate, exact, rng), policy)
+    reasons = judge(_facts(problem, point, certificate, answer, exact, rng), policy)
     return replace(certificate, holds=not reasons, reasons=reasons)
 
 
@@ -168,7 +168,12 @@ def _notes(problem: Problem) -> tuple[str, ...]:
 
 
 def _facts(
-    problem: Problem, point: Point, c: Certificate, exact: bool, rng: np.random.Generator
+    problem: Problem,
+    point: Point,
+    c: Certificate,
+    answer: Sensitivity | None,
+    exact: bool,
+    rng: np.random.Generator,
 ) -> Facts:
     """What the rules look at besides the certificate."""
     op, symmetric = problem.op, point.factors.symmetric
@@ -181,6 +186,7 @@ def _facts(
             wider - c.degrees_of_freedom, c.measurements - c.degrees_of_freedom
         )
         opposed = opposed_share(problem, point, rng) / noise if noise > 0 else 0.0
+    seen = observed_entries(op, symmetric)
     return Facts(
         certificate=c,
         exact=exact,
@@ -188,6 +194,9 @@ def _facts(
         full_rank=c.rank >= min(op.shape),
         wider=wider,
         opposed=opposed,
+        distinct=op.size if seen is None else different(seen, symmetric),
+        strain=0.0 if exact or answer is None else answer.strain,
+        missed=math.inf if answer is None else answer.missed,
         rows=rows,
         cols=cols,
     )

@@ -23,6 +23,8 @@ from leanrank.problem import Point, Problem
 
 __all__ = ["Block", "filled_error", "largest_hole", "left_out_error", "observed_entries"]
 
+_CELLS = 256
+"""Cells along the longer side that holes are looked for in."""
 _STEP = 1.25
 """Ratio of the sizes of blocks that are looked for."""
 _DENSEST = 0.99
@@ -63,6 +65,11 @@ def observed_entries(op: Measurement, symmetric: bool) -> ObservedEntries | None
         rows, cols = np.concatenate([rows, cols]), np.concatenate([cols, rows])
     flat = np.unique(rows * np.int64(op.shape[1]) + cols)
     return ObservedEntries(*np.divmod(flat, op.shape[1]), op.shape, dtype=entries.reference.dtype)
+
+
+def different(seen: ObservedEntries, symmetric: bool) -> int:
+    """Number of entries that were seen; (i, j) and (j, i) of a symmetric matrix are one."""
+    return (seen.size + int(np.sum(seen.rows == seen.cols))) // 2 if symmetric else seen.size
 
 
 def _entries(op: Measurement) -> ObservedEntries | None:
@@ -114,12 +121,12 @@ def filled_error(
     changes = tuple(changes)
     noise = sum(_hidden_square(change, seen) for change in changes)
     error = _ratio(noise, _hidden_square(factors, seen))
-    hole = largest_hole(seen, policy) if math.prod(seen.shape) <= policy.largest_pattern else None
+    # What is exact everywhere else and determined in the hole is exact there, too.
+    hole = None if exact else largest_hole(seen, policy)
     if hole is None:
         return error
     square = sum(hole.square(change) for change in changes)
-    if not exact:
-        square = max(square, hole.size * left_out_error(problem, point, hole, policy, rng))
+    square = max(square, hole.size * left_out_error(problem, point, hole, policy, rng))
     return max(error, _ratio(square, hole.square(factors)))
 
 
@@ -138,18 +145,15 @@ def largest_hole(seen: ObservedEntries, policy: EvidencePolicy) -> Block | None:
 
     Were entry (i, j) observed with a chance of p_i q_j / p, from the shares of row, column and
     matrix, the block would be empty with probability exp(-s). There are about (n1 n2)^2 / 4 blocks,
-    so that one with a large enough s is not there by chance.
+    so that one with a large enough s is not there by chance. Large matrices are looked at in cells
+    of several entries.
     """
-    n1, n2 = seen.shape
-    mask = np.zeros(seen.shape, dtype=np.int32)
-    mask[seen.rows, seen.cols] = 1
-    chance = np.outer(mask.mean(axis=1), mask.mean(axis=0)) / mask.mean()
-    counts = _sums(mask)
-    surprise = _sums(-np.log1p(-np.minimum(chance, _DENSEST)))
-    least = 2.0 * math.log(n1 * n2 / 2.0) - math.log(policy.hole_chance)
-    best, most = None, least
-    widths = _sizes(n2)
-    for height in _sizes(n1)[::-1]:
+    (n1, n2), cell = seen.shape, math.ceil(max(seen.shape) / _CELLS)
+    counts, surprise = _in_cells(seen, cell)
+    most = 2.0 * math.log(n1 * n2 / 2.0) - math.log(policy.hole_chance)
+    best = None
+    widths = _sizes(counts.shape[1] - 1)
+    for height in _sizes(counts.shape[0] - 1)[::-1]:
         # The lower the blocks, the wider the empty ones: widths go up as heights go down.
         while widths:
             empty = _boxes(counts, height, widths[0]) == 0
@@ -158,10 +162,22 @@ def largest_hole(seen: ObservedEntries, policy: EvidencePolicy) -> Block | None:
             scores = np.where(empty, _boxes(surprise, height, widths[0]), 0.0)
             if scores.max() > most:
                 most = float(scores.max())
-                i, j = np.unravel_index(int(scores.argmax()), scores.shape)
-                best = Block(int(i), int(i) + height, int(j), int(j) + widths[0])
+                i, j = (int(k) for k in np.unravel_index(int(scores.argmax()), scores.shape))
+                best = Block(i, i + height, j, j + widths[0])
             widths = widths[1:]
-    return None if best is None else _grown(best, counts)
+    return None if best is None else _grown(best, cell, seen)
+
+
+def _in_cells(seen: ObservedEntries, cell: int) -> tuple[np.ndarray, np.ndarray]:
+    """Sums of observed entries and of s over all blocks of cells that begin at the first one."""
+    (n1, n2), shape = seen.shape, tuple(math.ceil(n / cell) for n in seen.shape)
+    counts = np.zeros(shape)
+    np.add.at(counts, (seen.rows // cell, seen.cols // cell), 1.0)
+    heights, widths = (np.bincount(np.arange(n) // cell) for n in (n1, n2))
+    by_row, by_col = counts.sum(axis=1) / heights, counts.sum(axis=0) / widths
+    chance = np.outer(by_row, by_col) / seen.size
+    surprise = -np.log1p(-np.minimum(chance, _DENSEST)) * np.outer(heights, widths)
+    return _sums(counts), _sums(surprise)
 
 
 def _sizes(n: int) -> list[int]:
@@ -183,22 +199,22 @@ def _boxes(sums: np.ndarray, height: int, width: int) -> np.ndarray:
     return rows[:, width:] - rows[:, :-width]
 
 
-def _grown(block: Block, counts: np.ndarray) -> Block:
-    """The block, its sides moved outwards for as long as nothing observed comes in."""
-    sides = [block.top, block.bottom, block.left, block.right]
-    limits = (0, counts.shape[0] - 1, 0, counts.shape[1] - 1)
-    moved = True
-    while moved:
-        moved = False
-        for side, step in enumerate((-1, 1, -1, 1)):
-            wider = list(sides)
-            wider[side] += step
-            a, b, c, d = wider
-            if sides[side] == limits[side]:
-                continue
-            if counts[b, d] - counts[a, d] - counts[b, c] + counts[a, c] == 0:
-                sides, moved = wider, True
-    return Block(*sides)
+def _grown(block: Block, cell: int, seen: ObservedEntries) -> Block:
+    """A block of cells, its sides moved outwards for as long as nothing observed comes in."""
+    n1, n2 = seen.shape
+    top, bottom = block.top * cell, min(block.bottom * cell, n1)
+    left, right = block.left * cell, min(block.right * cell, n2)
+    beside = seen.rows[(seen.cols >= left) & (seen.cols < right)]
+    top, bottom = _between(beside, top, bottom, n1)
+    beside = seen.cols[(seen.rows >= top) & (seen.rows < bottom)]
+    return Block(top, bottom, *_between(beside, left, right, n2))
+
+
+def _between(taken: np.ndarray, start: int, stop: int, n: int) -> tuple[int, int]:
+    """The largest range around [start, stop) that holds no position that is taken."""
+    before, after = taken[taken < start], taken[taken >= stop]
+    first = int(before.max()) + 1 if before.size else 0
+    return first, int(after.min()) if after.size else n
 
 
 def left_out_error(
@@ -220,6 +236,8 @@ def left_out_error(
         top, left = int(rng.integers(n1 - height + 1)), int(rng.integers(n2 - width + 1))
         block = Block(top, top + height, left, left + width)
         out = block.contains(entries.rows, entries.cols)
+        if point.factors.symmetric:
+            out |= block.contains(entries.cols, entries.rows)
         if not out.any() or out.all():
             continue
         inside, held = problem.subset(np.flatnonzero(~out)), problem.subset(np.flatnonzero(out))

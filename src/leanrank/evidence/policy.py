@@ -41,6 +41,9 @@ class EvidencePolicy:
         Largest ``held_out_error``: beyond a half the matrix has not been learnt.
     held_out_excess : float
         Largest ``held_out_error`` in times what noise explains.
+    strain : float
+        Largest miss of the measurements that the flattest direction hangs on, over the
+        thousandth largest that noise would give.
     draws : int
         Draws of noise that are propagated; with the flattest direction four are within a factor
         of two of the root mean square of refits.
@@ -48,8 +51,6 @@ class EvidencePolicy:
         Blocks of the shape of a hole that are left out.
     hole_chance : float
         Expected number of blocks as empty as a hole where entries are observed at random.
-    largest_pattern : int
-        Entries of a matrix up to which it is searched for holes.
     """
 
     nothing_found: float = 0.0
@@ -65,7 +66,7 @@ class EvidencePolicy:
     gradient_noisy: float = 1e-3
     held_out: float = 0.5
     held_out_excess: float = 1.5
+    strain: float = 1.0
     draws: int = 4
     translates: int = 6
     hole_chance: float = 0.01
-    largest_pattern: int = 4_000_000

@@ -29,6 +29,10 @@ class Facts:
         Degrees of freedom of one rank more.
     opposed : float
         Share of the residual that a column of negative sign explains, over what it would of noise.
+    distinct : int
+        Number of measurements, repeated ones counted once.
+    strain, missed : float
+        Of :class:`~leanrank.evidence.sensitivity.Sensitivity`.
     rows, cols : ndarray of int
         Those with too few measurements to be determined.
     """
@@ -39,6 +43,9 @@ class Facts:
     full_rank: bool = False
     wider: int = 0
     opposed: float = 0.0
+    distinct: int = 0
+    strain: float = 0.0
+    missed: float = 1.0
     rows: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.intp))
     cols: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.intp))
 
@@ -68,7 +75,7 @@ class Facts:
         """The error on held-out measurements that noise of the residual's size explains."""
         share = self.c.degrees_of_freedom / self.c.measurements
         noise = self.c.relative_residual / math.sqrt(max(1.0 - share, 1e-3))
-        return math.hypot(noise, self.c.error_estimate)
+        return noise * math.sqrt(self.missed)
 
 
 def _first(index: np.ndarray) -> str:
@@ -112,11 +119,11 @@ class Rule:
 
 
 def _spare(f: Facts) -> float | None:
-    return f.c.measurements - f.c.degrees_of_freedom if f.c.rank else None
+    return f.distinct - f.c.degrees_of_freedom if f.c.rank else None
 
 
 def _to_tell(f: Facts) -> float | None:
-    return None if f.exact or f.full_rank else f.c.measurements / f.wider
+    return None if f.exact or f.full_rank else f.distinct / f.wider
 
 
 def _held_out_excess(f: Facts) -> float | None:
@@ -143,8 +150,8 @@ RULES = (
         "unknowns",
         _spare,
         "least_spare",
-        "{f.c.measurements} measurements cannot determine the {f.c.degrees_of_freedom} unknowns of "
-        "a fit of rank {f.c.rank}",
+        "{f.distinct} different measurements cannot determine the {f.c.degrees_of_freedom} "
+        "unknowns of a fit of rank {f.c.rank}",
         _MORE,
         least=True,
     ),
@@ -152,7 +159,7 @@ RULES = (
         "misfit",
         _to_tell,
         "to_tell",
-        "{f.c.measurements} measurements are too few to tell noise from misfit, as a matrix of "
+        "{f.distinct} different measurements are too few to tell noise from misfit, as a matrix of "
         "rank {f.next_rank} has {f.wider} free parameters",
         _MORE,
         least=True,
@@ -210,6 +217,14 @@ RULES = (
         "entries that were not observed are uncertain by {number:.0%}, more than {limit:.0%}, if "
         "not everywhere then in a block of which nothing was seen",
         "observe some of them, or leave them out",
+    ),
+    Rule(
+        "strain",
+        lambda f: f.strain,
+        "strain",
+        "the few measurements that the least certain direction of X hangs on are missed "
+        "{number:.1f} times as badly as noise could, so that another matrix may fit as well",
+        "take more measurements like them",
     ),
     Rule(
         "held out",

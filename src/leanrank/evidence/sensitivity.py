@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from leanrank._arrays import Array, array_namespace, gaussian, norm
+from leanrank._arrays import Array, array_namespace, gaussian, norm, to_numpy
 from leanrank.factors import Factors
 from leanrank.linalg import ConjugateGradients, conjugate_gradients
 from leanrank.operators import Tangent
@@ -34,6 +34,8 @@ __all__ = [
 
 _TIGHT = 1e-3
 _MOST_ITERATIONS = 500
+_MOST_LEVERAGE = 0.95
+"""Leverages come from few draws, and are not told from 1 beyond this."""
 
 
 @dataclass(frozen=True)
@@ -47,10 +49,17 @@ class Sensitivity:
     changes : tuple of Factors or None
         Changes of X whose squares add up to the expected squared error, on any set of entries;
         None where nothing bounds it.
+    strain : float
+        How badly the measurements are missed that the flattest direction hangs on, where it
+        outweighs all others: above 1 worse than noise would. 0 where it does not.
+    missed : float
+        Mean square error of measurements that are left out, over that of noise.
     """
 
     identifiability: float
     changes: tuple[Factors, ...] | None
+    strain: float = 0.0
+    missed: float = math.inf
 
     @property
     def error(self) -> float:
@@ -111,7 +120,34 @@ def sensitivity(
         xi = gaussian(rng, (problem.op.size,), problem.y) * (deviation / math.sqrt(draws))
         problem.passes += tangent.apply_cost
         shifts.append(solve(tangent.rmatvec(xi) / unit).x)
-    return Sensitivity(identifiability, tuple(change_of_matrix(Z, factors) for Z in shifts))
+    changes = tuple(change_of_matrix(Z, factors) for Z in shifts)
+    problem.passes += len(shifts) * tangent.apply_cost
+    moved = [(to_numpy(tangent.matvec(Z)) / deviation) ** 2 for Z in shifts]
+    squares = [change.norm() ** 2 for change in changes]
+    outweighs = curvature > 0 and squares[0] > 0.5 * sum(squares)
+    fit = (to_numpy(point.residual) / deviation) ** 2
+    return Sensitivity(
+        identifiability,
+        changes,
+        _strain(moved[0], fit) if outweighs else 0.0,
+        _missed(np.sum(moved, axis=0)),
+    )
+
+
+def _strain(weights: np.ndarray, fit: np.ndarray) -> float:
+    """Weighted mean of squared residuals in units of noise, over its thousandth largest of noise.
+
+    The weights, which add up to 1, say how much of a direction hangs on each measurement. They
+    are as many as 1 / sum of squares alike would be.
+    """
+    few = float(np.sum(weights**2))
+    mean = float(np.sum(weights * fit / np.maximum(1.0 - weights, few)))
+    return mean / (1.0 + 3.0 * math.sqrt(2.0 * few) + 6.0 * few)
+
+
+def _missed(leverage: np.ndarray) -> float:
+    """Mean of 1 / (1 - h): what a measurement that is left out is missed by, in units of noise."""
+    return float(np.mean(1.0 / (1.0 - np.minimum(leverage, _MOST_LEVERAGE))))
 
 
 def _inverse(
