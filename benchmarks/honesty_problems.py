@@ -152,12 +152,12 @@ def _uneven(
 def _picture(rng: np.random.Generator, shape: tuple[int, int], symmetric: bool) -> lr.Factors:
     """A matrix of low rank only approximately: discs and rectangles, one over another.
 
-    Its symmetric kind is X X^T.
+    Each is larger than a hole, or nobody could know of it. The symmetric kind is X X^T.
     """
     i, j = np.indices(shape)
     X = np.full(shape, rng.uniform(0.2, 0.8))
     for _ in range(int(rng.integers(4, 13))):
-        centre, size = rng.uniform(0, shape), rng.uniform(0.08, 0.4, 2) * shape
+        centre, size = rng.uniform(0, shape), rng.uniform(0.2, 0.5, 2) * shape
         a, b = (i - centre[0]) / size[0], (j - centre[1]) / size[1]
         inside = a * a + b * b < 1 if rng.random() < 0.5 else np.maximum(abs(a), abs(b)) < 1
         X[inside] = rng.uniform(0.0, 1.0) + 0.2 * rng.uniform(-1, 1) * a[inside]

@@ -61,7 +61,7 @@ class EvidencePolicy:
     opposed: float = 1.0
     least_identifiability: float = 1e-7
     least_spare: float = 1.0
-    to_tell: float = 2.0
+    to_tell: float = 1.5
     gradient_exact: float = 1e-4
     gradient_noisy: float = 1e-3
     held_out: float = 0.5

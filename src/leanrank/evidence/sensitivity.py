@@ -28,7 +28,7 @@ __all__ = [
     "change_of_matrix",
     "gauss_newton_step",
     "noise_deviation",
-    "orthogonal_to_rotations",
+    "random_pull_back",
     "sensitivity",
 ]
 
@@ -86,8 +86,7 @@ def sensitivity(
 ) -> Sensitivity:
     """Solve with the Gauss-Newton matrix for a random direction and for draws of noise.
 
-    The first is off the rotations of the factors, and has a solution only if no other direction
-    is flat.
+    The first changes X, and has a solution only if no direction that does is flat.
 
     Parameters
     ----------
@@ -102,12 +101,11 @@ def sensitivity(
     """
     factors, deviation = point.factors, noise_deviation(problem, point)
     xp = array_namespace(factors.W)
-    columns = tangent.column_curvature()
     # In units of the largest curvature nothing overflows, however the operator is scaled.
-    unit = float(xp.max(columns))
+    unit = float(xp.max(tangent.column_curvature()))
     solve = _inverse(problem, tangent, unit)
-    direction = gaussian(rng, tuple(factors.W.shape), factors.W) * xp.sqrt(columns / unit)
-    b = orthogonal_to_rotations(direction, factors)
+    b = random_pull_back(factors, rng)
+    b = b / norm(b)
     probe = solve(b)
     identifiability = max(probe.smallest_ritz, 0.0) if probe.residual <= _TIGHT else 0.0
     if not math.isfinite(deviation):
@@ -180,19 +178,16 @@ def change_of_matrix(Z: Array, factors: Factors) -> Factors:
     return Factors(xp.concat(left, axis=1), xp.concat(right, axis=1))
 
 
-def orthogonal_to_rotations(Z: Array, factors: Factors) -> Array:
-    """The part of a direction that is orthogonal to changes of basis, for balanced factors."""
-    xp = array_namespace(Z)
-    U, V = factors.U, factors.V
-    squares = xp.sum(U * U, axis=0)
-    tiny = float(xp.finfo(factors.W.dtype).smallest_normal)
-    sums = xp.clip(squares[:, None] + squares[None, :], min=tiny)
-    if factors.symmetric:
-        cross = U.T @ Z
-        return Z - U @ ((cross - cross.T) / sums)
-    Zu, Zv = Z[: factors.shape[0], :], Z[factors.shape[0] :, :]
-    mix = (U.T @ Zu - Zv.T @ V) / sums
-    return Z - xp.concat([U @ mix, -(V @ mix.T)], axis=0)
+def random_pull_back(factors: Factors, rng: np.random.Generator) -> Array:
+    """The gradient in W that a random gradient in X gives: of every direction that changes X.
+
+    And of no other, such as rotations of the factors.
+    """
+    (n1, n2), q = factors.shape, 2 * factors.width
+    A, B = gaussian(rng, (n1, q), factors.W), gaussian(rng, (n2, q), factors.W)
+    left, right = A @ (B.T @ factors.V), B @ (A.T @ factors.U)
+    xp = array_namespace(factors.W)
+    return (left + right if factors.symmetric else xp.concat([left, right], axis=0)) / q**0.5
 
 
 def gauss_newton_step(problem: Problem, factors: Factors, shift: Array) -> Array:
