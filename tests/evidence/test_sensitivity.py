@@ -11,13 +11,9 @@ import pytest
 from leanrank import Factors, check_certificate
 from leanrank.evidence.sensitivity import (
     change_of_matrix,
-    gauss_newton_step,
-    noise_deviation,
     random_pull_back,
-    sensitivity,
 )
 from leanrank.operators import ObservedEntries
-from leanrank.problem import Problem
 
 # --- identifiability and error ------------------------------------------------------------------
 

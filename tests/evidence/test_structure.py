@@ -7,13 +7,10 @@ import pytest
 
 from leanrank import Factors, check_certificate, simulate
 from leanrank.evidence import (
-    explained_of_noise,
     noise_level,
     residual_spectral_norm,
     virtual_columns,
 )
-from leanrank.evidence.structure import opposed_share
-from leanrank.operators import FullObservation
 from leanrank.problem import Problem
 from leanrank.solvers import GaussNewton, solve
 

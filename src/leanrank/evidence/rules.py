@@ -31,7 +31,7 @@ class Facts:
         Share of the residual that a column of negative sign explains, over what it would of noise.
     distinct : int
         Number of measurements, repeated ones counted once.
-    strain, missed : float
+    strain, held_by, missed : float
         Of :class:`~leanrank.evidence.sensitivity.Sensitivity`.
     rows, cols : ndarray of int
         Those with too few measurements to be determined.
@@ -45,6 +45,7 @@ class Facts:
     opposed: float = 0.0
     distinct: int = 0
     strain: float = 0.0
+    held_by: float = math.inf
     missed: float = 1.0
     rows: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.intp))
     cols: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.intp))
@@ -217,6 +218,15 @@ RULES = (
         "entries that were not observed are uncertain by {number:.0%}, more than {limit:.0%}, if "
         "not everywhere then in a block of which nothing was seen",
         "observe some of them, or leave them out",
+    ),
+    Rule(
+        "held by few",
+        lambda f: f.held_by,
+        "held_by",
+        "a block of rows hangs together with the rest by few measurements (by their weight, "
+        "{number:.1f}), and turned another way it may fit as well",
+        "take more measurements that join them",
+        least=True,
     ),
     Rule(
         "strain",

@@ -34,6 +34,8 @@ __all__ = [
 
 _TIGHT = 1e-3
 _MOST_ITERATIONS = 500
+_BLOCK = 2.0
+"""Rows, counted by how much they move, from which a direction turns a block of them."""
 _MOST_LEVERAGE = 0.95
 """Leverages come from few draws, and are not told from 1 beyond this."""
 
@@ -50,8 +52,11 @@ class Sensitivity:
         Changes of X whose squares add up to the expected squared error, on any set of entries;
         None where nothing bounds it.
     strain : float
-        How badly the measurements are missed that the flattest direction hangs on, where it
-        outweighs all others: above 1 worse than noise would. 0 where it does not.
+        How badly the measurements are missed that the flattest direction hangs on: above 1 worse
+        than by noise.
+    held_by : float
+        How many measurements it hangs on, if it turns a block of rows of a symmetric matrix:
+        what few of them hold fits as well when it is turned another way. Infinite if not.
     missed : float
         Mean square error of measurements that are left out, over that of noise.
     """
@@ -59,6 +64,7 @@ class Sensitivity:
     identifiability: float
     changes: tuple[Factors, ...] | None
     strain: float = 0.0
+    held_by: float = math.inf
     missed: float = math.inf
 
     @property
@@ -110,10 +116,16 @@ def sensitivity(
     identifiability = max(probe.smallest_ritz, 0.0) if probe.residual <= _TIGHT else 0.0
     if not math.isfinite(deviation):
         return Sensitivity(identifiability, None)
-    curvature = float(xp.sum(probe.x * b))
+    # Inverse iteration: another step of it, as far as draws of noise are worth more than one.
+    flat = probe.x
+    if draws > 1:
+        b = _pull_back(change_of_matrix(flat, factors), factors)
+        b = b / norm(b)
+        flat = solve(b).x
+    curvature = float(xp.sum(flat * b))
     shifts = []
     if curvature > 0:
-        shifts.append(probe.x * (deviation / math.sqrt(unit * curvature)))
+        shifts.append(flat * (deviation / math.sqrt(unit * curvature)))
     for _ in range(draws):
         xi = gaussian(rng, (problem.op.size,), problem.y) * (deviation / math.sqrt(draws))
         problem.passes += tangent.apply_cost
@@ -121,24 +133,27 @@ def sensitivity(
     changes = tuple(change_of_matrix(Z, factors) for Z in shifts)
     problem.passes += len(shifts) * tangent.apply_cost
     moved = [(to_numpy(tangent.matvec(Z)) / deviation) ** 2 for Z in shifts]
-    squares = [change.norm() ** 2 for change in changes]
-    outweighs = curvature > 0 and squares[0] > 0.5 * sum(squares)
     fit = (to_numpy(point.residual) / deviation) ** 2
-    return Sensitivity(
-        identifiability,
-        changes,
-        _strain(moved[0], fit) if outweighs else 0.0,
-        _missed(np.sum(moved, axis=0)),
-    )
+    strain, held_by = 0.0, math.inf
+    if draws > 1 and curvature > 0:
+        strain, held_by = _strain(moved[0], fit), _number(moved[0])
+        rows = to_numpy(xp.sum(flat * flat, axis=1))
+        # A single row is a matter of linear least squares, which has one solution.
+        held_by = held_by if factors.symmetric and _number(rows) > _BLOCK else math.inf
+    return Sensitivity(identifiability, changes, strain, held_by, _missed(np.sum(moved, axis=0)))
+
+
+def _number(weights: np.ndarray) -> float:
+    """How many equal weights would be as unequal as these."""
+    return float(np.sum(weights) ** 2 / np.sum(weights**2))
 
 
 def _strain(weights: np.ndarray, fit: np.ndarray) -> float:
     """Weighted mean of squared residuals in units of noise, over its thousandth largest of noise.
 
-    The weights, which add up to 1, say how much of a direction hangs on each measurement. They
-    are as many as 1 / sum of squares alike would be.
+    The weights, which add up to 1, say how much of a direction hangs on each measurement.
     """
-    few = float(np.sum(weights**2))
+    few = 1.0 / _number(weights)
     mean = float(np.sum(weights * fit / np.maximum(1.0 - weights, few)))
     return mean / (1.0 + 3.0 * math.sqrt(2.0 * few) + 6.0 * few)
 
@@ -185,9 +200,15 @@ def random_pull_back(factors: Factors, rng: np.random.Generator) -> Array:
     """
     (n1, n2), q = factors.shape, 2 * factors.width
     A, B = gaussian(rng, (n1, q), factors.W), gaussian(rng, (n2, q), factors.W)
-    left, right = A @ (B.T @ factors.V), B @ (A.T @ factors.U)
+    return _pull_back(Factors(A, B), factors)
+
+
+def _pull_back(gradient: Factors, factors: Factors) -> Array:
+    """D^T G for a G in factored form."""
+    left = gradient.U @ (gradient.V.T @ factors.V)
+    right = gradient.V @ (gradient.U.T @ factors.U)
     xp = array_namespace(factors.W)
-    return (left + right if factors.symmetric else xp.concat([left, right], axis=0)) / q**0.5
+    return left + right if factors.symmetric else xp.concat([left, right], axis=0)
 
 
 def gauss_newton_step(problem: Problem, factors: Factors, shift: Array) -> Array:
