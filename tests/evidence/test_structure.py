@@ -5,12 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from leanrank import Factors, check_certificate, simulate
+from leanrank import Factors, check_certificate, recover, simulate
 from leanrank.evidence import (
+    explained_of_noise,
     noise_level,
     residual_spectral_norm,
     virtual_columns,
 )
+from leanrank.evidence.structure import opposed_share
+from leanrank.operators import FullObservation, ObservedEntries
 from leanrank.problem import Problem
 from leanrank.solvers import GaussNewton, solve
 
@@ -89,3 +92,51 @@ def test_noise_level_of_a_small_problem_hardly_depends_on_the_seed(make_dense, r
     point = problem.evaluate(instance.truth)
     levels = [noise_level(problem, point, np.random.default_rng(i)) for i in range(20)]
     assert max(levels) < 1.3 * min(levels)
+
+
+# --- what is indefinite -------------------------------------------------------------------------
+
+
+def test_a_column_of_negative_sign_explains_what_it_would(rng):
+    op = FullObservation((6, 6))
+    z = np.linalg.qr(rng.standard_normal((6, 2)))[0]
+    at = Factors(2.0 * z[:, :1])
+    negative = op.forward(at) - np.outer(z[:, 1], z[:, 1]).ravel()
+    assert share(op, negative, at) == pytest.approx(1.0)
+    # Of -(a, b) along two directions it explains the larger one.
+    both = negative - 0.5 * np.outer(z[:, 0], z[:, 0]).ravel()
+    assert share(op, both, at) == pytest.approx(1.0 / 1.25)
+    positive = op.forward(at) + np.outer(z[:, 1], z[:, 1]).ravel()
+    assert share(op, positive, at) == pytest.approx(0.0, abs=1e-9)
+    assert share(op, op.forward(at), at) == 0.0
+
+
+def share(op, y: np.ndarray, at: Factors) -> float:
+    problem = Problem(op, y)
+    return opposed_share(problem, problem.evaluate(at), np.random.default_rng(0))
+
+
+def test_of_noise_a_column_explains_no_more_than_is_allowed_for():
+    op, at = FullObservation((12, 12)), Factors.empty((12, 12), True)
+    for seed in range(20):
+        y = np.random.default_rng(seed).standard_normal(op.size)
+        assert share(op, y, at) < explained_of_noise(12, 144)
+
+
+def test_the_share_of_noise_is_bounded():
+    assert explained_of_noise(10, 100) == pytest.approx(0.26)
+    assert explained_of_noise(90, 100) == pytest.approx(0.6)
+
+
+def test_an_indefinite_matrix_that_few_large_entries_hide_is_not_certified():
+    """The spectral norm of the residual is that of its largest entry, whatever its signs are."""
+    rng = np.random.default_rng(4)
+    first, second = np.linalg.qr(rng.standard_normal((9, 2)))[0].T
+    second = np.eye(9)[7] + 0.35 * second
+    X = 8.7 * np.outer(first, first) - 2.3 * np.outer(second, second) / (second @ second)
+    mask = np.ones((9, 9), dtype=bool)
+    mask[2, 5] = False
+    op = ObservedEntries(*np.nonzero(mask), (9, 9))
+    result = recover(op, X[mask], symmetric=True)
+    assert not result
+    assert any("negative sign" in reason for reason in result.certificate.reasons)
