@@ -1,15 +1,25 @@
 """Does leanrank ever claim success while it is wrong? A thousand small random problems.
 
 Easy ones, and hopeless ones: too few measurements, noise only, ill-conditioned, extreme scale,
-observed entries that fall apart into blocks, rows with fewer entries than the rank. A claim is a
-status CONVERGED or a certificate that holds. It is wrong
+observed entries that fall apart into blocks or hang together by few, rows with fewer entries than
+the rank, holes, factors with heavy tails, columns in units of their own, indefinite matrices.
+
+A claim is a status CONVERGED or a certificate that holds. It is wrong
 
 - without noise, if the relative error is above 1e-6;
 - with noise, if the relative error is above 0.5, or above five times the certificate's own
-  ``error_estimate`` (plus 1e-6).
+  ``error_estimate`` (plus 1e-6);
+- in both cases, if the relative error on the entries that were not observed, or on those of a
+  hole, is above five times the certificate's own ``filled_error`` (plus 1e-6), where it has one.
 
 The number of wrong claims must be zero: the exit status is 1 if it is not. Left out is what
 no method can tell from the measurements: a matrix with a spike exactly where nobody looked.
+
+Refusals are counted, too: of the noisy problems that were answered within 1.1 times the error of an
+oracle (least squares at the true rank, from the truth), how many were not certified, and how many
+of those have more than three times as many measurements as degrees of freedom. Refusals that say
+that noise leaves the matrix uncertain by more than the certificate allows are right where the
+oracle's error is above a third of that limit, and are listed apart.
 """
 
 from __future__ import annotations
@@ -22,77 +32,39 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from honesty_problems import Trial, make_trial
 from rich.console import Console
 from rich.table import Table
 from threadpoolctl import threadpool_limits
 
 import leanrank as lr
 
-OPERATORS = (
-    "dense",
-    "dense-symmetric",
-    "entries",
-    "entries-symmetric",
-    "rank-one",
-    "rank-one-symmetric",
-    "full",
-)
-COMMON = (
-    "easy",
-    "ill-conditioned",
-    "noisy",
-    "buried",
-    "noise-only",
-    "full-rank",
-    "tiny",
-    "huge",
-    "zero",
-    "outliers",
-)
-SAMPLED = (*COMMON, "few", "borderline")
-SCALED = (*SAMPLED, "operator-tiny", "operator-huge")
-PATTERNS = (*SAMPLED, "disconnected", "starved-rows", "duplicates")
-DIFFICULTIES = {
-    "dense": SCALED,
-    "dense-symmetric": (*SCALED, "indefinite"),
-    "entries": PATTERNS,
-    "entries-symmetric": (*PATTERNS, "indefinite"),
-    "rank-one": SCALED,
-    "rank-one-symmetric": (*SCALED, "indefinite"),
-    "full": COMMON,
-}
-NOISY = {"noisy", "buried", "noise-only", "outliers"}
 WRONG_NOISELESS = 1e-6
 WRONG_NOISY = 0.5
 ESTIMATE_MARGIN = 5.0
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One random problem; ``scale`` is the size of the truth, taken out before comparing."""
-
-    seed: int
-    operator: str
-    difficulty: str
-    op: lr.operators.Measurement
-    y: np.ndarray
-    truth: lr.Factors
-    symmetric: bool
-    scale: float
-
-    @property
-    def noisy(self) -> bool:
-        """Whether an exact answer is out of reach."""
-        return self.difficulty in NOISY
+AS_GOOD = 1.1
+"""Times the oracle's error within which an answer ought to be certified."""
+RIGHTLY_UNCERTAIN = 0.1 / 3
+"""Error of the oracle above which it is right to say that noise leaves the matrix uncertain."""
+DETERMINED = 1e-7
+"""Identifiability from which an error estimate means something."""
+PLENTY = 3.0
+"""Times the degrees of freedom from which measurements ought to be enough for that."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a trial: ``outcome`` is one of OUTCOMES."""
+    """What became of a trial: ``outcome`` is one of OUTCOMES.
+
+    ``filled`` is the relative error on what was not observed, ``oracle`` that of least squares at
+    the true rank, ``excess`` the number of measurements over the true degrees of freedom, and
+    ``numbers`` the certificate.
+    """
 
     seed: int
     operator: str
@@ -103,6 +75,10 @@ class Verdict:
     rank: int = -1
     error: float = float("nan")
     estimate: float = float("nan")
+    filled: float = float("nan")
+    oracle: float = float("nan")
+    excess: float = float("nan")
+    numbers: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
     note: str = ""
     warned: str = ""
@@ -118,146 +94,50 @@ OUTCOMES = {
 }
 
 
-def make_trial(seed: int) -> Trial:
-    """Draw the problem of a seed: operators and difficulties in turn, everything else at random."""
-    operator = OPERATORS[seed % len(OPERATORS)]
-    choices = DIFFICULTIES[operator]
-    difficulty = choices[seed // len(OPERATORS) % len(choices)]
-    rng = np.random.default_rng([20240229, seed])
-    symmetric = operator.endswith("symmetric")
-    n1 = int(rng.integers(6, 26))
-    n2 = n1 if symmetric else int(rng.integers(6, 26))
-    truth = _truth(rng, difficulty, (n1, n2), symmetric)
-    dof = lr.factors.degrees_of_freedom((n1, n2), max(truth.width, 1), symmetric)
-    op = _operator(rng, operator, difficulty, (n1, n2), _size(rng, operator, difficulty, dof))
-    scale = {"tiny": 1e-150, "huge": 1e150}.get(difficulty, 1.0)
-    clean = op.forward(truth)
-    y = (clean + _noise(rng, difficulty, clean, op)) * scale
-    return Trial(seed, operator, difficulty, op, y, truth, symmetric, scale)
-
-
-def _truth(
-    rng: np.random.Generator, difficulty: str, shape: tuple[int, int], symmetric: bool
-) -> lr.Factors:
-    n1, n2 = shape
-    rank = int(rng.integers(1, max(2, min(shape) // 4) + 1))
-    if difficulty in ("zero", "noise-only"):
-        return lr.Factors.empty(shape, symmetric)
-    if difficulty == "full-rank":
-        rank = min(shape)
-    kappa = 10.0 ** rng.uniform(0.0, 1.0)
-    if difficulty == "ill-conditioned":
-        rank, kappa = max(rank, 2), 10.0 ** rng.uniform(2.0, 14.0)
-    s = np.geomspace(1.0, 1.0 / kappa, rank) if rank > 1 else np.ones(1)
-    s *= np.sqrt(n1 * n2) / np.linalg.norm(s)
-    P = np.linalg.qr(rng.standard_normal((n1, rank)))[0] * np.sqrt(s)
-    if difficulty == "indefinite":
-        signs = np.where(np.arange(rank) == rng.integers(rank), -1.0, 1.0)
-        return lr.Factors(P, P * signs)
-    if symmetric:
-        return lr.Factors(P)
-    return lr.Factors(P, np.linalg.qr(rng.standard_normal((n2, rank)))[0] * np.sqrt(s))
-
-
-def _size(rng: np.random.Generator, operator: str, difficulty: str, dof: int) -> int:
-    """Choose the number of measurements for so many degrees of freedom."""
-    if difficulty == "few":
-        return max(1, int(dof * rng.uniform(0.2, 0.99)))
-    if difficulty == "borderline":
-        return int(np.ceil(dof * rng.uniform(1.0, 1.6)))
-    if difficulty == "full-rank":
-        return max(4, int(dof * rng.uniform(0.3, 0.95)))
-    low, high = (4.0, 8.0) if operator.startswith("rank-one") else (2.5, 6.0)
-    return int(dof * rng.uniform(low, high))
-
-
-def _operator(
-    rng: np.random.Generator, operator: str, difficulty: str, shape: tuple[int, int], size: int
-) -> lr.operators.Measurement:
-    n1, n2 = shape
-    gain = {"operator-tiny": 1e-100, "operator-huge": 1e100}.get(difficulty, 1.0)
-    if operator.startswith("dense"):
-        A = rng.standard_normal((size, n1, n2)) * gain
-        return lr.operators.DenseSensing(A, symmetric=operator == "dense-symmetric")
-    if operator.startswith("rank-one"):
-        x = rng.standard_normal((size, n1)) * gain**0.5
-        z = None if operator == "rank-one-symmetric" else rng.standard_normal((size, n2))
-        return lr.operators.RankOneSensing(x, None if z is None else z * gain**0.5)
-    if operator == "full":
-        return lr.operators.FullObservation(shape)
-    rows, cols = _pattern(rng, difficulty, shape, size)
-    return lr.operators.ObservedEntries(rows, cols, shape)
-
-
-def _pattern(
-    rng: np.random.Generator, difficulty: str, shape: tuple[int, int], size: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Observed positions, uniform but for what the difficulty asks."""
-    n1, n2 = shape
-    allowed = np.ones(shape, dtype=bool)
-    if difficulty == "disconnected":
-        i, j = int(rng.integers(2, n1 - 1)), int(rng.integers(2, n2 - 1))
-        allowed[:i, j:] = allowed[i:, :j] = False
-    if difficulty == "starved-rows":
-        for i in rng.choice(n1, size=int(rng.integers(1, 3)), replace=False):
-            allowed[i] = False
-            allowed[i, rng.choice(n2, size=int(rng.integers(0, 2)), replace=False)] = True
-        if rng.random() < 0.5:
-            allowed[:, rng.integers(n2)] = False
-    flat = np.flatnonzero(allowed)
-    if difficulty == "disconnected":
-        size = flat.size
-    chosen = rng.choice(flat, size=min(size, flat.size), replace=False)
-    if difficulty == "duplicates":
-        chosen = rng.choice(chosen[: max(1, chosen.size // 3)], size=chosen.size)
-    return np.divmod(chosen, n2)
-
-
-def _noise(
-    rng: np.random.Generator, difficulty: str, clean: np.ndarray, op: lr.operators.Measurement
-) -> np.ndarray:
-    level = float(np.sqrt(np.mean(clean**2)))
-    draw = rng.standard_normal(clean.shape)
-    if difficulty == "noise-only":
-        return draw
-    if difficulty == "noisy":
-        return draw * level * 10.0 ** rng.uniform(-4.0, -0.3)
-    if difficulty == "buried":
-        return draw * level * 10.0 ** rng.uniform(0.5, 2.0)
-    if difficulty == "outliers":
-        hit = rng.random(clean.shape) < rng.uniform(0.01, 0.1)
-        hit |= _matching(rng, op)
-        return draw * hit * level * 10.0 ** rng.uniform(0.0, 2.0)
-    return np.zeros_like(clean)
-
-
-def _matching(rng: np.random.Generator, op: lr.operators.Measurement) -> np.ndarray:
-    """One measurement; if they are entries, one in every row or column that can have one.
-
-    A few wrong entries of a matrix that is seen as a whole are a matrix of low rank, too, and
-    nobody could tell which of the two is meant.
-    """
-    hit = np.zeros(op.size, dtype=bool)
-    if isinstance(op, lr.operators.ObservedEntries):
-        rows, cols = op.rows, op.cols
-    elif isinstance(op, lr.operators.FullObservation):
-        rows, cols = np.divmod(np.arange(op.size), op.shape[1])
-    else:
-        hit[rng.integers(op.size)] = True
-        return hit
-    free_rows, free_cols = np.ones(op.shape[0], dtype=bool), np.ones(op.shape[1], dtype=bool)
-    for p in rng.permutation(op.size):
-        if free_rows[rows[p]] and free_cols[cols[p]]:
-            hit[p], free_rows[rows[p]], free_cols[cols[p]] = True, False, False
-    return hit
-
-
 def relative_error(factors: lr.Factors, trial: Trial) -> float:
     """Relative Frobenius error, safe at scales whose squares are not numbers."""
     found = factors.scaled(1.0 / trial.scale)
     size = trial.truth.norm()
     error = found.distance(trial.truth) if factors.width or trial.truth.width else 0.0
     return error / size if size > 0 else (0.0 if error == 0.0 else float("inf"))
+
+
+def filled_error(factors: lr.Factors, trial: Trial) -> float:
+    """Relative error on the entries that were not observed, or on a hole if that is larger."""
+    if not isinstance(trial.op, lr.operators.ObservedEntries) or trial.scale != 1.0:
+        return 0.0
+    truth = trial.truth.to_dense()
+    miss = np.zeros_like(truth) if factors.width == 0 else factors.to_dense()
+    miss = miss - truth
+    hidden = np.ones(trial.op.shape, dtype=bool)
+    hidden[trial.op.rows, trial.op.cols] = False
+    parts = [hidden] if trial.hole is None else [hidden, trial.hole]
+    sizes = [np.linalg.norm(truth[part]) for part in parts]
+    errors = [np.linalg.norm(miss[part]) for part in parts]
+    return float(max(e / s if s > 0 else 0.0 for e, s in zip(errors, sizes, strict=True)))
+
+
+def oracle_error(trial: Trial) -> float:
+    """Relative error of least squares at the true rank, started from the truth."""
+    truth = trial.truth
+    if not trial.noisy or not 0 < truth.width < min(truth.shape) / 2:
+        return float("nan")
+    problem = lr.Problem(trial.op, trial.y / trial.scale)
+    result = lr.solvers.solve(lr.solvers.GaussNewton(), problem, truth, tol=1e-8, max_iter=100)
+    return result.factors.distance(truth) / truth.norm()
+
+
+def is_right(error: float, filled: float, certificate: lr.Certificate | None, trial: Trial) -> bool:
+    """Whether an answer is what a claim would say that it is."""
+    if certificate is None:
+        return error <= WRONG_NOISELESS
+    most = WRONG_NOISELESS
+    if trial.noisy:
+        most = min(WRONG_NOISY, ESTIMATE_MARGIN * certificate.error_estimate + WRONG_NOISELESS)
+    claimed = getattr(certificate, "filled_error", None)
+    if claimed is None:
+        return error <= most
+    return error <= most and filled <= ESTIMATE_MARGIN * claimed + WRONG_NOISELESS
 
 
 def judge(seed: int) -> Verdict:
@@ -275,11 +155,8 @@ def judge(seed: int) -> Verdict:
             return Verdict(*where, "CRASH", note=traceback.format_exc(limit=-3))
     seconds = time.process_time() - start
     certificate = result.certificate
-    estimate = float("inf") if certificate is None else certificate.error_estimate
-    error = relative_error(result.factors, trial)
-    right = error <= WRONG_NOISELESS
-    if trial.noisy:
-        right = error <= WRONG_NOISY and error <= ESTIMATE_MARGIN * estimate + WRONG_NOISELESS
+    error, filled = relative_error(result.factors, trial), filled_error(result.factors, trial)
+    right = is_right(error, filled, certificate, trial)
     claims = result.success or (certificate is not None and certificate.holds)
     if claims:
         outcome = "true claim" if right else "WRONG CLAIM"
@@ -292,11 +169,67 @@ def judge(seed: int) -> Verdict:
         true_rank=trial.truth.width,
         rank=result.rank,
         error=error,
-        estimate=estimate,
+        estimate=certificate.error_estimate if certificate is not None else float("inf"),
+        filled=filled,
+        oracle=oracle_error(trial),
+        excess=trial.op.size / max(trial.truth.degrees_of_freedom(), 1),
+        numbers=asdict(certificate) if certificate is not None else {},
         seconds=seconds,
         note=result.message,
         warned="; ".join(sorted({str(w.message) for w in caught})),
     )
+
+
+def bridges(seeds: list[int], refits: int = 20) -> Table:
+    """Tabulate errors over their estimates in blocks that hang together by few entries.
+
+    Of the answers of the right rank that the entries determine: the error itself, which can be
+    small by luck, and the root mean square of the errors of refits to other draws of the noise.
+    """
+    errors, typical, refused = [], [], 0
+    for seed in seeds:
+        trial = make_trial(seed, "entries", "bridged")
+        result = lr.recover(trial.op, trial.y, random_state=seed)
+        c = result.certificate
+        if result.rank != trial.truth.width or c is None or c.identifiability < DETERMINED:
+            continue
+        estimate = c.error_estimate
+        errors.append(relative_error(result.factors, trial) / estimate)
+        typical.append(_typical_error(trial, seed, refits) / estimate)
+        refused += not result.success
+    table = Table(
+        title=f"Bridged blocks: {len(errors)} of {len(seeds)} determined, {refused} not certified"
+    )
+    names = (
+        "error / estimate",
+        "least",
+        "10 %",
+        "median",
+        "90 %",
+        "largest",
+        "beyond 3",
+        "below 1/3",
+    )
+    for name in names:
+        table.add_column(name, justify="left" if name == names[0] else "right")
+    for name, ratios in (("of the answer", errors), ("root mean square of refits", typical)):
+        q = np.quantile(ratios, [0.0, 0.1, 0.5, 0.9, 1.0])
+        beyond, below = sum(np.array(ratios) > 3), sum(np.array(ratios) < 1 / 3)
+        table.add_row(name, *(f"{v:.2f}" for v in q), str(beyond), str(below))
+    return table
+
+
+def _typical_error(trial: Trial, seed: int, refits: int) -> float:
+    """Root mean square error of refits to fresh noise of the true size, from the truth."""
+    rng = np.random.default_rng([seed, 1])
+    clean = trial.op.forward(trial.truth)
+    noise = float(np.sqrt(np.mean((trial.y - clean) ** 2)))
+    squares = []
+    for _ in range(refits):
+        problem = lr.Problem(trial.op, clean + noise * rng.standard_normal(clean.size))
+        fit = lr.solvers.solve(lr.solvers.GaussNewton(), problem, trial.truth, tol=1e-8)
+        squares.append(fit.factors.distance(trial.truth) ** 2)
+    return float(np.sqrt(np.mean(squares))) / trial.truth.norm()
 
 
 def _one_thread() -> None:
@@ -340,6 +273,32 @@ def confusion(
     return table
 
 
+def refusals(found: list[Verdict]) -> Table:
+    """Tabulate how often answers as good as the oracle's were not certified, noise given."""
+    table = Table(title="Noisy, answered as well as the oracle", title_justify="left")
+    for name in ("difficulty", "answered", "refused", f"beyond {PLENTY:g} dof", "refused"):
+        table.add_column(name, justify="left" if name == "difficulty" else "right")
+    table.add_column("but for noise", justify="right")
+    good = [v for v in found if v.oracle > WRONG_NOISELESS and v.error <= AS_GOOD * v.oracle]
+    for name in [*sorted({v.difficulty for v in good}), "all"]:
+        members = [v for v in good if name in ("all", v.difficulty)]
+        plenty = [v for v in members if v.excess > PLENTY]
+        table.add_row(
+            name,
+            str(len(members)),
+            str(sum(map(is_refused, members))),
+            str(len(plenty)),
+            str(sum(map(is_refused, plenty))),
+            str(sum(is_refused(v) and v.oracle <= RIGHTLY_UNCERTAIN for v in plenty)),
+        )
+    return table
+
+
+def is_refused(verdict: Verdict) -> bool:
+    """Whether nothing was claimed."""
+    return verdict.status != "CONVERGED"
+
+
 def list_offenders(console: Console, found: list[Verdict], limit: int) -> None:
     """Print the seeds behind wrong claims, crashes and warnings."""
     for outcome in ("WRONG CLAIM", "CRASH"):
@@ -372,8 +331,13 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=1, help="processes")
     parser.add_argument("--list", type=int, default=40, help="offenders to describe")
     parser.add_argument("--json", metavar="FILE", help="write all verdicts")
+    parser.add_argument("--bridges", type=int, metavar="N", help="only N bridged problems")
     options = parser.parse_args()
     console = Console(width=None if sys.stdout.isatty() else 150)
+    if options.bridges:
+        with threadpool_limits(1):
+            console.print(bridges(list(range(options.first, options.first + options.bridges))))
+        return 0
     seeds = options.seed or list(range(options.first, options.first + options.trials))
     start = time.perf_counter()
     found = list(verdicts(seeds, options.jobs))
@@ -386,6 +350,7 @@ def main() -> int:
         confusion(found, "By operator", lambda v: (v.operator,), ["operator"]),
     )
     list_offenders(console, found, options.list)
+    console.print(refusals(found))
     wrong = sum(v.outcome == "WRONG CLAIM" for v in found)
     crashed = sum(v.outcome == "CRASH" for v in found)
     console.print(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from leanrank._arrays import Array, MatrixLike, array_namespace, device_of, gaussian, norm
+from leanrank._arrays import Array, MatrixLike, array_namespace, device_of, gaussian, like, norm
 
 __all__ = [
     "ConjugateGradients",
@@ -219,27 +219,29 @@ def smallest_eigenvalue(
     shape = tuple(start.shape)
     size = int(np.prod(shape))
     q = xp.reshape(start, (-1,)) / norm(start)
-    basis = [q]
+    most = min(max_iter, size)
+    basis = xp.zeros((most, size), dtype=start.dtype, device=device_of(start))
+    basis[0, :] = q
     diagonal: list[float] = []
     off: list[float] = []
     value, weights = 0.0, np.ones(1)
-    for i in range(min(max_iter, size)):
-        image = xp.reshape(H(xp.reshape(basis[-1], shape)), (-1,))
-        diagonal.append(float(xp.sum(basis[-1] * image)))
-        Q = xp.stack(basis, axis=1)
+    for i in range(most):
+        q = basis[i, :]
+        image = xp.reshape(H(xp.reshape(q, shape)), (-1,))
+        diagonal.append(float(xp.sum(q * image)))
+        Q = basis[: i + 1, :]
         for _ in range(2):
-            image = image - Q @ (Q.T @ image)
+            image = image - (Q @ image) @ Q
         rest = norm(image)
         values, vectors = np.linalg.eigh(
             np.diag(diagonal) + np.diag(off[:i], 1) + np.diag(off[:i], -1)
         )
         value, weights = float(values[0]), vectors[:, 0]
         width = max(abs(values[0]), abs(values[-1]))
-        if rest <= rounding * width or rest * abs(weights[-1]) <= tol * width:
+        done = rest <= rounding * width or rest * abs(weights[-1]) <= tol * width
+        if done or i + 1 == most:
             break
         off.append(rest)
-        basis.append(image / rest)
-    vector = basis[0] * float(weights[0])
-    for q, weight in zip(basis[1:], weights[1:], strict=False):
-        vector = vector + q * float(weight)
+        basis[i + 1, :] = image / rest
+    vector = like(weights, start) @ basis[: len(weights), :]
     return value, xp.reshape(vector, shape)

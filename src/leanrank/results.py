@@ -119,6 +119,10 @@ class Result:
             raise RecoveryError(f"{self.status.name}: {self.message}")
         return self
 
+    def __bool__(self) -> bool:
+        """Whether the status is CONVERGED: ``if result:`` would be read so in any case."""
+        return self.success
+
     def __repr__(self) -> str:
         return one_line("Result", rank=self.rank, status=self.status.name, factors=self.factors)
 

@@ -28,6 +28,7 @@ from leanrank.evidence import check_certificate, noise_level, virtual_columns
 from leanrank.factors import Factors, degrees_of_freedom
 from leanrank.operators import Centred, Measurement, RankOneSensing
 from leanrank.penalties import GroupLasso, Ridge
+from leanrank.policy import EvidencePolicy
 from leanrank.problem import Problem, exact_tolerance, measurement_scale
 from leanrank.recover import recover
 from leanrank.results import History, Result, Status
@@ -345,7 +346,7 @@ class QuadraticNetworkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[
         rng = _checks.generator(0)
         down = problem.gradient_matrix(-point.residual)
         strength = float(virtual_columns(down, point.factors, rng)[1][0])
-        return strength > 1.2 * noise_level(problem, point, rng)
+        return strength > EvidencePolicy().structure * noise_level(problem, point, rng)
 
 
 def _deadline(seconds: float | None) -> tuple[Callback, ...]:

@@ -1,14 +1,21 @@
 """Evidence: how far to trust recovered factors, from the answer and the measurements alone."""
 
-from leanrank.evidence.certificate import Certificate, certify, check_certificate, in_units
-from leanrank.evidence.structure import noise_level, structure, virtual_columns
+from leanrank.evidence.certificate import Certificate, rescaled
+from leanrank.evidence.certifying import certify, check_certificate
+from leanrank.evidence.structure import (
+    explained_of_noise,
+    noise_level,
+    residual_spectral_norm,
+    virtual_columns,
+)
 
 __all__ = [
     "Certificate",
     "certify",
     "check_certificate",
-    "in_units",
+    "explained_of_noise",
     "noise_level",
-    "structure",
+    "rescaled",
+    "residual_spectral_norm",
     "virtual_columns",
 ]

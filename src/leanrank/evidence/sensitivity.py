@@ -1,78 +1,222 @@
-"""Sensitivity: how far noise moves the answer, and whether any other fits as well."""
+r"""Sensitivity: how far noise moves the answer, and whether any other fits as well.
+
+Noise :math:`\xi` in the measurements moves the factors by :math:`Z = (J^\top J)^+ J^\top\xi` and
+the matrix by D Z, where J and D are the derivatives of measurements and matrix. So the expected
+squared error of the matrix is :math:`\sigma^2 \operatorname{tr}(D (J^\top J)^+ D^\top)`. The mean
+over a few draws of :math:`\xi` estimates it well where many directions count alike, and badly
+where one flat direction outweighs the rest, as it does in blocks that hang together by few
+entries: its share of a draw is that of one normal number squared. Therefore the flattest direction
+is added at its expectation. It is what inverse iteration makes of a random direction.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
-from leanrank._arrays import Array, array_namespace, gaussian, norm
+from leanrank._arrays import Array, array_namespace, gaussian, norm, to_numpy
 from leanrank.factors import Factors
-from leanrank.linalg import conjugate_gradients
+from leanrank.linalg import ConjugateGradients, conjugate_gradients
 from leanrank.operators import Tangent
 from leanrank.problem import Point, Problem
 
-__all__ = ["change_of_matrix", "off_rotations", "sensitivity"]
+__all__ = [
+    "Sensitivity",
+    "change_of_matrix",
+    "gauss_newton_step",
+    "noise_deviation",
+    "random_pull_back",
+    "sensitivity",
+]
+
+_TIGHT = 1e-3
+_MOST_ITERATIONS = 500
+_BLOCK = 2.0
+"""Rows, counted by how much they move, from which a direction turns a block of them."""
+_MOST_LEVERAGE = 0.95
+"""Leverages come from few draws, and are not told from 1 beyond this."""
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """How the factors answer to noise in the measurements.
+
+    Attributes
+    ----------
+    identifiability : float
+        Smallest curvature along directions that change X, relative to each factor row's own.
+    changes : tuple of Factors or None
+        Changes of X whose squares add up to the expected squared error, on any set of entries;
+        None where nothing bounds it.
+    strain : float
+        How badly the measurements are missed that the flattest direction hangs on: above 1 worse
+        than by noise.
+    held_by : float
+        How many measurements it hangs on, if it turns a block of rows of a symmetric matrix:
+        what few of them hold fits as well when it is turned another way. Infinite if not.
+    missed : float
+        Mean square error of measurements that are left out, over that of noise.
+    """
+
+    identifiability: float
+    changes: tuple[Factors, ...] | None
+    strain: float = 0.0
+    held_by: float = math.inf
+    missed: float = math.inf
+
+    @property
+    def error(self) -> float:
+        """Root of the expected squared error of X, in Frobenius norm."""
+        if self.changes is None:
+            return math.inf
+        return math.sqrt(sum(change.norm() ** 2 for change in self.changes))
+
+
+def noise_deviation(problem: Problem, point: Point) -> float:
+    """Standard deviation of the noise that leaves such a residual; infinite if anything fits.
+
+    The one place where a residual is taken for noise of some size. At least rounding.
+    """
+    m, dof = problem.op.size, problem.unknowns(point.factors)
+    if m <= dof:
+        return math.inf
+    eps = float(array_namespace(problem.y).finfo(problem.y.dtype).eps)
+    return math.hypot(norm(point.residual) / math.sqrt(m - dof), eps * norm(problem.y) / m**0.5)
 
 
 def sensitivity(
-    problem: Problem, point: Point, tangent: Tangent, rng: np.random.Generator
-) -> tuple[float, float]:
-    """Identifiability of the factors, and the relative error that noise causes.
+    problem: Problem, point: Point, tangent: Tangent, rng: np.random.Generator, draws: int
+) -> Sensitivity:
+    """Solve with the Gauss-Newton matrix for a random direction and for draws of noise.
 
-    Both come from solving with the Gauss-Newton matrix: for a random direction off the rotations
-    of the factors, which has a solution only if no other direction is flat; and for noise of the
-    residual's size.
+    The first changes X, and has a solution only if no direction that does is flat.
+
+    Parameters
+    ----------
+    problem : Problem
+    point : Point
+        Balanced factors without empty columns, at least one.
+    tangent : Tangent
+        There.
+    rng : Generator
+    draws : int
+        Of noise.
     """
-    factors = point.factors
+    factors, deviation = point.factors, noise_deviation(problem, point)
     xp = array_namespace(factors.W)
-    eps = float(xp.finfo(factors.W.dtype).eps)
-    columns = tangent.column_curvature()
     # In units of the largest curvature nothing overflows, however the operator is scaled.
-    unit = float(xp.max(columns))
-    columns = columns / unit
-    precondition = tangent.preconditioner(xp.full_like(columns, eps * unit))
+    unit = float(xp.max(tangent.column_curvature()))
+    solve = _inverse(problem, tangent, unit)
+    b = random_pull_back(factors, rng)
+    b = b / norm(b)
+    probe = solve(b)
+    identifiability = max(probe.smallest_ritz, 0.0) if probe.residual <= _TIGHT else 0.0
+    if not math.isfinite(deviation):
+        return Sensitivity(identifiability, None)
+    # Inverse iteration: another step of it, as far as draws of noise are worth more than one.
+    flat = probe.x
+    if draws > 1:
+        b = _pull_back(change_of_matrix(flat, factors), factors)
+        b = b / norm(b)
+        flat = solve(b).x
+    curvature = float(xp.sum(flat * b))
+    shifts = []
+    if curvature > 0:
+        shifts.append(flat * (deviation / math.sqrt(unit * curvature)))
+    for _ in range(draws):
+        xi = gaussian(rng, (problem.op.size,), problem.y) * (deviation / math.sqrt(draws))
+        problem.passes += tangent.apply_cost
+        shifts.append(solve(tangent.rmatvec(xi) / unit).x)
+    changes = tuple(change_of_matrix(Z, factors) for Z in shifts)
+    problem.passes += len(shifts) * tangent.apply_cost
+    moved = [(to_numpy(tangent.matvec(Z)) / deviation) ** 2 for Z in shifts]
+    fit = (to_numpy(point.residual) / deviation) ** 2
+    strain, held_by = 0.0, math.inf
+    if draws > 1 and curvature > 0:
+        strain, held_by = _strain(moved[0], fit), _number(moved[0])
+        rows = to_numpy(xp.sum(flat * flat, axis=1))
+        # A single row is a matter of linear least squares, which has one solution.
+        held_by = held_by if factors.symmetric and _number(rows) > _BLOCK else math.inf
+    return Sensitivity(identifiability, changes, strain, held_by, _missed(np.sum(moved, axis=0)))
+
+
+def _number(weights: np.ndarray) -> float:
+    """How many equal weights would be as unequal as these."""
+    return float(np.sum(weights) ** 2 / np.sum(weights**2))
+
+
+def _strain(weights: np.ndarray, fit: np.ndarray) -> float:
+    """Weighted mean of squared residuals in units of noise, over its thousandth largest of noise.
+
+    The weights, which add up to 1, say how much of a direction hangs on each measurement.
+    """
+    few = 1.0 / _number(weights)
+    mean = float(np.sum(weights * fit / np.maximum(1.0 - weights, few)))
+    return mean / (1.0 + 3.0 * math.sqrt(2.0 * few) + 6.0 * few)
+
+
+def _missed(leverage: np.ndarray) -> float:
+    """Mean of 1 / (1 - h): what a measurement that is left out is missed by, in units of noise."""
+    return float(np.mean(1.0 / (1.0 - np.minimum(leverage, _MOST_LEVERAGE))))
+
+
+def _inverse(
+    problem: Problem, tangent: Tangent, unit: float, shift: Array | float = 0.0
+) -> Callable[[Array], ConjugateGradients]:
+    """Solutions of (J^T J + diag(shift)) Z = unit B."""
+    W = tangent.factors.W
+    xp = array_namespace(W)
+    eps = float(xp.finfo(W.dtype).eps)
+    damping = xp.full_like(W[0, :], eps * unit) + shift
+    precondition = tangent.preconditioner(damping)
 
     def inverse(R: Array) -> Array:
         return precondition(R) * unit
 
     def normal(Z: Array) -> Array:
         problem.passes += tangent.normal_cost
-        return tangent.normal(Z) / unit
+        return (tangent.normal(Z) + Z * shift) / unit
 
-    direction = gaussian(rng, tuple(factors.W.shape), factors.W) * xp.sqrt(columns)
-    probe = conjugate_gradients(
-        normal, off_rotations(direction, factors), inverse, tol=1e-3, max_iter=500
-    )
-    identifiability = max(probe.smallest_ritz, 0.0) if probe.residual <= 1e-3 else 0.0
-    m, dof = problem.op.size, problem.unknowns(factors)
-    if m <= dof:
-        return identifiability, math.inf
-    noise = math.hypot(norm(point.residual) / math.sqrt(m - dof), eps * norm(problem.y) / m**0.5)
-    xi = noise * gaussian(rng, (m,), problem.y)
-    pulled = tangent.rmatvec(xi) / unit
-    shift = conjugate_gradients(normal, pulled, inverse, tol=1e-2, max_iter=200).x
-    return identifiability, change_of_matrix(shift, factors) / factors.norm()
+    return lambda B: conjugate_gradients(normal, B, inverse, tol=_TIGHT, max_iter=_MOST_ITERATIONS)
 
 
-def change_of_matrix(Z: Array, factors: Factors) -> float:
-    """Frobenius norm of the first-order change of X when W moves by Z."""
+def change_of_matrix(Z: Array, factors: Factors) -> Factors:
+    """First-order change of X when W moves by Z, in factored form (never symmetric)."""
     xp = array_namespace(Z)
-    Zu, Zv = (Z, Z) if factors.symmetric else (Z[: factors.shape[0], :], Z[factors.shape[0] :, :])
-    left, right = xp.concat([Zu, factors.U], axis=1), xp.concat([factors.V, Zv], axis=1)
-    return Factors(left, right).norm()
-
-
-def off_rotations(Z: Array, factors: Factors) -> Array:
-    """The part of a direction that is orthogonal to changes of basis, for balanced factors."""
-    xp = array_namespace(Z)
-    U, V = factors.U, factors.V
-    squares = xp.sum(U * U, axis=0)
-    tiny = float(xp.finfo(factors.W.dtype).smallest_normal)
-    sums = xp.clip(squares[:, None] + squares[None, :], min=tiny)
     if factors.symmetric:
-        cross = U.T @ Z
-        return Z - U @ ((cross - cross.T) / sums)
-    Zu, Zv = Z[: factors.shape[0], :], Z[factors.shape[0] :, :]
-    mix = (U.T @ Zu - Zv.T @ V) / sums
-    return Z - xp.concat([U @ mix, -(V @ mix.T)], axis=0)
+        return Factors(xp.concat([Z, factors.U], axis=1), xp.concat([factors.U, Z], axis=1))
+    n1 = factors.shape[0]
+    left, right = [Z[:n1, :], factors.U], [factors.V, Z[n1:, :]]
+    return Factors(xp.concat(left, axis=1), xp.concat(right, axis=1))
+
+
+def random_pull_back(factors: Factors, rng: np.random.Generator) -> Array:
+    """The gradient in W that a random gradient in X gives: of every direction that changes X.
+
+    And of no other, such as rotations of the factors.
+    """
+    (n1, n2), q = factors.shape, 2 * factors.width
+    A, B = gaussian(rng, (n1, q), factors.W), gaussian(rng, (n2, q), factors.W)
+    return _pull_back(Factors(A, B), factors)
+
+
+def _pull_back(gradient: Factors, factors: Factors) -> Array:
+    """D^T G for a G in factored form."""
+    left = gradient.U @ (gradient.V.T @ factors.V)
+    right = gradient.V @ (gradient.U.T @ factors.U)
+    xp = array_namespace(factors.W)
+    return left + right if factors.symmetric else xp.concat([left, right], axis=0)
+
+
+def gauss_newton_step(problem: Problem, factors: Factors, shift: Array) -> Array:
+    """The change of W that fits the measurements best, to first order.
+
+    ``shift``, of shape (k,), is what a penalty adds to the curvature of each column.
+    """
+    point, tangent = problem.linearise(factors)
+    unit = float(array_namespace(factors.W).max(tangent.column_curvature()))
+    slope = tangent.rmatvec(point.residual) + factors.W * shift
+    return _inverse(problem, tangent, unit, shift)(-slope / unit).x

@@ -21,12 +21,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from leanrank._arrays import Array, MatrixLike, like, to_numpy
+from leanrank._arrays import Array, MatrixLike, array_namespace, like, norm, to_numpy
 from leanrank.factors import Factors
 from leanrank.linalg import leading_pairs
+from leanrank.policy import EvidencePolicy
 from leanrank.problem import Point, Problem
 
-__all__ = ["noise_level", "structure", "virtual_columns"]
+__all__ = [
+    "explained_of_noise",
+    "noise_level",
+    "opposed_share",
+    "residual_spectral_norm",
+    "virtual_columns",
+]
 
 
 def virtual_columns(
@@ -75,7 +82,7 @@ class _Negated:
         return -(self.matrix @ other)
 
 
-def structure(matrix: MatrixLike, factors: Factors, rng: np.random.Generator) -> float:
+def residual_spectral_norm(matrix: MatrixLike, factors: Factors, rng: np.random.Generator) -> float:
     """Spectral norm of what virtual columns see of a gradient in X.
 
     For symmetric factors of both signs: a residual that no positive semi-definite matrix can
@@ -97,5 +104,30 @@ def noise_level(problem: Problem, point: Point, rng: np.random.Generator, draws:
     for _ in range(draws):
         signs = like(rng.integers(0, 2, problem.op.size) * 2.0 - 1.0, problem.y)
         G = problem.gradient_matrix(signs * point.residual)
-        levels.append(structure(G, point.factors, rng))
+        levels.append(residual_spectral_norm(G, point.factors, rng))
     return float(np.mean(levels) + np.std(levels))
+
+
+def opposed_share(problem: Problem, point: Point, rng: np.random.Generator) -> float:
+    r"""Share of the residual's sum of squares that one column of negative sign explains.
+
+    That is, the best :math:`-t z z^\top` along the leading eigenvector z of what no positive
+    semi-definite matrix can lower. A share of 1 means that the matrix is indefinite and nothing
+    else is wrong, though few entries of different size may hide that from the spectral norm.
+    """
+    G = problem.gradient_matrix(point.residual)
+    column = virtual_columns(_Negated(G), point.factors, rng)[0]
+    problem.passes += 1.0
+    image = problem.op.forward(column)
+    xp = array_namespace(image)
+    along, square = float(xp.sum(point.residual * image)), float(xp.sum(image * image))
+    total = norm(point.residual) ** 2
+    return along * along / (square * total) if along > 0 and square > 0 < total else 0.0
+
+
+def explained_of_noise(new: int, spare: int, policy: EvidencePolicy) -> float:
+    """Largest share of noise's sum of squares that ``new`` of ``spare`` degrees of freedom explain.
+
+    See :attr:`EvidencePolicy.explained <leanrank.policy.EvidencePolicy>`.
+    """
+    return min(policy.explained * new / max(spare, 1), policy.most_explained)

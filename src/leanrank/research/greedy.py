@@ -13,6 +13,7 @@ from leanrank.factors import Factors
 from leanrank.linalg import leading_pairs
 from leanrank.operators import Measurement
 from leanrank.penalties import GroupLasso, NoPenalty
+from leanrank.policy import EvidencePolicy
 from leanrank.problem import Problem
 from leanrank.pruning import prune, separation
 from leanrank.research import theory
@@ -313,7 +314,7 @@ def _lost_directions(problem: Problem, factors: Factors, symmetric: bool, rng: A
         _missing(problem, residual * flips[i, :], symmetric, rng) / strength for i in range(3)
     )
     fitted = float(xp.max(xp.abs(residual))) <= 1e-6 * float(xp.max(xp.abs(problem.y)))
-    if shown > 1.25 * noise and not fitted:
+    if shown > EvidencePolicy().structure * noise and not fitted:
         return (
             f"; warning: the residual still shows a direction of strength {shown:.2g}, more than "
             f"its noise would, and under lam = {penalty.strength:.3g} {gone}: try a smaller lam"

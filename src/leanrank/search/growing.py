@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from leanrank._arrays import like
-from leanrank.evidence import virtual_columns
+from leanrank.evidence import explained_of_noise, virtual_columns
 from leanrank.factors import Factors, degrees_of_freedom
 from leanrank.operators import Measurement
 from leanrank.policy import Policy
@@ -121,12 +121,12 @@ def walk_back(
 def is_significant(before: Point, after: Point, problem: Problem, policy: Policy) -> bool:
     """Whether new columns lowered the loss by more than fitting noise would.
 
-    A column that fits noise lowers the residual sum of squares by up to twice its share of the
-    degrees of freedom; see :attr:`Policy.least_gain`.
+    See :func:`~leanrank.evidence.explained_of_noise`.
     """
     dof = before.factors.degrees_of_freedom()
-    share = (after.factors.degrees_of_freedom() - dof) / max(problem.op.size - dof, 1)
-    return before.loss - after.loss > min(policy.least_gain * share, policy.most_gain) * before.loss
+    new = after.factors.degrees_of_freedom() - dof
+    noise = explained_of_noise(new, problem.op.size - dof, policy.evidence)
+    return before.loss - after.loss > noise * before.loss
 
 
 def append_leading(

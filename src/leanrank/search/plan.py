@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from leanrank._arrays import Array
-from leanrank.evidence import Certificate, certify, in_units
+from leanrank.evidence import Certificate, certify, rescaled
 from leanrank.factors import Factors
 from leanrank.operators import Measurement
 from leanrank.penalties import Penalty
@@ -150,10 +150,15 @@ class Plan:
         """The result that these factors are."""
         factors = factors.compress()  # a ridge may have emptied them all
         self.paths.fitter.monitor.note_pruned(factors)
+        fitter = self.paths.fitter
         certificate = certify(
-            problem, factors, self.paths.fitter.rng, held_out_error=held_out_error
+            problem,
+            factors,
+            fitter.rng,
+            held_out_error=held_out_error,
+            policy=fitter.policy.evidence,
         )
-        return self._finished(factors, in_units(certificate, self.scale))
+        return self._finished(factors, rescaled(certificate, self.scale))
 
     def _certificate(self, factors: Factors) -> Certificate:
         return certify(self.paths.problem, factors, self.paths.fitter.rng)

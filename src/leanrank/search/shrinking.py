@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from leanrank._arrays import to_numpy
-from leanrank.evidence import noise_level, structure, virtual_columns
+from leanrank.evidence import noise_level, residual_spectral_norm, virtual_columns
 from leanrank.factors import Factors
 from leanrank.penalties import Ridge
 from leanrank.problem import Point, Problem
@@ -77,7 +77,8 @@ def better_ridge(
     strength = float(virtual_columns(G, stage.factors, fitter.rng)[1][0])
     dof = max(stage.factors.degrees_of_freedom(), 1)
     level = noise_level(data.train, stage.point, fitter.rng)
-    noisy = structure(G, stage.factors, fitter.rng) < fitter.policy.noise_level * level
+    shown = residual_spectral_norm(G, stage.factors, fitter.rng)
+    noisy = shown <= fitter.policy.evidence.structure * level
     if strength <= 0 or (noisy and data.train.op.size >= fitter.policy.abundant * dof):
         return None
     starts = [of_width(path, width).factors for _, path in paths]

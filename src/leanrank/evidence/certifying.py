@@ -1,0 +1,204 @@
+"""Certificates: how far to trust recovered factors, from the answer and the measurements alone."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from leanrank import _checks
+from leanrank._arrays import Array, gaussian, norm, to_numpy
+from leanrank.evidence.certificate import Certificate, rescaled
+from leanrank.evidence.filled import different, filled_error, observed_entries
+from leanrank.evidence.rules import Facts, judge
+from leanrank.evidence.sensitivity import Sensitivity, sensitivity
+from leanrank.evidence.structure import (
+    explained_of_noise,
+    noise_level,
+    opposed_share,
+    residual_spectral_norm,
+    virtual_columns,
+)
+from leanrank.factors import Factors, degrees_of_freedom
+from leanrank.linalg import smallest_eigenvalue
+from leanrank.operators import Measurement
+from leanrank.penalties import Penalty
+from leanrank.policy import EvidencePolicy
+from leanrank.problem import (
+    Point,
+    Problem,
+    check_measurements,
+    exact_tolerance,
+    measurement_scale,
+)
+
+__all__ = ["certify", "check_certificate", "relative_error_on"]
+
+
+def check_certificate(
+    op: Measurement,
+    y: Array,
+    factors: Factors,
+    *,
+    penalty: Penalty | None = None,
+    held_out: tuple[Measurement, Array] | None = None,
+    random_state: int | np.random.Generator | None = 0,
+    policy: EvidencePolicy | None = None,
+) -> Certificate:
+    """The certificate of factors from anywhere, computed from scratch.
+
+    Parameters
+    ----------
+    op : Measurement
+    y : array, shape (m,)
+    factors : Factors
+        Of the shape that ``op`` measures.
+    penalty : Penalty, optional
+        The penalty under which the factors are to be stationary, in the units of ``y``.
+    held_out : pair (Measurement, array), optional
+        Measurements that the factors were not fitted to.
+    random_state : int or Generator
+        Draws of random directions, signs and blocks.
+    policy : EvidencePolicy, optional
+        The limits of the rules, and how many draws are made.
+
+    Returns
+    -------
+    Certificate
+
+    Raises
+    ------
+    ValueError
+        If shapes do not fit, or y or the factors are not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from leanrank.operators import FullObservation
+    >>> U = np.array([[1.0], [2.0], [0.0]])
+    >>> certificate = check_certificate(FullObservation((3, 3)), U @ U.T, Factors(U))
+    >>> certificate.holds, certificate.rank
+    (True, 1)
+    """
+    y = check_measurements(op, y)
+    if factors.shape != op.shape:
+        raise ValueError(f"factors must be of shape {op.shape}, got {factors.shape}")
+    _checks.real_array(factors.W, "factors", ndim=2)
+    rng = _checks.generator(random_state)
+    scale = measurement_scale(op, y)
+    held_out_error = None
+    if held_out is not None:
+        held_out_error = relative_error_on(*held_out, factors)
+    if penalty is None and scale > 0:
+        problem, factors = Problem(op, y / scale), factors.scaled(1.0 / scale)
+    else:
+        problem, scale = Problem(op, y, penalty), 1.0
+    certificate = certify(problem, factors, rng, held_out_error=held_out_error, policy=policy)
+    return rescaled(certificate, scale)
+
+
+def relative_error_on(op: Measurement, y: Array, factors: Factors) -> float:
+    """Norm of the residual on (held-out) measurements over the norm of those measurements."""
+    y = check_measurements(op, y)
+    size = norm(y)
+    error = norm(op.forward(factors) - y)
+    return error / size if size > 0 else (0.0 if error == 0 else math.inf)
+
+
+def certify(
+    problem: Problem,
+    factors: Factors,
+    rng: np.random.Generator,
+    *,
+    held_out_error: float | None = None,
+    policy: EvidencePolicy | None = None,
+) -> Certificate:
+    """The certificate of factors for a problem whose y is of sensible scale."""
+    policy = EvidencePolicy() if policy is None else policy
+    factors = factors.compress()  # empty columns are no rank
+    rank, zero_loss = factors.width, problem.zero_loss
+    point, tangent = problem.linearise(factors)
+    relative_residual = math.sqrt(point.loss / zero_loss) if zero_loss > 0 else 0.0
+    exact = relative_residual <= exact_tolerance(problem.y)
+    G = problem.gradient_matrix(point.residual)
+    strength = float(virtual_columns(G, factors, rng)[1][0])
+    level = 0.0 if exact else noise_level(problem, point, rng)
+    singular = to_numpy(factors.singular_values()) if rank else np.zeros(0)
+    active, identifiability, error = 0.0, 1.0, 0.0 if exact else math.inf
+    filled, answer = None, None
+    if rank:
+        start = gaussian(rng, tuple(factors.W.shape), factors.W)
+        active = smallest_eigenvalue(problem.hessian(point, tangent), start)[0]
+        answer = sensitivity(problem, point, tangent, rng, 1 if exact else policy.draws)
+        identifiability, error = answer.identifiability, answer.error / factors.norm()
+        filled = filled_error(problem, point, answer.changes, exact, policy, rng)
+    certificate = Certificate(
+        holds=False,
+        reasons=(),
+        notes=_notes(problem),
+        rank=rank,
+        degrees_of_freedom=problem.unknowns(factors),
+        measurements=problem.op.size,
+        relative_residual=relative_residual,
+        relative_gradient=_relative_gradient(point, zero_loss),
+        active_curvature=active,
+        virtual_curvature=problem.penalty.curvature_at_zero - strength,
+        noise_gap=residual_spectral_norm(G, factors, rng) / level if level > 0 else 0.0,
+        identifiability=identifiability,
+        condition_number=float(singular[0] / singular[-1]) if rank and singular[-1] > 0 else 1.0,
+        error_estimate=error,
+        held_out_error=held_out_error,
+        filled_error=filled,
+    )
+    reasons = judge(_facts(problem, point, certificate, answer, exact, policy, rng), policy)
+    return replace(certificate, holds=not reasons, reasons=reasons)
+
+
+def _relative_gradient(point: Point, zero_loss: float) -> float:
+    size = norm(point.factors.W) or 1.0
+    return point.gradient_norm * size / zero_loss if zero_loss > 0 else 0.0
+
+
+def _notes(problem: Problem) -> tuple[str, ...]:
+    """What one should know although it does not speak against an answer."""
+    if problem.penalty.curvature_at_zero > 0:
+        return (f"the answer is shrunk by a penalty, {problem.penalty!r}",)
+    return ()
+
+
+def _facts(
+    problem: Problem,
+    point: Point,
+    c: Certificate,
+    answer: Sensitivity | None,
+    exact: bool,
+    policy: EvidencePolicy,
+    rng: np.random.Generator,
+) -> Facts:
+    """What the rules look at besides the certificate."""
+    op, symmetric = problem.op, point.factors.symmetric
+    nobody = np.zeros(0, dtype=np.intp)
+    rows, cols = op.undetermined(c.rank, symmetric) if c.rank else (nobody, nobody)
+    wider = degrees_of_freedom(op.shape, c.rank + 1, symmetric)
+    opposed = 0.0
+    if symmetric and not exact and c.measurements > c.degrees_of_freedom:
+        noise = explained_of_noise(
+            wider - c.degrees_of_freedom, c.measurements - c.degrees_of_freedom, policy
+        )
+        opposed = opposed_share(problem, point, rng) / noise if noise > 0 else 0.0
+    seen = observed_entries(op, symmetric)
+    return Facts(
+        certificate=c,
+        exact=exact,
+        symmetric=symmetric,
+        full_rank=c.rank >= min(op.shape),
+        wider=wider,
+        opposed=opposed,
+        distinct=op.size if seen is None else different(seen, symmetric),
+        strain=0.0 if answer is None else answer.strain,
+        held_by=math.inf if answer is None else answer.held_by,
+        missed=math.inf if answer is None else answer.missed,
+        rows=rows,
+        cols=cols,
+    )

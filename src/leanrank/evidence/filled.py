@@ -1,0 +1,257 @@
+"""Entries that were filled in: how far off are those that nobody observed?
+
+The error of a whole matrix says little about them where most of it was observed. Noise is
+propagated to them as to the rest. A *hole*, a block of which nothing was observed though elsewhere
+much was, asks for more: what is wrong there is not noise but misfit, which grows where nothing
+holds it, and entries that are left out at random do not tell, as their neighbours are seen. Blocks
+of the hole's shape that were observed do: they are left out in turn, to first order.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from leanrank.evidence.sensitivity import gauss_newton_step, noise_deviation
+from leanrank.factors import Factors
+from leanrank.operators import Measurement, ObservedEntries
+from leanrank.policy import EvidencePolicy
+from leanrank.problem import Point, Problem
+
+__all__ = [
+    "Block",
+    "different",
+    "filled_error",
+    "largest_hole",
+    "left_out_error",
+    "observed_entries",
+]
+
+_CELLS = 256
+"""Cells along the longer side that holes are looked for in."""
+_STEP = 1.25
+"""Ratio of the sizes of blocks that are looked for."""
+_DENSEST = 0.99
+"""Chance of being observed beyond which an entry that is missing tells no more."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows [top, bottom) and columns [left, right) of a matrix."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    @property
+    def size(self) -> int:
+        return (self.bottom - self.top) * (self.right - self.left)
+
+    def contains(self, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
+        """Flags of the positions inside."""
+        inside = (rows >= self.top) & (rows < self.bottom)
+        return inside & (cols >= self.left) & (cols < self.right)
+
+    def square(self, factors: Factors) -> float:
+        """Sum of squares of a matrix's entries inside."""
+        left = factors.U[self.top : self.bottom]
+        return float(np.sum((left @ factors.V[self.left : self.right].T) ** 2))
+
+
+def observed_entries(op: Measurement, symmetric: bool) -> ObservedEntries | None:
+    """Each entry of X that measurements show, once; None where they are not entries."""
+    entries = _entries(op)
+    if entries is None:
+        return None
+    rows, cols = entries.rows, entries.cols
+    if symmetric:
+        rows, cols = np.concatenate([rows, cols]), np.concatenate([cols, rows])
+    flat = np.unique(rows * np.int64(op.shape[1]) + cols)
+    return ObservedEntries(*np.divmod(flat, op.shape[1]), op.shape, dtype=entries.reference.dtype)
+
+
+def different(seen: ObservedEntries, symmetric: bool) -> int:
+    """Number of entries that were seen; (i, j) and (j, i) of a symmetric matrix are one."""
+    return (seen.size + int(np.sum(seen.rows == seen.cols))) // 2 if symmetric else seen.size
+
+
+def _entries(op: Measurement) -> ObservedEntries | None:
+    """The entries that are measured, in their order, if that is what is measured.
+
+    Operators that change measurements one by one (``op.op`` of the same size) are looked through.
+    """
+    inner = getattr(op, "op", None)
+    if isinstance(inner, Measurement) and inner.size == op.size:
+        return _entries(inner)
+    return op if isinstance(op, ObservedEntries) else None
+
+
+def filled_error(
+    problem: Problem,
+    point: Point,
+    changes: Iterable[Factors] | None,
+    exact: bool,
+    policy: EvidencePolicy,
+    rng: np.random.Generator,
+) -> float | None:
+    """Estimated relative error on the entries that were not observed.
+
+    Over all of them, or over the largest hole if it is worse there.
+
+    Parameters
+    ----------
+    problem, point
+        Balanced factors and their residual.
+    changes : iterable of Factors or None
+        Of :class:`~leanrank.evidence.sensitivity.Sensitivity`.
+    exact : bool
+        Whether the fit is exact: then there is no misfit to look for.
+    policy : EvidencePolicy
+    rng : Generator
+        Draws the blocks that are left out.
+
+    Returns
+    -------
+    float or None
+        None where measurements are not entries, or all entries were observed.
+    """
+    factors = point.factors
+    seen = observed_entries(problem.op, factors.symmetric)
+    if seen is None or seen.size == math.prod(seen.shape):
+        return None
+    if changes is None:
+        return math.inf
+    changes = tuple(changes)
+    noise = sum(_hidden_square(change, seen) for change in changes)
+    error = _ratio(noise, _hidden_square(factors, seen))
+    # What is exact everywhere else and determined in the hole is exact there, too.
+    hole = None if exact else largest_hole(seen, policy)
+    if hole is None:
+        return error
+    square = sum(hole.square(change) for change in changes)
+    square = max(square, hole.size * left_out_error(problem, point, hole, policy, rng))
+    return max(error, _ratio(square, hole.square(factors)))
+
+
+def _hidden_square(factors: Factors, seen: ObservedEntries) -> float:
+    """Sum of squares of the entries that are not among those seen."""
+    return max(factors.norm() ** 2 - float(np.sum(seen.forward(factors) ** 2)), 0.0)
+
+
+def _ratio(square: float, size: float) -> float:
+    """Root of a quotient of squares; of nothing, infinite unless there is no error either."""
+    return math.sqrt(square / size) if size > 0 else (0.0 if square == 0 else math.inf)
+
+
+def largest_hole(seen: ObservedEntries, policy: EvidencePolicy) -> Block | None:
+    """The block without any observed entry that chance explains least, if it explains it badly.
+
+    Were entry (i, j) observed with a chance of p_i q_j / p, from the shares of row, column and
+    matrix, the block would be empty with probability exp(-s). There are about (n1 n2)^2 / 4 blocks,
+    so that one with a large enough s is not there by chance. Large matrices are looked at in cells
+    of several entries.
+    """
+    (n1, n2), cell = seen.shape, math.ceil(max(seen.shape) / _CELLS)
+    counts, surprise = _in_cells(seen, cell)
+    most = 2.0 * math.log(n1 * n2 / 2.0) - math.log(policy.hole_chance)
+    best = None
+    widths = _sizes(counts.shape[1] - 1)
+    for height in _sizes(counts.shape[0] - 1)[::-1]:
+        # The lower the blocks, the wider the empty ones: widths go up as heights go down.
+        while widths:
+            empty = _boxes(counts, height, widths[0]) == 0
+            if not empty.any():
+                break
+            scores = np.where(empty, _boxes(surprise, height, widths[0]), 0.0)
+            if scores.max() > most:
+                most = float(scores.max())
+                i, j = (int(k) for k in np.unravel_index(int(scores.argmax()), scores.shape))
+                best = Block(i, i + height, j, j + widths[0])
+            widths = widths[1:]
+    return None if best is None else _grown(best, cell, seen)
+
+
+def _in_cells(seen: ObservedEntries, cell: int) -> tuple[np.ndarray, np.ndarray]:
+    """Sums of observed entries and of s over all blocks of cells that begin at the first one."""
+    (n1, n2), shape = seen.shape, tuple(math.ceil(n / cell) for n in seen.shape)
+    counts = np.zeros(shape)
+    np.add.at(counts, (seen.rows // cell, seen.cols // cell), 1.0)
+    heights, widths = (np.bincount(np.arange(n) // cell) for n in (n1, n2))
+    by_row, by_col = counts.sum(axis=1) / heights, counts.sum(axis=0) / widths
+    chance = np.outer(by_row, by_col) / seen.size
+    surprise = -np.log1p(-np.minimum(chance, _DENSEST)) * np.outer(heights, widths)
+    return _sums(counts), _sums(surprise)
+
+
+def _sizes(n: int) -> list[int]:
+    """Side lengths in steps of a quarter, rising."""
+    sizes = [1]
+    while sizes[-1] < n:
+        sizes.append(min(n, max(sizes[-1] + 1, int(sizes[-1] * _STEP))))
+    return sizes
+
+
+def _sums(values: np.ndarray) -> np.ndarray:
+    """Sums over rows [0, i) and columns [0, j)."""
+    return np.pad(values.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
+
+
+def _boxes(sums: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Sums over all blocks of a size."""
+    rows = sums[height:] - sums[:-height]
+    return rows[:, width:] - rows[:, :-width]
+
+
+def _grown(block: Block, cell: int, seen: ObservedEntries) -> Block:
+    """A block of cells, its sides moved outwards for as long as nothing observed comes in."""
+    n1, n2 = seen.shape
+    top, bottom = block.top * cell, min(block.bottom * cell, n1)
+    left, right = block.left * cell, min(block.right * cell, n2)
+    beside = seen.rows[(seen.cols >= left) & (seen.cols < right)]
+    top, bottom = _between(beside, top, bottom, n1)
+    beside = seen.cols[(seen.rows >= top) & (seen.rows < bottom)]
+    return Block(top, bottom, *_between(beside, left, right, n2))
+
+
+def _between(taken: np.ndarray, start: int, stop: int, n: int) -> tuple[int, int]:
+    """The largest range around [start, stop) that holds no position that is taken."""
+    before, after = taken[taken < start], taken[taken >= stop]
+    first = int(before.max()) + 1 if before.size else 0
+    return first, int(after.min()) if after.size else n
+
+
+def left_out_error(
+    problem: Problem, point: Point, hole: Block, policy: EvidencePolicy, rng: np.random.Generator
+) -> float:
+    """Mean squared error, less that of noise, on blocks of a hole's shape that are left out.
+
+    One Gauss-Newton step without the block's measurements says how the fit would change. Where few
+    of its entries were observed anywhere there is nothing to go by: infinite.
+    """
+    entries = _entries(problem.op)
+    assert entries is not None
+    n1, n2 = entries.shape
+    height, width = hole.bottom - hole.top, hole.right - hole.left
+    # In sums of squares, which leaving measurements out does not rescale.
+    shift = problem.penalty.weights(point.factors.W) / (2.0 * problem.op.weight)
+    squares = []
+    for _ in range(policy.translates):
+        top, left = int(rng.integers(n1 - height + 1)), int(rng.integers(n2 - width + 1))
+        block = Block(top, top + height, left, left + width)
+        out = block.contains(entries.rows, entries.cols)
+        if point.factors.symmetric:
+            out |= block.contains(entries.cols, entries.rows)
+        if not out.any() or out.all():
+            continue
+        inside, held = problem.subset(np.flatnonzero(~out)), problem.subset(np.flatnonzero(out))
+        there = held.op.tangent(point.factors)
+        residual = there.value - held.y
+        residual = residual + there.matvec(gauss_newton_step(inside, point.factors, shift))
+        squares.append(np.asarray(residual) ** 2)
+    if not squares:
+        return math.inf
+    return max(float(np.mean(np.concatenate(squares))) - noise_deviation(problem, point) ** 2, 0.0)

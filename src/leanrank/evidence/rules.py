@@ -1,0 +1,284 @@
+"""The rules of certificates as data: a number, its limit, a sentence and a remedy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from leanrank.evidence.certificate import Certificate
+from leanrank.policy import EvidencePolicy
+
+__all__ = ["RULES", "Facts", "Rule", "judge"]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What rules look at: a certificate's numbers, and what else is known of the answer.
+
+    Attributes
+    ----------
+    certificate : Certificate
+    exact : bool
+        Whether the measurements are fitted to rounding.
+    symmetric, full_rank : bool
+        Of the factors.
+    wider : int
+        Degrees of freedom of one rank more.
+    opposed : float
+        Share of the residual that a column of negative sign explains, over what it would of noise.
+    distinct : int
+        Number of measurements, repeated ones counted once.
+    strain, held_by, missed : float
+        Of :class:`~leanrank.evidence.sensitivity.Sensitivity`.
+    rows, cols : ndarray of int
+        Those with too few measurements to be determined.
+    """
+
+    certificate: Certificate
+    exact: bool
+    symmetric: bool = False
+    full_rank: bool = False
+    wider: int = 0
+    opposed: float = 0.0
+    distinct: int = 0
+    strain: float = 0.0
+    held_by: float = math.inf
+    missed: float = 1.0
+    rows: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.intp))
+    cols: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=np.intp))
+
+    @property
+    def c(self) -> Certificate:
+        """The certificate."""
+        return self.certificate
+
+    @property
+    def next_rank(self) -> int:
+        return self.c.rank + 1
+
+    @property
+    def first_rows(self) -> str:
+        return _first(self.rows)
+
+    @property
+    def first_cols(self) -> str:
+        return _first(self.cols)
+
+    @property
+    def or_indefinite(self) -> str:
+        return " or indefinite" if self.symmetric else ""
+
+    @property
+    def explained(self) -> float:
+        """The error on held-out measurements that noise of the residual's size explains."""
+        share = self.c.degrees_of_freedom / self.c.measurements
+        noise = self.c.relative_residual / math.sqrt(max(1.0 - share, 1e-3))
+        return noise * math.sqrt(self.missed)
+
+
+def _first(index: np.ndarray) -> str:
+    return ", ".join(str(i) for i in index[:5]) + (", ..." if len(index) > 5 else "")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One thing that can speak against an answer.
+
+    Attributes
+    ----------
+    name : str
+    number : callable
+        Of the facts; None where the rule does not apply.
+    limit : str
+        The field of the policy that the number is compared with.
+    sentence, remedy : str
+        What speaks against the answer, and what would help. ``{f}`` are the facts, ``{number}``
+        and ``{limit}`` what was compared.
+    least : bool
+        Whether the limit is the least good value rather than the largest.
+    last : bool
+        Whether nothing else matters where this speaks against the answer.
+    """
+
+    name: str
+    number: Callable[[Facts], float | None]
+    limit: str
+    sentence: str
+    remedy: str
+    least: bool = False
+    last: bool = False
+
+    def reason(self, facts: Facts, policy: EvidencePolicy) -> str | None:
+        """What speaks against the answer, or None. A number that is NaN does."""
+        number, limit = self.number(facts), float(getattr(policy, self.limit))
+        if number is None or (number >= limit if self.least else number <= limit):
+            return None
+        return f"{self.sentence}: {self.remedy}".format(f=facts, number=number, limit=limit)
+
+
+def _spare(f: Facts) -> float | None:
+    return f.distinct - f.c.degrees_of_freedom if f.c.rank else None
+
+
+def _to_tell(f: Facts) -> float | None:
+    return None if f.exact or f.full_rank else f.distinct / f.wider
+
+
+def _held_out_excess(f: Facts) -> float | None:
+    missed = f.c.held_out_error
+    return None if missed is None else missed / (f.explained + _HELD_OUT_ROUNDING)
+
+
+_HELD_OUT_ROUNDING = 1e-6
+"""Relative error of held-out measurements that is no error."""
+_MORE = "take more measurements, or set a smaller width"
+_GUESS = "at rank {f.c.rank} their values are a guess; observe more of them"
+
+RULES = (
+    Rule(
+        "signal",
+        lambda f: float(f.c.rank == 0 and not f.exact),
+        "nothing_found",
+        "nothing in the measurements rises above the noise: the zero matrix is all that they "
+        "support",
+        "take more measurements, or less noisy ones",
+        last=True,
+    ),
+    Rule(
+        "unknowns",
+        _spare,
+        "least_spare",
+        "{f.distinct} different measurements cannot determine the {f.c.degrees_of_freedom} "
+        "unknowns of a fit of rank {f.c.rank}",
+        _MORE,
+        least=True,
+    ),
+    Rule(
+        "misfit",
+        _to_tell,
+        "to_tell",
+        "{f.distinct} different measurements are too few to tell noise from misfit, as a matrix of "
+        "rank {f.next_rank} has {f.wider} free parameters",
+        _MORE,
+        least=True,
+    ),
+    Rule(
+        "rows",
+        lambda f: len(f.rows),
+        "undetermined",
+        "{number} row(s) have too few measurements to be determined (row {f.first_rows}, counted "
+        "from 0)",
+        _GUESS,
+    ),
+    Rule(
+        "columns",
+        lambda f: len(f.cols),
+        "undetermined",
+        "{number} column(s) have too few measurements to be determined (column {f.first_cols}, "
+        "counted from 0)",
+        _GUESS,
+    ),
+    Rule(
+        "identifiability",
+        lambda f: f.c.identifiability,
+        "least_identifiability",
+        "other matrices of this rank fit the measurements as well (the loss is flat along a "
+        "direction that changes X)",
+        _MORE,
+        least=True,
+    ),
+    Rule(
+        "gradient of an exact fit",
+        lambda f: f.c.relative_gradient if f.exact else None,
+        "gradient_exact",
+        "the factors are not stationary (relative gradient {number:.1e})",
+        "raise max_iter",
+    ),
+    Rule(
+        "gradient",
+        lambda f: None if f.exact else f.c.relative_gradient,
+        "gradient_noisy",
+        "the factors are not stationary (relative gradient {number:.1e})",
+        "raise max_iter",
+    ),
+    Rule(
+        "error",
+        lambda f: f.c.error_estimate,
+        "largest_error",
+        "noise of the residual's size leaves X uncertain by {number:.0%}, more than {limit:.0%}",
+        "take more measurements, or less noisy ones",
+    ),
+    Rule(
+        "filled",
+        lambda f: f.c.filled_error,
+        "largest_filled_error",
+        "entries that were not observed are uncertain by {number:.0%}, more than {limit:.0%}, if "
+        "not everywhere then in a block of which nothing was seen",
+        "observe some of them, or leave them out",
+    ),
+    Rule(
+        "held by few",
+        lambda f: f.held_by,
+        "held_by",
+        "a block of rows hangs together with the rest by few measurements (by their weight, "
+        "{number:.1f}), and turned another way it may fit as well",
+        "take more measurements that join them",
+        least=True,
+    ),
+    Rule(
+        "strain",
+        lambda f: f.strain,
+        "strain",
+        "the few measurements that the least certain direction of X hangs on are missed "
+        "{number:.1f} times as badly as noise could, so that another matrix may fit as well",
+        "take more measurements like them",
+    ),
+    Rule(
+        "held out",
+        lambda f: f.c.held_out_error,
+        "held_out",
+        "measurements that were held out are missed by {number:.0%}",
+        "the matrix is not of low rank, or the measurements are too few",
+    ),
+    Rule(
+        "held out, beyond noise",
+        _held_out_excess,
+        "held_out_excess",
+        "measurements that were held out are missed by {f.c.held_out_error:.1%}, though noise of "
+        "the residual's size would explain {f.explained:.1%}, as the fit misses structure, or "
+        "follows noise",
+        "take more measurements, or set another width",
+    ),
+    Rule(
+        "structure",
+        lambda f: f.c.noise_gap,
+        "structure",
+        "the residual has structure, {number:.1f} times the level of noise, as the matrix is of "
+        "low rank only approximately{f.or_indefinite}",
+        "set a larger width, or take the answer for an approximation",
+    ),
+    Rule(
+        "definite",
+        lambda f: f.opposed,
+        "opposed",
+        "the residual is what a column of negative sign would explain, {number:.1f} times as much "
+        "as it could explain of noise, as the matrix is indefinite",
+        "leave symmetric=True out",
+    ),
+)
+"""In the order in which they are said."""
+
+
+def judge(facts: Facts, policy: EvidencePolicy) -> tuple[str, ...]:
+    """What speaks against an answer."""
+    reasons: list[str] = []
+    for rule in RULES:
+        reason = rule.reason(facts, policy)
+        if reason is not None:
+            reasons.append(reason)
+            if rule.last:
+                break
+    return tuple(reasons)

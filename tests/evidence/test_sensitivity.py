@@ -1,0 +1,215 @@
+"""Identifiability, and what noise does to the answer, against dense linear algebra and refits."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from leanrank import Factors, check_certificate
+from leanrank.evidence.sensitivity import (
+    change_of_matrix,
+    gauss_newton_step,
+    noise_deviation,
+    random_pull_back,
+    sensitivity,
+)
+from leanrank.operators import FullObservation, ObservedEntries
+from leanrank.problem import Problem
+
+# --- identifiability and error ------------------------------------------------------------------
+
+
+def test_blocks_that_nothing_connects_are_not_identifiable(rng):
+    mask = np.zeros((12, 12), dtype=bool)
+    mask[:6, :6] = mask[6:, 6:] = True
+    op = ObservedEntries(*np.nonzero(mask), (12, 12))
+    truth = Factors(rng.standard_normal((12, 1)), rng.standard_normal((12, 1)))
+    certificate = check_certificate(op, op.forward(truth), truth)
+    assert certificate.identifiability < 1e-7
+    assert not certificate.holds
+    assert any("other matrices" in reason for reason in certificate.reasons)
+
+
+def test_identifiability_is_that_of_the_dense_jacobian(make, jacobian):
+    """In order of magnitude: relative to the curvature of each row rather than to the largest."""
+    instance = make(kappa=2.0, random_state=0)
+    factors = instance.truth.balance()
+    certificate = check_certificate(instance.op, instance.y, factors)
+    s = np.linalg.svd(jacobian(instance.op, factors), compute_uv=False) ** 2
+    dense = s[factors.degrees_of_freedom() - 1] / s[0]
+    assert dense / 10 < certificate.identifiability < 50 * dense
+    assert certificate.holds
+
+
+def test_error_estimate_is_that_of_refits_to_fresh_noise(make, fitted):
+    instance = make(kappa=2.0, random_state=0)
+    rng = np.random.default_rng(0)
+    clean, truth = instance.y, instance.truth
+    sigma = 0.02 * float(np.std(clean))
+    errors, estimates = [], []
+    for seed in range(12):
+        noisy = replace(instance, y=clean + sigma * rng.standard_normal(clean.size))
+        factors = fitted(noisy)
+        errors.append(factors.distance(truth) / truth.norm())
+        certificate = check_certificate(noisy.op, noisy.y, factors, random_state=seed)
+        estimates.append(certificate.error_estimate)
+    ratio = math.sqrt(np.mean(np.square(estimates)) / np.mean(np.square(errors)))
+    assert 1 / 1.5 < ratio < 1.5
+
+
+def test_random_directions_change_the_matrix_and_nothing_else(make_either, rng):
+    """They span the tangent space, of which rotations of the factors are no part."""
+    factors = make_either(random_state=0).truth
+    U, V = factors.U, factors.V
+    draws = np.array([random_pull_back(factors, rng).ravel() for _ in range(60)])
+    assert np.linalg.matrix_rank(draws) == factors.degrees_of_freedom()
+    for i, j in ((0, 1), (1, 0)):
+        turn = np.zeros((2, 2))
+        turn[i, j] = 1.0
+        flat = U @ (turn - turn.T) if factors.symmetric else np.concatenate([U @ turn, -V @ turn.T])
+        np.testing.assert_allclose(draws @ flat.ravel(), 0.0, atol=1e-10)
+
+
+def test_change_of_matrix_is_a_derivative(make_either, rng):
+    factors = make_either(random_state=0).truth
+    Z = rng.standard_normal(factors.W.shape)
+    up, down = (factors.with_stacked(factors.W + h * Z).to_dense() for h in (1e-5, -1e-5))
+    expected = np.linalg.norm(up - down) / 2e-5
+    assert change_of_matrix(Z, factors).norm() == pytest.approx(expected, rel=1e-8)
+
+
+def expected_changes(jacobian, op, factors: Factors, deviation: float) -> np.ndarray:
+    """Expected squared change of each entry of X, by dense linear algebra."""
+    J = jacobian(op, factors)
+    D = jacobian(FullObservation(factors.shape), factors)
+    inverse = np.linalg.pinv(J.T @ J, rcond=1e-13, hermitian=True)
+    return deviation**2 * np.einsum("ij,jk,ik->i", D, inverse, D).reshape(factors.shape)
+
+
+def test_error_is_that_of_the_full_information(make, jacobian, fitted):
+    """The root of sigma^2 tr(D (J^T J)^+ D^T), which four draws estimate."""
+    instance = make(kappa=2.0, noise=0.1, random_state=0)
+    problem, factors = Problem(instance.op, instance.y), fitted(instance)
+    point, tangent = problem.linearise(factors)
+    deviation = noise_deviation(problem, point)
+    exact = math.sqrt(expected_changes(jacobian, instance.op, factors, deviation).sum())
+    for seed in range(3):
+        found = sensitivity(problem, point, tangent, np.random.default_rng(seed), 4)
+        assert exact / 1.4 < found.error < 1.4 * exact
+
+
+def bridged(weak: float) -> tuple[ObservedEntries, Factors]:
+    """Two blocks that one row joins, which is weak in the second."""
+    mask = np.zeros((12, 12), dtype=bool)
+    mask[:6, :6] = mask[6:, 6:] = True
+    mask[0, 6:9] = True
+    rng = np.random.default_rng(0)
+    U, V = rng.uniform(0.5, 1.5, (12, 1)), rng.uniform(0.5, 1.5, (12, 1))
+    U[0] = weak
+    return ObservedEntries(*np.nonzero(mask), (12, 12)), Factors(U, V)
+
+
+@pytest.mark.parametrize("weak", [1.0, 1e-2, 1e-4])
+def test_a_flat_direction_is_seen_however_flat_it_is(weak, jacobian):
+    op, truth = bridged(weak)
+    sigma, rng = 1e-6, np.random.default_rng(1)
+    problem = Problem(op, op.forward(truth) + sigma * rng.standard_normal(op.size))
+    point, tangent = problem.linearise(truth.balance())
+    deviation = noise_deviation(problem, point)
+    exact = math.sqrt(expected_changes(jacobian, op, point.factors, deviation).sum())
+    for seed in range(5):
+        found = sensitivity(problem, point, tangent, np.random.default_rng(seed), 4)
+        # The flat direction counts once at its expectation, and again as far as draws show it.
+        assert exact / 1.2 < found.error < 2.0 * exact
+
+
+def test_a_single_draw_misses_what_the_flattest_direction_adds():
+    """So that the test above can fail."""
+    op, truth = bridged(1e-4)
+    problem = Problem(
+        op, op.forward(truth) + 1e-6 * np.random.default_rng(1).standard_normal(op.size)
+    )
+    point, tangent = problem.linearise(truth.balance())
+    found = sensitivity(problem, point, tangent, np.random.default_rng(0), 4)
+    flat, *draws = (change.norm() ** 2 for change in found.changes)
+    assert min(draws) * len(draws) < flat / 4
+
+
+def test_deviation_counts_the_unknowns(make_dense):
+    instance = make_dense(noise=0.3, random_state=0)
+    problem = Problem(instance.op, instance.y)
+    point = problem.evaluate(instance.truth)
+    expected = np.sqrt(np.sum(point.residual**2) / (90 - 2 * (7 + 6 - 2)))
+    assert noise_deviation(problem, point) == pytest.approx(expected)
+    few = problem.subset(np.arange(22))
+    assert noise_deviation(few, few.evaluate(instance.truth)) == math.inf
+    assert math.isfinite(noise_deviation(problem.subset(np.arange(23)), point))
+
+
+def test_without_spare_measurements_nothing_bounds_the_error(make_dense):
+    instance = make_dense(noise=0.3, random_state=0)
+    few = Problem(instance.op, instance.y).subset(np.arange(20))
+    point, tangent = few.linearise(instance.truth.balance())
+    found = sensitivity(few, point, tangent, np.random.default_rng(0), 4)
+    assert found.changes is None
+    assert found.error == math.inf
+
+
+def test_left_out_measurements_are_missed_by_what_leverage_says(make_dense, jacobian, fitted):
+    instance = make_dense(noise=0.1, random_state=0)
+    problem, factors = Problem(instance.op, instance.y), fitted(instance)
+    point, tangent = problem.linearise(factors)
+    J = jacobian(instance.op, factors)
+    leverage = np.diag(J @ np.linalg.pinv(J))
+    found = sensitivity(problem, point, tangent, np.random.default_rng(0), 50)
+    assert found.missed == pytest.approx(np.mean(1.0 / (1.0 - leverage)), rel=0.1)
+
+
+def test_strain_is_that_of_the_measurements_that_hold_the_flattest_direction():
+    op, truth = bridged(1e-2)
+    rng = np.random.default_rng(2)
+    noise = 1e-4 * rng.standard_normal(op.size)
+    joint = (op.rows == 0) & (op.cols >= 6)
+
+    def strain(noise: np.ndarray) -> float:
+        problem = Problem(op, op.forward(truth) + noise)
+        point, tangent = problem.linearise(truth.balance())
+        return sensitivity(problem, point, tangent, np.random.default_rng(0), 4).strain
+
+    assert strain(noise) < 1.0
+    assert strain(np.where(joint, 20.0, 1.0) * noise) > 2.0
+    elsewhere = np.arange(op.size) == np.flatnonzero(~joint)[7]
+    assert strain(np.where(elsewhere, 20.0, 1.0) * noise) < 1.0
+
+
+def test_a_block_that_few_entries_hold_is_counted():
+    """Of a symmetric matrix of rank two: the second half can be turned about the joints."""
+    rng = np.random.default_rng(0)
+    truth = Factors(rng.standard_normal((20, 2))).balance()
+
+    def held_by(joints: int) -> float:
+        mask = np.zeros((20, 20), dtype=bool)
+        mask[:10, :10] = mask[10:, 10:] = True
+        mask[np.arange(joints), 10 + np.arange(joints)] = True
+        op = ObservedEntries(*np.nonzero(mask), (20, 20))
+        problem = Problem(op, op.forward(truth) + 1e-3 * rng.standard_normal(op.size))
+        point, tangent = problem.linearise(truth)
+        return sensitivity(problem, point, tangent, np.random.default_rng(0), 4).held_by
+
+    assert 1.0 <= held_by(2) <= 2.2
+    assert 4.0 < held_by(10) < 12.0
+
+
+def test_one_step_is_least_squares(make, jacobian):
+    instance = make(noise=0.3, random_state=0)
+    problem, factors = Problem(instance.op, instance.y), instance.truth.balance()
+    J = jacobian(instance.op, factors)
+    r = instance.op.forward(factors) - instance.y
+    step = gauss_newton_step(problem, factors, np.zeros(2))
+    best = r - J @ np.linalg.lstsq(J, r, rcond=1e-12)[0]
+    np.testing.assert_allclose(r + J @ step.ravel(), best, atol=0.02 * np.linalg.norm(r))
+    shift = np.array([1e12, 1e12])
+    assert np.abs(gauss_newton_step(problem, factors, shift) + factors.W).max() < 1e-3
