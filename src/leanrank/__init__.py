@@ -3,9 +3,10 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from leanrank import operators, simulate, solvers, testing
+from leanrank import losses, operators, simulate, solvers, testing
 from leanrank.evidence import Certificate, check_certificate
 from leanrank.factors import Factors
+from leanrank.losses import Huber, Squared, StudentT
 from leanrank.penalties import GroupLasso, NoPenalty, Ridge
 from leanrank.problem import Problem
 from leanrank.recover import recover
@@ -22,6 +23,7 @@ __all__ = [
     "DeepLinearCompletion",
     "Factors",
     "GroupLasso",
+    "Huber",
     "LowRankImputer",
     "NoPenalty",
     "Problem",
@@ -30,12 +32,15 @@ __all__ = [
     "RecoveryWarning",
     "Result",
     "Ridge",
+    "Squared",
     "Status",
+    "StudentT",
     "callbacks",
     "check_certificate",
     "estimators",
     "greedy_prune",
     "io",
+    "losses",
     "operators",
     "plotting",
     "recover",

@@ -35,6 +35,7 @@ __all__ = [
     "Problem",
     "check_loss",
     "check_measurements",
+    "check_squared",
     "exact_tolerance",
     "measurement_scale",
 ]
@@ -163,7 +164,7 @@ class Problem:
     @property
     def zero_loss(self) -> float:
         """Loss of the zero matrix."""
-        if self.loss.quadratic and self.loss.weights is None:
+        if self.loss.plain:
             return self.op.weight * norm(self.y) ** 2
         return self._mean(-self.y)
 
@@ -317,8 +318,8 @@ class Problem:
         return apply
 
     def __repr__(self) -> str:
-        plain = self.loss.quadratic and self.loss.weights is None
-        return f"Problem({self.op!r}, {self.penalty!r}{'' if plain else f', {self.loss!r}'})"
+        shown = "" if self.loss.plain else f", {self.loss!r}"
+        return f"Problem({self.op!r}, {self.penalty!r}{shown})"
 
 
 def check_loss(op: Measurement, y: Array, loss: Loss | None) -> Loss:
@@ -329,7 +330,7 @@ def check_loss(op: Measurement, y: Array, loss: Loss | None) -> Loss:
         raise TypeError(
             f"loss must be a Loss, such as leanrank.losses.Huber(), got {type(loss).__name__}"
         )
-    if op.eliminated and not (loss.quadratic and loss.weights is None):
+    if op.eliminated and not loss.plain:
         raise ValueError(
             f"loss must be Squared() without weights where op eliminates unknowns, got {loss!r}: "
             "eliminating is exact for that one only; for weights use "
@@ -353,6 +354,15 @@ def check_measurements(op: Measurement, y: Any, name: str = "y") -> Array:
     if is_numpy_array(y):
         return like(y.copy(), op.reference)
     return check_library(y, op, name).astype(y, op.reference.dtype)
+
+
+def check_squared(problem: Problem, name: str = "problem") -> None:
+    """Raise where an algorithm that is made for plain squares has another loss before it."""
+    if not problem.loss.plain:
+        raise ValueError(
+            f"{name} must have the squared loss without weights here, got {problem.loss!r}; "
+            "GradientDescent, LBFGS and GaussNewton take any"
+        )
 
 
 def check_library(x: Array, op: Measurement, name: str) -> Any:
@@ -380,7 +390,7 @@ def measurement_scale(op: Measurement, y: Array, loss: Loss | None = None) -> fl
     largest = float(xp.max(xp.abs(y)))
     if largest == 0:
         return 0.0
-    if loss is None or (loss.quadratic and loss.weights is None):
+    if loss is None or loss.plain:
         return largest * math.sqrt(op.weight) * norm(y / largest)
     total = float(xp.sum(loss.scaled(1.0 / largest).value(y / -largest)))
     return largest * math.sqrt(op.weight * total)
