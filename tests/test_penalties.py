@@ -71,6 +71,14 @@ def test_group_lasso_scales(seed, c):
     assert scaled == pytest.approx(c * GroupLasso(1.0, 0.3).value(W))
 
 
+@given(penalties, seeds, st.floats(0.1, 10))
+def test_scaled_is_the_square_times_at_factors_of_the_multiple(penalty, seed, c):
+    W, _ = columns(seed)
+    found = penalty.scaled(c)
+    assert found.value(np.sqrt(c) * W) == pytest.approx(c * c * penalty.value(W))
+    assert type(found) is type(penalty)
+
+
 @given(seeds)
 def test_invariant_under_rotation_of_the_rows(seed):
     W, _ = columns(seed)

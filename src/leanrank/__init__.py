@@ -3,10 +3,11 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from leanrank import operators, simulate, solvers, testing
+from leanrank import losses, operators, simulate, solvers, testing
 from leanrank._moved import no_attribute
 from leanrank.evidence import Certificate, check_certificate
 from leanrank.factors import Factors
+from leanrank.losses import Huber, Squared, StudentT
 from leanrank.penalties import GroupLasso, NoPenalty, Ridge
 from leanrank.policy import Policy
 from leanrank.problem import Problem
@@ -24,6 +25,7 @@ __all__ = [
     "DeepLinearCompletion",
     "Factors",
     "GroupLasso",
+    "Huber",
     "LowRankImputer",
     "NoPenalty",
     "Policy",
@@ -33,12 +35,15 @@ __all__ = [
     "RecoveryWarning",
     "Result",
     "Ridge",
+    "Squared",
     "Status",
+    "StudentT",
     "callbacks",
     "check_certificate",
     "estimators",
     "greedy_prune",
     "io",
+    "losses",
     "operators",
     "plotting",
     "recover",

@@ -177,7 +177,7 @@ def _check_residual(
         norm(product - again),
         norm(product) + norm(again) + tol * norm(factors.V) * norm(y),
         math.sqrt(op.size) * tol,
-        f"residual_and_adjoint at {_name(factors)} is not the adjoint of its residual by weights",
+        f"residual_and_adjoint at {_name(factors)} is not the adjoint of residual times weights",
     )
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from leanrank import Factors, recover
 from leanrank.operators import Centred, DenseSensing, ObservedEntries, RankOneSensing
-from leanrank.operators._base import ExplicitTangent
+from leanrank.operators._tangent import ExplicitTangent
 from leanrank.problem import Problem
 from leanrank.testing import check_adjoint
 

@@ -23,7 +23,7 @@ from leanrank.operators import (
     Stacked,
     Weighted,
 )
-from leanrank.operators._base import ExplicitTangent
+from leanrank.operators._tangent import ExplicitTangent
 from leanrank.solvers import GaussNewton, solve
 from leanrank.testing import check_adjoint
 

@@ -10,7 +10,7 @@ import pytest
 from leanrank import Factors
 from leanrank._arrays import to_numpy
 from leanrank.operators import DenseSensing, _kernels
-from leanrank.operators._base import ExplicitTangent
+from leanrank.operators._tangent import ExplicitTangent
 from leanrank.testing import check_adjoint
 
 

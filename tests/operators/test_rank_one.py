@@ -7,7 +7,7 @@ import pytest
 
 from leanrank import Factors
 from leanrank.operators import RankOneSensing
-from leanrank.operators._base import ExplicitTangent
+from leanrank.operators._tangent import ExplicitTangent
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,9 @@ from leanrank._arrays import (
 )
 from leanrank.factors import Factors
 from leanrank.operators import _kernels
-from leanrank.operators._base import ExplicitTangent, Measurement, Tangent, ones_or
+from leanrank.operators._base import Measurement
 from leanrank.operators._row_wise import Selected
+from leanrank.operators._tangent import ExplicitTangent, Tangent, ones_or
 
 __all__ = ["DenseSensing"]
 

@@ -11,7 +11,8 @@ from leanrank import _checks
 from leanrank._arrays import Array, MatrixLike
 from leanrank.factors import Factors
 from leanrank.operators import _kernels
-from leanrank.operators._base import Measurement, Tangent, block_preconditioner
+from leanrank.operators._base import Measurement
+from leanrank.operators._tangent import Tangent, block_preconditioner
 
 __all__ = ["ObservedEntries"]
 

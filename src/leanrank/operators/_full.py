@@ -7,7 +7,8 @@ import numpy as np
 from leanrank import _checks
 from leanrank._arrays import Array, MatrixLike, array_namespace, is_numpy_array
 from leanrank.factors import Factors
-from leanrank.operators._base import Measurement, Tangent
+from leanrank.operators._base import Measurement
+from leanrank.operators._tangent import Tangent
 
 __all__ = ["FullObservation"]
 

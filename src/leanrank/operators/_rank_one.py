@@ -9,7 +9,8 @@ import numpy as np
 from leanrank import _checks
 from leanrank._arrays import Array, MatrixLike, array_namespace, integers
 from leanrank.factors import Factors
-from leanrank.operators._base import ExplicitTangent, Measurement, Tangent
+from leanrank.operators._base import Measurement
+from leanrank.operators._tangent import ExplicitTangent, Tangent
 
 __all__ = ["RankOneSensing"]
 

@@ -12,8 +12,9 @@ import numpy as np
 
 from leanrank._arrays import Array, MatrixLike, array_namespace
 from leanrank.factors import Factors
-from leanrank.operators._base import Measurement, Tangent, block_preconditioner
+from leanrank.operators._base import Measurement
 from leanrank.operators._row_wise import Selected, check_operator
+from leanrank.operators._tangent import Tangent, block_preconditioner
 
 __all__ = ["Stacked"]
 

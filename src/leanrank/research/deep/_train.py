@@ -17,7 +17,7 @@ import numpy as np
 from leanrank import _checks
 from leanrank._arrays import is_numpy_array
 from leanrank._threads import one_blas_thread
-from leanrank.problem import Problem
+from leanrank.problem import Problem, check_squared
 from leanrank.research.deep._blocks import Run, gathered, plan
 from leanrank.research.deep._engines import Sampling, engine
 from leanrank.research.deep._factors import DeepFactors
@@ -219,6 +219,7 @@ class _Watchers:
 def _check_problem(problem: Problem) -> None:
     if not isinstance(problem, Problem):
         raise TypeError(f"problem must be a Problem, got {type(problem).__name__}")
+    check_squared(problem)
     if not is_numpy_array(problem.op.reference):
         raise TypeError("problem must be of NumPy arrays: networks train on the CPU")
     if problem.penalty.curvature_at_zero != 0.0:

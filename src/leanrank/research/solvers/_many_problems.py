@@ -23,7 +23,7 @@ from leanrank.factors import Factors
 from leanrank.operators import DenseSensing, FullObservation
 from leanrank.operators._kernels import sweep
 from leanrank.penalties import GroupLasso, NoPenalty, Penalty, Ridge
-from leanrank.problem import Meter, Problem
+from leanrank.problem import Meter, Problem, check_squared
 from leanrank.solvers._base import State, check_start
 
 __all__ = ["descend_batch"]
@@ -98,6 +98,7 @@ def descend_batch(
 
 def _check(problem: Problem, start: Factors, i: int) -> None:
     check_start(problem, start, f"starts[{i}]", f"problems[{i}]")
+    check_squared(problem, f"problems[{i}]")
     kind = isinstance(problem.op, DenseSensing | FullObservation)
     if not kind or not is_numpy_array(problem.op.reference):
         raise TypeError(

@@ -11,7 +11,7 @@ from leanrank import _checks
 from leanrank._arrays import Array, MatrixLike, array_namespace, device_of, norm
 from leanrank.factors import Factors
 from leanrank.operators import pull_back
-from leanrank.problem import Point, Problem
+from leanrank.problem import Point, Problem, check_squared
 from leanrank.solvers._base import State
 from leanrank.solvers._gradient import GROWTH
 
@@ -106,6 +106,7 @@ class ProjectedGradientDescent:
                 "problem must have no penalty: the iterate is X, which has no columns to "
                 f"penalise; got {problem.penalty!r}"
             )
+        check_squared(problem)
         step = self._first_step(problem) if self.step_size is None else self.step_size
         point, memory = self._measure(problem, factors, step)
         return State(point, 0, problem.passes, memory)

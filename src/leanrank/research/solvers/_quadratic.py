@@ -11,7 +11,7 @@ from leanrank import _checks
 from leanrank._arrays import Array, array_namespace
 from leanrank.factors import Factors
 from leanrank.operators import RankOneSensing, pull_back
-from leanrank.problem import Problem
+from leanrank.problem import Problem, check_squared
 from leanrank.solvers._base import State
 
 __all__ = ["RescaledGradientDescent"]
@@ -109,6 +109,7 @@ class RescaledGradientDescent:
             raise ValueError(
                 "factors must be symmetric (X = U U^T), got a general pair; use Factors(U)"
             )
+        check_squared(problem)
         if problem.penalised:
             raise ValueError(f"problem must have no penalty, got {problem.penalty!r}")
         return State(problem.evaluate(factors), 0, problem.passes)

@@ -12,7 +12,7 @@ from leanrank import _checks
 from leanrank._arrays import Array, array_namespace, gaussian, integers, norm
 from leanrank.factors import Factors
 from leanrank.operators import FullObservation, pull_back
-from leanrank.problem import Problem
+from leanrank.problem import Problem, check_squared
 from leanrank.research.solvers._perturbed import Perturbation, check_perturbation, perturbed
 from leanrank.solvers._base import State
 from leanrank.solvers._line_search import measured, moved
@@ -85,6 +85,7 @@ class StochasticGradientDescent:
 
     def init(self, problem: Problem, factors: Factors) -> State:
         """State at the starting factors."""
+        check_squared(problem)
         _checks.whole_number(self.batch_size, "batch_size", least=1, most=problem.op.size)
         return State(problem.evaluate(factors), 0, problem.passes)
 
@@ -240,6 +241,7 @@ class FreshGaussianDescent:
 
     def init(self, problem: Problem, factors: Factors) -> State:
         """State at the starting factors."""
+        check_squared(problem)
         if not isinstance(problem.op, FullObservation):
             raise TypeError(
                 "problem must be of FullObservation, from which fresh measurements are drawn, "

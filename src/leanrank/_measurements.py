@@ -1,0 +1,78 @@
+"""Checks and scales of measurements y, and of the loss that goes with them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from leanrank import _checks
+from leanrank._arrays import Array, array_namespace, is_numpy_array, like, norm
+from leanrank.losses import Loss, Squared
+from leanrank.operators import Measurement
+
+__all__ = [
+    "check_library",
+    "check_loss",
+    "check_measurements",
+    "exact_tolerance",
+    "measurement_scale",
+]
+
+
+def check_measurements(op: Measurement, y: Any, name: str = "y") -> Array:
+    """``y`` as a finite vector of m numbers in the namespace and dtype of the operator."""
+    if not isinstance(op, Measurement):
+        raise TypeError(f"op must be a measurement operator, got {type(op).__name__}")
+    shape = getattr(y, "shape", None)
+    if shape is not None and len(shape) == 2 and tuple(shape) == op.shape and op.weight == 1.0:
+        y = array_namespace(y).reshape(y, (-1,))
+    y = _checks.real_array(y, name, ndim=1)
+    if int(y.shape[0]) != op.size:
+        raise ValueError(
+            f"{name} must have one value for each of the {op.size} measurements, got {y.shape[0]}"
+        )
+    if is_numpy_array(y):
+        return like(y.copy(), op.reference)
+    return check_library(y, op, name).astype(y, op.reference.dtype)
+
+
+def check_loss(op: Measurement, y: Array, loss: Loss | None) -> Loss:
+    """The loss of the measurements ``y``, with what it estimates taken from them."""
+    if loss is None:
+        return Squared()
+    if not isinstance(loss, Loss):
+        raise TypeError(
+            f"loss must be a Loss, such as leanrank.losses.Huber(), got {type(loss).__name__}"
+        )
+    if op.eliminated and not loss.plain:
+        raise ValueError(
+            f"loss must be Squared() without weights where op eliminates unknowns, got {loss!r}: "
+            "eliminating is exact for that one only; for weights use "
+            "Projected(Weighted(op, weights), basis) and weigh the basis, too"
+        )
+    return loss.bound(y).fitted(-y)
+
+
+def check_library(x: Array, op: Measurement, name: str) -> Any:
+    """The namespace that an array shares with an operator."""
+    return _checks.one_library(x, op.reference, name, "the operator")
+
+
+def exact_tolerance(reference: Array) -> float:
+    """Relative residual that counts as an exact fit in the precision of ``reference``."""
+    return 1e-12 if array_namespace(reference).finfo(reference.dtype).eps < 1e-10 else 4e-6
+
+
+def measurement_scale(op: Measurement, y: Array, loss: Loss | None = None) -> float:
+    r"""The number c for which y / c has loss 1 at the zero matrix; 0 if y is zero.
+
+    Computed without overflow for any finite y. Of a loss, one whose numbers are known.
+    """
+    xp = array_namespace(y)
+    largest = float(xp.max(xp.abs(y)))
+    if largest == 0:
+        return 0.0
+    if loss is None or loss.plain:
+        return largest * math.sqrt(op.weight) * norm(y / largest)
+    total = float(xp.sum(loss.scaled(1.0 / largest).value(y / -largest)))
+    return largest * math.sqrt(op.weight * total)
