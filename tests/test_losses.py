@@ -277,10 +277,10 @@ class TestProblems:
         more = Factors(*(np.random.default_rng(seed).standard_normal((2, n, 1))[0] for n in (3, 4)))
         image = problem.op.forward(more)
         t = problem.line_minimum(point, image)
-        found = problem._mean(point.residual + t * image)
+        found = problem.mean_loss(point.residual + t * image)
         assert found <= point.loss * (1 + 1e-12)
         if loss.quadratic:
-            best = [problem._mean(point.residual + (t + d) * image) for d in (-1e-3, 1e-3)]
+            best = [problem.mean_loss(point.residual + (t + d) * image) for d in (-1e-3, 1e-3)]
             assert found <= min(best)
 
     def test_what_is_estimated_is_estimated_from_y_and_then_from_a_fit(self):

@@ -123,6 +123,8 @@ class Policy:
         in so many steps.
     max_steps : int
         Steps of a fit on the way.
+    rescalings : int
+        Turns that a fit and the estimated scale of its loss take at most.
     flat : float
         Gradient norm times norm of W over the geometric mean of the losses here and at zero, at
         which a fit is stationary.
@@ -168,6 +170,7 @@ class Policy:
     progress: float = 0.7
     steps_of_progress: int = 3
     max_steps: int = 60
+    rescalings: int = 40
     flat: float = 1e-9
     settled: float = 1.0 - 1e-6
     strengths: tuple[float, ...] = (0.02, 0.004, 0.0008)

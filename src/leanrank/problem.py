@@ -156,6 +156,18 @@ class Problem:
         loss = self.loss.fitted(point.residual, self.unknowns(point.factors))
         return self if loss is self.loss else self._with(loss=loss)
 
+    def losses(self, points: Sequence[Point]) -> list[float]:
+        """Losses of points by one measure.
+
+        What the loss estimates is taken at the point of the smallest residual, so that fits of
+        different scale can be compared.
+        """
+        if not self.loss.estimated:
+            return [point.loss for point in points]
+        sizes = [self.loss.size(p.residual, self.unknowns(p.factors)) for p in points]
+        one = self.refitted(points[int(np.argmin(sizes))])
+        return [one.mean_loss(point.residual) for point in points]
+
     def subset(self, index: np.ndarray) -> Problem:
         """The unpenalised problem of some of the measurements; passes are counted together."""
         y = array_namespace(self.y).take(self.y, integers(index, self.y), axis=0)
@@ -172,7 +184,7 @@ class Problem:
         """Loss of the zero matrix."""
         if self.loss.plain:
             return self.op.weight * norm(self.y) ** 2
-        return self._mean(-self.y)
+        return self.mean_loss(-self.y)
 
     def relative_residual(self, point: Point) -> float:
         """Size of the residual relative to that of y; of most residuals, where outliers may be.
@@ -183,7 +195,7 @@ class Problem:
             size, whole = point.loss, self.zero_loss
             return math.sqrt(size / whole) if whole > 0 else (0.0 if size == 0 else math.inf)
         size = self.loss.size(point.residual, self.unknowns(point.factors))
-        whole = norm(self.loss.standardised(self.y)) / math.sqrt(self.op.size)
+        whole = self.loss.size(self.y) or norm(self.loss.standardised(self.y))
         return size / whole if whole > 0 else (0.0 if size == 0 else math.inf)
 
     def is_exact(self, point: Point) -> bool:
@@ -244,15 +256,15 @@ class Problem:
         """Loss plus penalty at ``factors``; one pass."""
         self.passes += 1.0
         residual = self.op.forward(factors) - self.y
-        return self._mean(residual) + self.penalty.value(factors.W)
+        return self.mean_loss(residual) + self.penalty.value(factors.W)
 
-    def _mean(self, residual: Array) -> float:
+    def mean_loss(self, residual: Array) -> float:
         """The loss of a residual, summed up with the operator's weight."""
         return self.op.weight * float(array_namespace(residual).sum(self.loss.value(residual)))
 
     def _point(self, factors: Factors, residual: Array, slope: Array) -> Point:
         """The point of a residual, given the gradient of the loss in W."""
-        loss = self._mean(residual)
+        loss = self.mean_loss(residual)
         value = loss + self.penalty.value(factors.W)
         return Point(factors, residual, loss, value, self.add_penalty(slope, factors.W))
 

@@ -11,10 +11,17 @@ from leanrank import _checks
 from leanrank._arrays import Array
 from leanrank._threads import one_blas_thread
 from leanrank.factors import Factors, degrees_of_freedom
+from leanrank.losses import Loss
 from leanrank.operators import Measurement
 from leanrank.penalties import Penalty
 from leanrank.policy import Policy
-from leanrank.problem import Problem, check_library, check_measurements, measurement_scale
+from leanrank.problem import (
+    Problem,
+    check_library,
+    check_loss,
+    check_measurements,
+    measurement_scale,
+)
 from leanrank.results import Result
 from leanrank.search import Fitter, GrowAndPenalise, Monitor, Paths, Plan, Strategy
 from leanrank.search.growing import widest
@@ -32,6 +39,7 @@ def recover(
     rank: int | None = None,
     width: int | None = None,
     penalty: Penalty | None = None,
+    loss: Loss | None = None,
     solver: Solver | None = None,
     strategy: Strategy | None = None,
     validation: float | tuple[Measurement, Array] | None = None,
@@ -67,6 +75,10 @@ def recover(
     penalty : Penalty, optional
         Solve the problem with this penalty at full ``width`` instead of following a path; then
         prune (group Lasso: at :math:`2\sqrt\beta`) and refit. In the units of y.
+    loss : Loss, optional
+        What residuals cost; squares by default. :class:`~leanrank.losses.Squared` takes weights,
+        the inverse variances of the measurements; :class:`~leanrank.losses.StudentT` resists
+        outliers, and estimates its scale. In the units of y.
     solver : Solver, optional
         Fits factors of given width; damped Gauss-Newton by default.
     strategy : Strategy, optional
@@ -126,7 +138,11 @@ def recover(
         callbacks += (Deadline(_checks.real_number(time_limit, "time_limit", above=0)),)
     _check_recoverable(op, symmetric)
     rank, width = (_columns(op, k, name) for k, name in ((rank, "rank"), (width, "width")))
-    strategy = _checked_strategy(strategy, op, symmetric, rank, penalty)
+    loss = check_loss(op, y, loss).normalised()
+    scale = measurement_scale(op, y, loss)
+    unit = 1.0 / scale if scale > 0 else 1.0
+    problem = Problem(op, y * unit, loss=loss.scaled(unit))
+    strategy = _checked_strategy(strategy, problem, symmetric, rank, penalty)
     validation = _checked_validation(validation, op)
     max_iter = _checks.whole_number(max_iter, "max_iter", least=1)
     if penalty is not None and not callable(getattr(penalty, "scaled", None)):
@@ -141,6 +157,7 @@ def recover(
         "rank": rank,
         "width": most,
         "penalty": penalty,
+        "loss": (loss, None if loss.weights is None else fingerprint(loss.weights, {})),
         "solver": solver,
         "strategy": strategy,
         "validation": _described(validation),
@@ -150,10 +167,8 @@ def recover(
     }
     run = fingerprint(y, settings)
     start, known = _checked_start(start, op, symmetric, run)
-    scale = measurement_scale(op, y)
     monitor = Monitor(callbacks, scale, finished=FinishedFits(known), fingerprint=run, start=start)
-    problem = Problem(op, y / scale if scale > 0 else y)
-    begin = start.scaled(1.0 / scale) if start is not None and scale > 0 else None
+    begin = None if start is None else start.scaled(unit)
     paths = Paths(problem, symmetric, most, strategy, Fitter(solver, rng, monitor, policy), begin)
     monitor.begin()
     with one_blas_thread():
@@ -228,7 +243,7 @@ def _checked_solver(solver: Any) -> Solver:
 
 
 def _checked_strategy(
-    strategy: Any, op: Measurement, symmetric: bool, rank: int | None, penalty: Penalty | None
+    strategy: Any, problem: Problem, symmetric: bool, rank: int | None, penalty: Penalty | None
 ) -> Strategy:
     """The strategy, if it can serve."""
     if strategy is None:
@@ -242,7 +257,7 @@ def _checked_strategy(
         raise ValueError(
             f"penalty must be left out where a strategy searches for factors, got {penalty!r}"
         )
-    strategy.check(op, symmetric, rank)
+    strategy.check(problem, symmetric, rank)
     return strategy
 
 

@@ -62,7 +62,7 @@ class TestExactFit:
     def test_the_error_is_that_of_most_held_out_measurements(self):
         inst = simulate.matrix_completion((20, 15), 2, oversampling=4, random_state=0)
         paths = paths_for(inst.op, inst.y)
-        data = Split(paths.problem, inst.op, inst.y)
+        data = Split(paths.problem, paths.problem)
         errors = np.full(inst.op.size, 1e-30)
         errors[:10] = 1.0
         stage = self.explored(paths, inst.truth, errors, exact=True)
@@ -74,9 +74,9 @@ class TestExactFit:
     def test_all_measurements_are_fitted_where_exploring_was_misled(self, share, looked_for):
         inst = simulate.dense_sensing((12, 9), 2, m=400, random_state=0)
         paths = paths_for(inst.op, inst.y)
-        data = Split(paths.problem, inst.op, inst.y)
-        errors = np.full(inst.op.size, share * data.y_square)
-        stage = self.explored(paths, Factors.empty((12, 9)), errors, exact=False)
+        data = Split(paths.problem, paths.problem)
+        part = inst.truth.scaled(1.0 - np.sqrt(share))
+        stage = self.explored(paths, part, np.ones(inst.op.size), exact=False)
         found = exact_fit(paths, data, [stage], stage)
         assert (found is not None) is looked_for
         if found is not None:
@@ -86,7 +86,7 @@ class TestExactFit:
     def test_a_fit_that_does_not_extend_to_all_measurements_is_none(self):
         inst = simulate.dense_sensing((12, 9), 2, m=400, noise=0.1, random_state=0)
         paths = paths_for(inst.op, inst.y)
-        data = Split(paths.problem, inst.op, inst.y)
+        data = Split(paths.problem, paths.problem)
         stage = self.explored(paths, inst.truth, np.full(400, 1e-9), exact=True)
         assert exact_fit(paths, data, [stage], stage) is None
 

@@ -36,31 +36,31 @@ def stage(problem: Problem, size: float, *, width: int = 1, exact: bool = False)
 
 def test_rounds_hold_out_everything_once(problem, rng):
     parts = split(problem, 0.2, rng, rounds=5)
-    assert [part.held.size for part in parts] == [10] * 5
+    assert [part.held.op.size for part in parts] == [10] * 5
     assert [part.train.op.size for part in parts] == [40] * 5
     np.testing.assert_array_equal(
-        np.sort(np.concatenate([part.y_held for part in parts])), np.sort(problem.y)
+        np.sort(np.concatenate([part.held.y for part in parts])), np.sort(problem.y)
     )
     ones = Factors(np.ones((6, 1)), np.ones((5, 1)))
     order = np.argsort(problem.y)
     for part in parts:
-        both = np.sort(np.concatenate([part.train.y, part.y_held]))
+        both = np.sort(np.concatenate([part.train.y, part.held.y]))
         np.testing.assert_array_equal(both, problem.y[order])
         # Each half of the operator goes with its half of y.
-        for op, y in ((part.train.op, part.train.y), (part.held, part.y_held)):
+        for op, y in ((part.train.op, part.train.y), (part.held.op, part.held.y)):
             at = order[np.searchsorted(problem.y[order], y)]
             np.testing.assert_allclose(op.forward(ones), problem.op.forward(ones)[at])
 
 
 def test_split_is_random_and_seeded(problem):
-    one, two, other = (split(problem, 0.3, np.random.default_rng(s))[0].y_held for s in (1, 1, 2))
+    one, two, other = (split(problem, 0.3, np.random.default_rng(s))[0].held.y for s in (1, 1, 2))
     np.testing.assert_array_equal(one, two)
     assert not np.array_equal(one, other)
     assert one.size == 15
 
 
 def test_at_least_one_measurement_is_held_out(problem, rng):
-    assert split(problem, 1e-6, rng)[0].held.size == 1
+    assert split(problem, 1e-6, rng)[0].held.op.size == 1
 
 
 @pytest.mark.parametrize("m", range(1, 6))
@@ -69,13 +69,13 @@ def test_few_measurements_are_never_all_held_out(rng, m, share, rounds):
     problem = Problem(DenseSensing(rng.standard_normal((m, 2, 2))), np.arange(m))
     parts = split(problem, share, rng, rounds)
     assert 1 <= len(parts) <= rounds
-    held = np.concatenate([part.y_held for part in parts])
+    held = np.concatenate([part.held.y for part in parts])
     assert len(set(held)) == len(held)
     for part in parts:
-        assert part.held.size >= 1
-        assert part.train.op.size == max(m - part.held.size, 1)
+        assert part.held.op.size >= 1
+        assert part.train.op.size == max(m - part.held.op.size, 1)
         if m > 1:
-            assert not set(part.train.y) & set(part.y_held)
+            assert not set(part.train.y) & set(part.held.y)
 
 
 @pytest.mark.parametrize("validation", [None, 0.9])
@@ -109,12 +109,12 @@ def test_assess_measures_squared_errors(problem, rng):
     part = split(problem, 0.2, rng)[0]
     assert stage(problem, 1.0).held_out == math.inf
     seen = part.assess(stage(problem, 0.0))
-    np.testing.assert_allclose(seen.errors, part.y_held**2)
-    assert seen.held_out == pytest.approx(part.y_square)
+    np.testing.assert_allclose(seen.errors, part.held.y**2)
+    assert seen.held_out == pytest.approx(part.zero_error)
     at = part.assess(stage(problem, 2.0))
-    residual = part.held.forward(Factors(np.full((6, 1), 2.0), np.ones((5, 1)))) - part.y_held
+    residual = part.held.op.forward(Factors(np.full((6, 1), 2.0), np.ones((5, 1)))) - part.held.y
     np.testing.assert_allclose(at.errors, residual**2)
-    expected = np.median(np.abs(residual)) / np.sqrt(np.mean(part.y_held**2))
+    expected = np.median(np.abs(residual)) / np.sqrt(np.mean(part.held.y**2))
     assert part.median_error(at) == pytest.approx(expected, rel=0.05)
     assert part.median_error(stage(problem, 2.0)) == 0.0
 

@@ -164,7 +164,7 @@ def test_a_ridge_is_taken_if_it_predicts_clearly_better(fitter):
     # What was reported are the errors of fits at about that ridge.
     part, _ = paths[0]
     fitted = shrink(part.train.with_penalty(found.ridge), found.factors, 8, fitter, "x").factors
-    again = (part.held.forward(fitted) - part.y_held) ** 2
+    again = (part.held.op.forward(fitted) - part.held.y) ** 2
     assert again.mean() == pytest.approx(found.errors[: again.size].mean(), rel=0.1)
 
 
@@ -173,7 +173,7 @@ def test_ridges_that_leave_nothing_do_not_end_the_search(fitter):
     paths = assessed(Problem(instance.op, instance.y), fitter)
     errors = joined([of_width(path, 1) for _, path in paths])
     found = better_ridge(paths, 1, 100.0 + errors, fitter, most=8)
-    assert found.errors.mean() < 0.9 * np.mean([part.y_square for part, _ in paths])
+    assert found.errors.mean() < 0.9 * np.mean([part.zero_error for part, _ in paths])
 
 
 def test_no_ridge_where_the_residual_is_noise(fitter):

@@ -18,7 +18,7 @@ class Known:
         self.factors = factors.scaled(1.0 / scale).balance()
         self.asked: list[tuple[str, int, bool]] = []
 
-    def check(self, op, symmetric, rank) -> None:
+    def check(self, problem, symmetric, rank) -> None:
         if symmetric:
             raise ValueError("symmetric must be left out: these factors are not")
 

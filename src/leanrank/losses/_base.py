@@ -107,6 +107,15 @@ class Loss(ABC):
         return self
 
     @property
+    def estimated(self) -> bool:
+        """Whether some number of the loss is estimated from residuals."""
+        return False
+
+    def unweighted(self) -> Self:
+        """The loss with weights of one."""
+        return self if self.weights is None else self._with(weights=None)
+
+    @property
     def mean_weight(self) -> float:
         """Mean of the weights."""
         if self.weights is None:

@@ -137,6 +137,10 @@ class Huber(ResidualLoss):
     def scaled(self, factor: float) -> Huber:
         return self._with(threshold=_times(self.threshold, factor))
 
+    @property
+    def estimated(self) -> bool:
+        return bool(self._estimate)
+
     def fitted(self, residual: Array, unknowns: int = 0) -> Huber:
         if not self._estimate:
             return self
@@ -214,6 +218,10 @@ class StudentT(ResidualLoss):
 
     def scaled(self, factor: float) -> StudentT:
         return self._with(scale=_times(self.scale, factor))
+
+    @property
+    def estimated(self) -> bool:
+        return bool(self._estimate)
 
     def fitted(self, residual: Array, unknowns: int = 0) -> StudentT:
         if not self._estimate:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
-
-import numpy as np
 
 from leanrank.factors import Factors
 from leanrank.penalties import Ridge
 from leanrank.search.fitting import Stage
-from leanrank.search.holding_out import Split, choose_width, joined, of_width, split
+from leanrank.search.growing import leading_columns
+from leanrank.search.holding_out import (
+    Split,
+    choose_width,
+    joined,
+    of_width,
+    relative_error,
+    split,
+)
 from leanrank.search.paths import Paths
 from leanrank.search.shrinking import better_ridge
 
@@ -44,20 +49,21 @@ def best_predicting(paths: Paths, data: Split, stages: list[Stage], *, may_split
     fitter = paths.fitter
     stages = [data.assess(s) for s in paths.reconsidered(data.train, stages, "explore")]
     rounds = [(data, stages)]
-    if may_split and data.held.size < fitter.policy.fewest_held_out:
+    if may_split and data.held.op.size < fitter.policy.fewest_held_out:
         rounds = _in_turn(paths, stages[-1].width + 1)
     common = set.intersection(*({s.width for s in path} for _, path in rounds))
     errors = {k: joined([of_width(path, k) for _, path in rounds]) for k in sorted(common)}
-    width = choose_width(errors)
-    y_square = float(np.mean([part.y_square for part, _ in rounds]))
+    width, parts = choose_width(errors), [part for part, _ in rounds]
     shrunk = better_ridge(rounds, width, errors[width], fitter, most=paths.max_width)
     wide = [stages[-1].factors] + ([shrunk.factors] if shrunk else [])
     fitter.monitor.note_pruned(max(wide, key=lambda factors: factors.width))
     if shrunk is not None:
-        return Choice(shrunk.pruned, _relative(shrunk.errors, y_square), shrunk.ridge)
+        kept = [leading_columns(f.balance(), shrunk.width) for f in shrunk.rounds]
+        return Choice(shrunk.pruned, relative_error(parts, kept), shrunk.ridge)
     known = [stage for stage in stages if stage.width == width]
     factors = known[0].factors if known else of_rank(paths, width)
-    return Choice(factors, _relative(errors[width], y_square))
+    fitted = [of_width(path, width).factors for _, path in rounds]
+    return Choice(factors, relative_error(parts, fitted))
 
 
 def of_rank(paths: Paths, rank: int) -> Factors:
@@ -84,8 +90,3 @@ def _in_turn(paths: Paths, width: int) -> list[tuple[Split, list[Stage]]]:
         path = paths.reconsidered(part.train, path, "validate")
         found.append((part, [part.assess(stage) for stage in path]))
     return found
-
-
-def _relative(errors: np.ndarray, y_square: float) -> float:
-    """Root of the mean squared error, relative to that of predicting zero."""
-    return math.sqrt(float(errors.mean()) / y_square) if y_square > 0 else 0.0

@@ -7,7 +7,7 @@ from leanrank.factors import Factors
 from leanrank.problem import Problem
 from leanrank.search.fitting import Fitter, Stage
 from leanrank.search.growing import leading_columns
-from leanrank.search.holding_out import Split
+from leanrank.search.holding_out import Split, relative_error
 from leanrank.search.paths import Paths
 
 __all__ = ["exact_fit", "least_rank", "lower_exact_fit"]
@@ -25,7 +25,7 @@ def exact_fit(
         point = paths.fitter.fit_well_observed(paths.problem, stages[-1].factors, "refit")
         if paths.problem.is_exact(point):
             return point.factors, data.median_error(stages[-1])
-    missed = best.held_out > paths.fitter.policy.unpredicted * data.y_square
+    missed = relative_error([data], [best.factors]) ** 2 > paths.fitter.policy.unpredicted
     if not (missed or paths.are_few(best.width)):
         return None
     whole = list(paths.stages(paths.problem, "grow", 2 * best.width + 10))

@@ -80,6 +80,8 @@ class Fitter:
 
         Stops when the fit is exact, the gradient vanishes, or the square root of the objective
         fell by less than ``progress`` over a few steps; see :class:`Policy` for the defaults.
+        Where the loss estimates its scale, that and the fit take turns, until it changes the loss
+        by less than that, too.
         """
         policy, finished = self.policy, self.monitor.finished
         known = finished.known_result(phase, factors)
@@ -87,6 +89,13 @@ class Fitter:
             progress = policy.progress if progress is None else progress
             max_iter = policy.max_steps if max_iter is None else max_iter
             state = self._last_state(problem, factors, phase, progress, max_iter)
+            for _ in range(policy.rescalings if problem.loss.estimated else 0):
+                refitted = problem.refitted(state.point)
+                new, old = (p.mean_loss(state.point.residual) for p in (refitted, problem))
+                if problem.is_exact(state.point) or progress**2 * old < new < old / progress**2:
+                    break
+                problem = refitted
+                state = self._last_state(problem, state.factors, phase, progress, max_iter)
         else:
             state = replace(self.solver.init(problem, known), phase=phase)
             self.monitor(state)
@@ -128,8 +137,8 @@ class Fitter:
             return self.fit(problem, factors, phase).point
         inner = problem.subset(index)
         point = self.fit(inner, factors, phase).point
-        noise = norm(point.residual) / math.sqrt(index.size)
-        whole = problem.op.estimate_rest(point.factors, problem.y, index, noise)
+        noise, weights = inner.loss.size(point.residual), problem.loss.weights
+        whole = problem.op.estimate_rest(point.factors, problem.y, index, noise, weights)
         if inner.is_exact(point):
             return self.fit(problem, whole, phase).point
         return problem.evaluate(whole)

@@ -111,7 +111,8 @@ def walk_back(
     for stage in reversed(stages):
         if wide.width >= stage.width:
             pruned = fitter.stage(problem, leading_columns(wide.balance(), stage.width), phase)
-            if pruned.point.loss < stage.point.loss:
+            fewer, grown = problem.losses([pruned.point, stage.point])
+            if fewer < grown:
                 stage = pruned
             wide = stage.factors
         back.append(stage)
@@ -126,7 +127,8 @@ def is_significant(before: Point, after: Point, problem: Problem, policy: Policy
     dof = before.factors.degrees_of_freedom()
     new = after.factors.degrees_of_freedom() - dof
     noise = explained_of_noise(new, problem.op.size - dof, policy.evidence)
-    return before.loss - after.loss > noise * before.loss
+    lower, higher = problem.losses([after, before])
+    return higher - lower > noise * higher
 
 
 def append_leading(
@@ -138,6 +140,7 @@ def append_leading(
     """
     if k <= 0:
         return point.factors
+    problem = problem.refitted(point)
     G = problem.gradient_matrix(point.residual)
     columns, strength = virtual_columns(G, point.factors, fitter.rng, k)
     mask = strength > max(fitter.policy.weakest_appended * strength[0], least)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from leanrank._arrays import Array, to_numpy
 from leanrank.factors import Factors
-from leanrank.operators import Measurement
 from leanrank.problem import Problem
 from leanrank.search.fitting import Stage
 
@@ -20,6 +19,7 @@ __all__ = [
     "clearly_better",
     "joined",
     "of_width",
+    "relative_error",
     "split",
     "while_better",
 ]
@@ -27,36 +27,52 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Split:
-    """A problem to fit, and measurements that it has not seen."""
+    """A problem to fit, and the problem of measurements that it has not seen."""
 
     train: Problem
-    held: Measurement
-    y_held: Array
+    held: Problem
+
+    def residual(self, factors: Factors) -> Array:
+        """What factors miss the held-out measurements by."""
+        self.train.passes += self.held.op.size / max(self.train.op.size, 1)
+        return self.held.op.forward(factors) - self.held.y
 
     def errors(self, factors: Factors) -> np.ndarray:
-        """Squared errors of factors on the held-out measurements."""
-        self.train.passes += self.held.size / max(self.train.op.size, 1)
-        residual = to_numpy(self.held.forward(factors) - self.y_held)
-        return residual.astype(np.float64) ** 2
+        """What missing each held-out measurement costs: squared errors, of the squared loss."""
+        cost = self.held.loss.value(self.residual(factors))
+        return to_numpy(cost).astype(np.float64)
 
     def assess(self, stage: Stage) -> Stage:
-        """The stage with its squared errors on the held-out measurements."""
+        """The stage with its errors on the held-out measurements."""
         return replace(stage, errors=self.errors(stage.factors))
 
     def median_error(self, stage: Stage) -> float:
-        """Median residual of an assessed stage relative to the measurements.
+        """Median error of an assessed stage relative to the measurements, as a residual.
 
         For exact fits, of which a few measurements may be left undetermined by holding others
         out: a wrong fit misses nearly all of them.
         """
-        if stage.errors is None or self.y_square == 0:
+        if stage.errors is None or self.zero_error == 0:
             return 0.0
-        return math.sqrt(float(np.median(stage.errors)) / self.y_square)
+        return math.sqrt(float(np.median(stage.errors)) / self.zero_error)
 
     @property
-    def y_square(self) -> float:
-        """Mean square of the held-out measurements."""
-        return float(np.mean(to_numpy(self.y_held).astype(np.float64) ** 2))
+    def zero_error(self) -> float:
+        """Mean error of the zero matrix."""
+        return float(np.mean(to_numpy(self.held.loss.value(-self.held.y)).astype(np.float64)))
+
+
+def relative_error(splits: Sequence[Split], factors: Sequence[Factors]) -> float:
+    """Size of the held-out residuals over that of the measurements, over all rounds.
+
+    Root mean squares; of a loss that resists outliers, a size that outliers do not change.
+    """
+    missed = [
+        part.held.loss.size(part.residual(f)) for part, f in zip(splits, factors, strict=True)
+    ]
+    whole = [part.held.loss.size(part.held.y) for part in splits]
+    square = float(np.mean(np.square(whole)))
+    return math.sqrt(float(np.mean(np.square(missed))) / square) if square > 0 else 0.0
 
 
 def split(problem: Problem, share: float, rng: np.random.Generator, rounds: int = 1) -> list[Split]:
@@ -74,7 +90,7 @@ def split(problem: Problem, share: float, rng: np.random.Generator, rounds: int 
         inside = np.setdiff1d(np.arange(op.size), out, assume_unique=True)
         held = problem.subset(out)
         train = problem.subset(inside if inside.size else out)
-        splits.append(Split(train, held.op, held.y))
+        splits.append(Split(train, held))
     return splits
 
 

@@ -82,9 +82,12 @@ def penalise(
         there stands for.
     """
     policy = fitter.policy
+    problem = problem.refitted(base)
     size = _typical_size(problem, base, fitter)
     typical = math.sqrt(size if base.factors.symmetric else 2.0 * size)
-    penalty = GroupLasso(strength * base.loss / typical, (policy.smoothing * typical) ** 2)
+    penalty = GroupLasso(
+        strength * problem.losses([base])[0] / typical, (policy.smoothing * typical) ** 2
+    )
     penalised = problem.with_penalty(penalty)
     start = append_leading(problem, base, fitter, width - base.factors.width)
     emptied = fitter.monitor.finished.result(
@@ -127,5 +130,6 @@ def _typical_size(problem: Problem, point: Point, fitter: Fitter) -> float:
         U, None if point.factors.symmetric else gaussian(fitter.rng, (n2, k), reference)
     )
     problem.passes += 1.0
-    image = norm(problem.op.forward(probe))
-    return norm(point.residual) * probe.norm() / image if image > 0 else 1.0
+    image = norm(problem.loss.standardised(problem.op.forward(probe)))
+    residual = problem.loss.size(point.residual) * math.sqrt(problem.op.size)
+    return residual * probe.norm() / image if image > 0 else 1.0

@@ -89,8 +89,8 @@ class Plan:
         """The user's own held-out measurements, or a share of all."""
         problem, fitter = self.paths.problem, self.paths.fitter
         if isinstance(self.validation, tuple):
-            held, y_held = self.validation
-            return Split(problem, held, y_held / self.scale)
+            op, y = self.validation
+            return Split(problem, Problem(op, y / self.scale, loss=problem.loss.unweighted()))
         share = fitter.policy.held_out_share if self.validation is None else self.validation
         return split(problem, share, fitter.rng)[0]
 

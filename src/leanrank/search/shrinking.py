@@ -73,18 +73,19 @@ def better_ridge(
     """
     data, path = paths[0]
     stage = of_width(path, width)
-    G = data.train.gradient_matrix(stage.point.residual)
+    train = data.train.refitted(stage.point)
+    G = train.gradient_matrix(stage.point.residual)
     strength = float(virtual_columns(G, stage.factors, fitter.rng)[1][0])
     dof = max(stage.factors.degrees_of_freedom(), 1)
-    level = noise_level(data.train, stage.point, fitter.rng)
+    level = noise_level(train, stage.point, fitter.rng)
     shown = residual_spectral_norm(G, stage.factors, fitter.rng)
     noisy = shown <= fitter.policy.evidence.structure * level
-    if strength <= 0 or (noisy and data.train.op.size >= fitter.policy.abundant * dof):
+    if strength <= 0 or (noisy and train.op.size >= fitter.policy.abundant * dof):
         return None
     starts = [of_width(path, width).factors for _, path in paths]
     top = min(2 * path[-1].width + 2, most)
     # Strong ridges leave the zero matrix: that is no reason to end the search.
-    nothing = float(np.mean([part.y_square for part, _ in paths]))
+    nothing = float(np.mean([part.zero_error for part, _ in paths]))
     best: Shrunk | None = None
     for ratio in fitter.policy.ridges:
         ridge = Ridge(0.5 * strength * ratio)

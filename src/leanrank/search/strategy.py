@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from leanrank.factors import Factors
-from leanrank.operators import Measurement
 from leanrank.problem import Problem
 from leanrank.search.fitting import Fitter, Stage
 from leanrank.search.growing import grow, walk_back
@@ -22,7 +21,7 @@ class Strategy(Protocol):
     A strategy does not choose: that is done by measurements that are held out, or by an exact fit.
     """
 
-    def check(self, op: Measurement, symmetric: bool, rank: int | None) -> None:
+    def check(self, problem: Problem, symmetric: bool, rank: int | None) -> None:
         """Raise ValueError or TypeError where it cannot serve, before anything is computed."""
         ...
 
@@ -70,7 +69,7 @@ class Strategy(Protocol):
 class GrowAndPenalise:
     """Grow column by column; where that may be trapped, start wide under a group Lasso instead."""
 
-    def check(self, op: Measurement, symmetric: bool, rank: int | None) -> None:
+    def check(self, problem: Problem, symmetric: bool, rank: int | None) -> None:
         """It serves always."""
 
     def stages(

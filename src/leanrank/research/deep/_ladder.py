@@ -11,7 +11,7 @@ from leanrank import _checks
 from leanrank._arrays import is_numpy_array
 from leanrank.factors import Factors
 from leanrank.operators import FullObservation, Measurement, ObservedEntries
-from leanrank.problem import Problem
+from leanrank.problem import Problem, check_squared
 from leanrank.research.deep._engines import sharpest_entry, sharpness
 from leanrank.research.deep._factors import DeepFactors
 from leanrank.research.deep._initial import initial_layers
@@ -107,7 +107,7 @@ class RidgeLadder:
         if self.schedule is not None:
             check_schedule(self.schedule)
 
-    def check(self, op: Measurement, symmetric: bool, rank: int | None) -> None:
+    def check(self, problem: Problem, symmetric: bool, rank: int | None) -> None:
         """See :meth:`leanrank.search.Strategy.check`."""
         if rank is not None:
             raise ValueError(
@@ -116,7 +116,8 @@ class RidgeLadder:
             )
         if symmetric:
             raise ValueError("symmetric must be left out: a deep network recovers X = U V^T only")
-        if not is_numpy_array(op.reference):
+        check_squared(problem)
+        if not is_numpy_array(problem.op.reference):
             raise TypeError("op must be of NumPy arrays: deep networks train on the CPU")
 
     def stages(
