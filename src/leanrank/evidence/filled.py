@@ -220,7 +220,7 @@ def _between(taken: np.ndarray, start: int, stop: int, n: int) -> tuple[int, int
 def left_out_error(
     problem: Problem, point: Point, hole: Block, policy: EvidencePolicy, rng: np.random.Generator
 ) -> float:
-    """Typical mean squared error, less that of noise, on blocks of a hole's shape that are left out.
+    """Median squared error, less that of noise, on blocks of a hole's shape that are left out.
 
     One Gauss-Newton step without the block's measurements says how the fit would change. Where few
     of its entries were observed anywhere there is nothing to go by: infinite.
