@@ -24,7 +24,12 @@ from leanrank import _checks, initial
 from leanrank._threads import one_blas_thread
 from leanrank.estimators._corrected import default_penalty, prune_corrected
 from leanrank.estimators._imputer import RecoveryWarning
-from leanrank.evidence import check_certificate, noise_level, virtual_columns
+from leanrank.evidence import (
+    EvidencePolicy,
+    check_certificate,
+    noise_level,
+    virtual_columns,
+)
 from leanrank.factors import Factors, degrees_of_freedom
 from leanrank.operators import Centred, Measurement, RankOneSensing
 from leanrank.penalties import GroupLasso, Ridge
@@ -345,7 +350,7 @@ class QuadraticNetworkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[
         rng = _checks.generator(0)
         down = problem.gradient_matrix(-point.residual)
         strength = float(virtual_columns(down, point.factors, rng)[1][0])
-        return strength > 1.2 * noise_level(problem, point, rng)
+        return strength > EvidencePolicy().structure * noise_level(problem, point, rng)
 
 
 def _deadline(seconds: float | None) -> tuple[Callback, ...]:
