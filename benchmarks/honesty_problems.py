@@ -277,7 +277,9 @@ def _noise(
     if difficulty in ("bridged", "indefinite-noisy"):
         return draw * level * 10.0 ** rng.uniform(-3.0, -1.0)
     if difficulty in HOLED:
-        return draw * level * rng.choice([0.0, 10.0 ** rng.uniform(-3.0, -1.0)])
+        # Free of noise, a picture may have a spike where nobody looked.
+        some = 1.0 if difficulty == "picture" else rng.choice([0.0, 1.0])
+        return draw * level * some * 10.0 ** rng.uniform(-3.0, -1.0)
     if difficulty == "buried":
         return draw * level * 10.0 ** rng.uniform(0.5, 2.0)
     if difficulty == "outliers":

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from leanrank import Factors, recover
+from leanrank import Factors, Result, recover
 from leanrank.factors import degrees_of_freedom
 from leanrank.operators import (
     DenseSensing,
@@ -37,7 +37,17 @@ class Trial:
         if self.noisy:
             estimate = result.certificate.error_estimate
             right = error <= size * min(0.5, 5.0 * estimate + 1e-6)
-        return result.success or holds, right
+        return result.success or holds, right and self._filled_as_claimed(result)
+
+    def _filled_as_claimed(self, result: Result) -> bool:
+        """Whether the entries that nobody observed are as close as the certificate says."""
+        if not isinstance(self.op, ObservedEntries) or not result.certificate.filled_error:
+            return True
+        hidden = np.ones(self.op.shape, dtype=bool)
+        hidden[self.op.rows, self.op.cols] = False
+        X = self.truth.to_dense()[hidden]
+        error = np.linalg.norm(result.factors.scaled(1.0 / self.scale).to_dense()[hidden] - X)
+        return error <= (5.0 * result.certificate.filled_error + 1e-6) * np.linalg.norm(X)
 
 
 def draw(kind: str, difficulty: str, seed: int) -> Trial:
@@ -51,6 +61,13 @@ def draw(kind: str, difficulty: str, seed: int) -> Trial:
     root = np.sqrt(np.geomspace(n1, n1 / kappa, rank) if rank > 1 else [n1])
     P, Q = (np.linalg.qr(rng.standard_normal((n, rank)))[0] * root for n in (n1, n2))
     truth = Factors(P) if symmetric else Factors(P, Q)
+    if difficulty == "heavy tails":
+        truth = Factors(
+            *(rng.standard_t(2.0, (n, rank)) for n in ((n1,) if symmetric else (n1, n2)))
+        )
+    if difficulty == "units":
+        V = rng.standard_normal((n2, rank)) * 10.0 ** rng.uniform(-1.0, 1.0, (n2, 1))
+        truth = Factors(V) if symmetric else Factors(truth.U, V)
     if difficulty == "indefinite":
         truth = Factors(P, P * np.where(np.arange(rank) == rng.integers(rank), -1.0, 1.0))
     if difficulty == "noise only":
@@ -60,7 +77,9 @@ def draw(kind: str, difficulty: str, seed: int) -> Trial:
     m = int(np.ceil(dof * rng.uniform(low, high)))
     op = operator(rng, kind, difficulty, (n1, n2), m)
     y = op.forward(truth)
-    noise = {"noisy": 0.2, "buried": 30.0}.get(difficulty, 0.0) * float(np.std(y))
+    noise = {"noisy": 0.2, "buried": 30.0} | dict.fromkeys(("heavy tails", "units"), 0.02)
+    noise |= dict.fromkeys(("bridged", "hole"), 0.01)
+    noise = noise.get(difficulty, 0.0) * float(np.std(y))
     noise = 1.0 if difficulty == "noise only" else noise
     scale = {"tiny": 1e-150, "huge": 1e150}.get(difficulty, 1.0)
     y = (y + noise * rng.standard_normal(y.size)) * scale
@@ -85,6 +104,13 @@ def operator(
     if difficulty == "hinged":
         allowed[: n1 // 2, n2 // 2 + 1 :] = allowed[n1 // 2 + 1 :, : n2 // 2] = False
         m = allowed.sum()
+    if difficulty == "bridged":
+        allowed[: n1 // 2, n2 // 2 :] = allowed[n1 // 2 :, : n2 // 2] = False
+        allowed[0, n2 // 2 : n2 // 2 + 2] = True
+        m = allowed.sum()
+    if difficulty == "hole":
+        allowed[: n1 // 3, : n2 // 3] = False
+        m = allowed.sum()
     if difficulty == "starved":
         allowed[0] = allowed[:, -1] = False
         allowed[0, 0] = True
@@ -95,9 +121,19 @@ def operator(
     return ObservedEntries(*np.divmod(flat, n2), shape)
 
 
-COMMON = ("easy", "ill-conditioned", "noisy", "buried", "noise only", "tiny", "huge")
+COMMON = (
+    "easy",
+    "ill-conditioned",
+    "noisy",
+    "buried",
+    "noise only",
+    "tiny",
+    "huge",
+    "heavy tails",
+    "units",
+)
 SAMPLED = (*COMMON, "few", "borderline")
-PATTERNS = (*SAMPLED, "disconnected", "hinged", "starved", "duplicates")
+PATTERNS = (*SAMPLED, "disconnected", "hinged", "starved", "duplicates", "bridged", "hole")
 KINDS = {
     "dense": SAMPLED,
     "dense symmetric": (*SAMPLED, "indefinite"),

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from leanrank import Factors, GroupLasso, Ridge, check_certificate, recover
+from leanrank import Factors, GroupLasso, Ridge, check_certificate, recover, simulate
+from leanrank.io import load_result, save_result
 from leanrank.operators import DenseSensing, FullObservation
+from leanrank.policy import EvidencePolicy
 from leanrank.problem import Problem, measurement_scale
 from leanrank.solvers import GaussNewton, solve
 
@@ -149,3 +154,44 @@ def test_empty_columns_are_no_rank(make_dense, rng):
     certificate = check_certificate(instance.op, instance.y, wider)
     assert certificate.rank == instance.truth.width
     assert certificate.holds
+
+
+def test_in_a_condition_they_are_what_they_say(make_dense):
+    instance = make_dense(random_state=0)
+    good = recover(instance.op, instance.y)
+    assert bool(good) is bool(good.certificate) is True
+    bad = recover(instance.op.subset(np.arange(24)), instance.y[:24] + 1.0)
+    assert bool(bad) is bad.success is False
+    assert bool(bad.certificate) is bad.certificate.holds is False
+
+
+def test_a_result_from_before_filled_entries_were_judged_can_be_read(tmp_path):
+    instance = simulate.matrix_completion((20, 18), 2, oversampling=3, random_state=0)
+    result = recover(instance.op, instance.y)
+    assert result.certificate.filled_error is not None
+    save_result(tmp_path / "new.npz", result)
+    assert load_result(tmp_path / "new.npz").certificate == result.certificate
+    arrays = dict(np.load(tmp_path / "new.npz"))
+    values = json.loads(str(arrays["certificate"]))
+    del values["filled_error"]
+    np.savez(tmp_path / "old.npz", **arrays | {"certificate": np.array(json.dumps(values))})
+    old = load_result(tmp_path / "old.npz").certificate
+    assert old == replace(result.certificate, filled_error=None)
+
+
+def test_limits_can_be_set(make_dense):
+    instance = make_dense(noise=0.05, random_state=0)
+    factors = recover(instance.op, instance.y).factors
+    strict = EvidencePolicy(largest_error=1e-4)
+    assert check_certificate(instance.op, instance.y, factors)
+    certificate = check_certificate(instance.op, instance.y, factors, policy=strict)
+    assert "more than 0%" in certificate.reasons[0]
+
+
+def test_limits_are_checked():
+    with pytest.raises(ValueError, match="largest_error must be finite and at least 0"):
+        EvidencePolicy(largest_error=-0.1)
+    with pytest.raises(ValueError, match="draws must be at least 1"):
+        EvidencePolicy(draws=0)
+    with pytest.raises(TypeError, match="structure must be a"):
+        EvidencePolicy(structure="1.2")

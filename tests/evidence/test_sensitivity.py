@@ -10,6 +10,7 @@ import pytest
 
 from leanrank import Factors, check_certificate
 from leanrank.evidence.sensitivity import (
+    Sensitivity,
     change_of_matrix,
     gauss_newton_step,
     noise_deviation,
@@ -168,39 +169,50 @@ def test_left_out_measurements_are_missed_by_what_leverage_says(make_dense, jaco
     assert found.missed == pytest.approx(np.mean(1.0 / (1.0 - leverage)), rel=0.1)
 
 
-def test_strain_is_that_of_the_measurements_that_hold_the_flattest_direction():
-    op, truth = bridged(1e-2)
-    rng = np.random.default_rng(2)
-    noise = 1e-4 * rng.standard_normal(op.size)
-    joint = (op.rows == 0) & (op.cols >= 6)
+def joined(joints: int) -> tuple[ObservedEntries, Factors, np.ndarray]:
+    """A symmetric matrix of rank two, of whose halves the second can be turned about the joints."""
+    mask = np.zeros((20, 20), dtype=bool)
+    mask[:10, :10] = mask[10:, 10:] = True
+    mask[np.arange(joints), 10 + np.arange(joints)] = True
+    op = ObservedEntries(*np.nonzero(mask), (20, 20))
+    truth = Factors(np.random.default_rng(0).standard_normal((20, 2))).balance()
+    return op, truth, (op.rows < 10) & (op.cols >= 10)
 
-    def strain(noise: np.ndarray) -> float:
-        problem = Problem(op, op.forward(truth) + noise)
-        point, tangent = problem.linearise(truth.balance())
-        return sensitivity(problem, point, tangent, np.random.default_rng(0), 4).strain
 
-    assert strain(noise) < 1.0
-    assert strain(np.where(joint, 20.0, 1.0) * noise) > 2.0
+def seen_from(op: ObservedEntries, truth: Factors, noise: np.ndarray) -> Sensitivity:
+    problem = Problem(op, op.forward(truth) + noise)
+    point, tangent = problem.linearise(truth)
+    return sensitivity(problem, point, tangent, np.random.default_rng(0), 4)
+
+
+def test_strain_is_that_of_the_measurements_that_hold_a_block():
+    op, truth, joint = joined(6)
+    noise = 1e-3 * np.random.default_rng(2).standard_normal(op.size)
+    assert 0.0 < seen_from(op, truth, noise).strain < 1.0
+    assert seen_from(op, truth, np.where(joint, 20.0, 1.0) * noise).strain > 2.0
     elsewhere = np.arange(op.size) == np.flatnonzero(~joint)[7]
-    assert strain(np.where(elsewhere, 20.0, 1.0) * noise) < 1.0
+    assert seen_from(op, truth, np.where(elsewhere, 20.0, 1.0) * noise).strain < 1.0
 
 
-def test_a_block_that_few_entries_hold_is_counted():
-    """Of a symmetric matrix of rank two: the second half can be turned about the joints."""
-    rng = np.random.default_rng(0)
-    truth = Factors(rng.standard_normal((20, 2))).balance()
+def test_measurements_that_hold_a_block_are_counted():
+    noise = 1e-3 * np.random.default_rng(2).standard_normal(210)
+    few, many = joined(2), joined(10)
+    assert 1.0 <= seen_from(*few[:2], noise[: few[0].size]).held_by <= 2.2
+    assert 4.0 < seen_from(*many[:2], noise[: many[0].size]).held_by < 12.0
 
-    def held_by(joints: int) -> float:
-        mask = np.zeros((20, 20), dtype=bool)
-        mask[:10, :10] = mask[10:, 10:] = True
-        mask[np.arange(joints), 10 + np.arange(joints)] = True
-        op = ObservedEntries(*np.nonzero(mask), (20, 20))
-        problem = Problem(op, op.forward(truth) + 1e-3 * rng.standard_normal(op.size))
-        point, tangent = problem.linearise(truth)
-        return sensitivity(problem, point, tangent, np.random.default_rng(0), 4).held_by
 
-    assert 1.0 <= held_by(2) <= 2.2
-    assert 4.0 < held_by(10) < 12.0
+def test_what_cannot_be_turned_is_held_by_all(make):
+    """Of matrices that are not symmetric blocks turn by any matrix, and one fits best."""
+    instance = make(noise=0.1, random_state=0)
+    if instance.truth.symmetric:
+        instance = replace(instance, truth=instance.truth.keep(np.array([True, False])))
+    factors = instance.truth.balance()
+    problem = Problem(instance.op, instance.y)
+    point, tangent = problem.linearise(factors)
+    found = sensitivity(problem, point, tangent, np.random.default_rng(0), 4)
+    if not factors.symmetric:
+        assert (found.strain, found.held_by) == (0.0, math.inf)
+    assert found.held_by > 4.0
 
 
 def test_one_step_is_least_squares(make, jacobian):

@@ -24,7 +24,11 @@ from leanrank import _checks, initial
 from leanrank._threads import one_blas_thread
 from leanrank.estimators._corrected import default_penalty, prune_corrected
 from leanrank.estimators._imputer import RecoveryWarning
-from leanrank.evidence import check_certificate, noise_level, virtual_columns
+from leanrank.evidence import (
+    check_certificate,
+    noise_level,
+    virtual_columns,
+)
 from leanrank.factors import Factors, degrees_of_freedom
 from leanrank.operators import Centred, Measurement, RankOneSensing
 from leanrank.penalties import GroupLasso, Ridge

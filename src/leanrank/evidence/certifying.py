@@ -195,6 +195,7 @@ def _facts(
         full_rank=c.rank >= min(op.shape),
         wider=wider,
         opposed=opposed,
+        rounding=max(exact_tolerance(problem.y), 1e-6),
         distinct=op.size if seen is None else different(seen, symmetric),
         strain=0.0 if answer is None else answer.strain,
         held_by=math.inf if answer is None else answer.held_by,

@@ -227,7 +227,7 @@ def _between(taken: np.ndarray, start: int, stop: int, n: int) -> tuple[int, int
 def left_out_error(
     problem: Problem, point: Point, hole: Block, policy: EvidencePolicy, rng: np.random.Generator
 ) -> float:
-    """Mean squared error, less that of noise, on blocks of a hole's shape that are left out.
+    """Median squared error, less that of noise, on blocks of a hole's shape that are left out.
 
     One Gauss-Newton step without the block's measurements says how the fit would change. Where few
     of its entries were observed anywhere there is nothing to go by: infinite.
@@ -251,7 +251,8 @@ def left_out_error(
         there = held.op.tangent(point.factors)
         residual = there.value - held.y
         residual = residual + there.matvec(gauss_newton_step(inside, point.factors, shift))
-        squares.append(np.asarray(residual) ** 2)
+        squares.append(float(np.mean(residual**2)))
     if not squares:
         return math.inf
-    return max(float(np.mean(np.concatenate(squares))) - noise_deviation(problem, point) ** 2, 0.0)
+    # The median, as some blocks hold the rest together and none of the others does.
+    return max(float(np.median(squares)) - noise_deviation(problem, point) ** 2, 0.0)

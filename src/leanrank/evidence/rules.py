@@ -31,6 +31,8 @@ class Facts:
         Share of the residual that a column of negative sign explains, over what it would of noise.
     distinct : int
         Number of measurements, repeated ones counted once.
+    rounding : float
+        Relative error of held-out measurements that is no error.
     strain, held_by, missed : float
         Of :class:`~leanrank.evidence.sensitivity.Sensitivity`.
     rows, cols : ndarray of int
@@ -44,6 +46,7 @@ class Facts:
     wider: int = 0
     opposed: float = 0.0
     distinct: int = 0
+    rounding: float = 1e-6
     strain: float = 0.0
     held_by: float = math.inf
     missed: float = 1.0
@@ -129,11 +132,9 @@ def _to_tell(f: Facts) -> float | None:
 
 def _held_out_excess(f: Facts) -> float | None:
     missed = f.c.held_out_error
-    return None if missed is None else missed / (f.explained + _HELD_OUT_ROUNDING)
+    return None if missed is None else missed / (f.explained + f.rounding)
 
 
-_HELD_OUT_ROUNDING = 1e-6
-"""Relative error of held-out measurements that is no error."""
 _MORE = "take more measurements, or set a smaller width"
 _GUESS = "at rank {f.c.rank} their values are a guess; observe more of them"
 

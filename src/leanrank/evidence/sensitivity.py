@@ -51,12 +51,11 @@ class Sensitivity:
     changes : tuple of Factors or None
         Changes of X whose squares add up to the expected squared error, on any set of entries;
         None where nothing bounds it.
-    strain : float
-        How badly the measurements are missed that the flattest direction hangs on: above 1 worse
-        than by noise.
-    held_by : float
-        How many measurements it hangs on, if it turns a block of rows of a symmetric matrix:
-        what few of them hold fits as well when it is turned another way. Infinite if not.
+    strain, held_by : float
+        Where the flattest direction turns a block of rows of a symmetric matrix: how badly the
+        measurements that hold it are missed (above 1 worse than by noise), and how many they are.
+        A block that few hold, or that strains at them, may fit as well turned another way, which
+        no derivative shows. 0 and infinite where nothing turns.
     missed : float
         Mean square error of measurements that are left out, over that of noise.
     """
@@ -133,14 +132,16 @@ def sensitivity(
     changes = tuple(change_of_matrix(Z, factors) for Z in shifts)
     problem.passes += len(shifts) * tangent.apply_cost
     moved = [(to_numpy(tangent.matvec(Z)) / deviation) ** 2 for Z in shifts]
-    fit = (to_numpy(point.residual) / deviation) ** 2
     strain, held_by = 0.0, math.inf
-    if draws > 1 and curvature > 0:
+    if draws > 1 and curvature > 0 and factors.symmetric and _turns_a_block(flat):
+        fit = (to_numpy(point.residual) / deviation) ** 2
         strain, held_by = _strain(moved[0], fit), _number(moved[0])
-        rows = to_numpy(xp.sum(flat * flat, axis=1))
-        # A single row is a matter of linear least squares, which has one solution.
-        held_by = held_by if factors.symmetric and _number(rows) > _BLOCK else math.inf
     return Sensitivity(identifiability, changes, strain, held_by, _missed(np.sum(moved, axis=0)))
+
+
+def _turns_a_block(Z: Array) -> bool:
+    """Whether a direction moves several rows; one is a matter of linear least squares."""
+    return _number(to_numpy(array_namespace(Z).sum(Z * Z, axis=1))) > _BLOCK
 
 
 def _number(weights: np.ndarray) -> float:
