@@ -24,6 +24,7 @@ from leanrank._arrays import (
     like,
     norm,
 )
+from leanrank._guidance import check_penalty, explains_arguments, measured_values
 from leanrank.factors import Factors
 from leanrank.operators import Measurement, Tangent, pull_back
 from leanrank.penalties import GroupLasso, NoPenalty, Penalty, Ridge
@@ -112,9 +113,11 @@ class Problem:
     18.0
     """
 
+    @explains_arguments
     def __init__(self, op: Measurement, y: Array, penalty: Penalty | None = None) -> None:
         self.op = op
         self.y = check_measurements(op, y)
+        check_penalty(penalty)
         self.penalty: Penalty = NoPenalty() if penalty is None else penalty
         self.meter = Meter()
 
@@ -241,16 +244,7 @@ class Problem:
 
 def check_measurements(op: Measurement, y: Any, name: str = "y") -> Array:
     """``y`` as a finite vector of m numbers in the namespace and dtype of the operator."""
-    if not isinstance(op, Measurement):
-        raise TypeError(f"op must be a measurement operator, got {type(op).__name__}")
-    shape = getattr(y, "shape", None)
-    if shape is not None and len(shape) == 2 and tuple(shape) == op.shape and op.weight == 1.0:
-        y = array_namespace(y).reshape(y, (-1,))
-    y = _checks.real_array(y, name, ndim=1)
-    if int(y.shape[0]) != op.size:
-        raise ValueError(
-            f"{name} must have one value for each of the {op.size} measurements, got {y.shape[0]}"
-        )
+    y = measured_values(op, y, name)
     if is_numpy_array(y):
         return like(y.copy(), op.reference)
     return check_library(y, op, name).astype(y, op.reference.dtype)

@@ -10,6 +10,7 @@ import numpy as np
 
 from leanrank import _checks
 from leanrank._arrays import Array, is_numpy_array
+from leanrank._guidance import check_solver, explains_arguments, measured_pair
 from leanrank._threads import one_blas_thread
 from leanrank.factors import degrees_of_freedom
 from leanrank.operators import Measurement
@@ -24,6 +25,7 @@ from leanrank.solvers import Callback, GaussNewton, Solver
 __all__ = ["recover"]
 
 
+@explains_arguments
 def recover(
     op: Measurement,
     y: Array,
@@ -137,6 +139,7 @@ def _pipeline(
 ) -> Pipeline:
     """Check every argument, and bring y to unit scale."""
     n1, n2 = op.shape
+    symmetric = _checks.flag(symmetric, "symmetric")
     if symmetric and n1 != n2:
         raise ValueError(f"symmetric=True needs a square matrix, but op measures {n1} x {n2}")
     if op.symmetric and not symmetric:
@@ -156,16 +159,14 @@ def _pipeline(
     if width is not None:
         width = _checks.whole_number(width, "width", least=1, most=top)
     if isinstance(validation, tuple):
-        op_held, y_held = validation
-        if op_held.shape != op.shape:
-            raise ValueError(
-                f"validation must measure matrices of shape {op.shape}, got {op_held.shape}"
-            )
+        op_held, y_held = measured_pair(validation, "validation", op.shape)
         validation = (op_held, check_measurements(op_held, y_held))
     elif validation is not None:
         validation = _checks.real_number(validation, "validation", above=0, most=0.9)
     max_iter = _checks.whole_number(max_iter, "max_iter", least=1)
     ladder = _ladder(solver, op, symmetric, rank, penalty)
+    if solver is not None and ladder is None:
+        check_solver(solver)
     scale = measurement_scale(op, y)
     return Pipeline(
         problem=Problem(op, y / scale if scale > 0 else y),
