@@ -63,7 +63,7 @@ BORDERS = {
         (Path("problem.npz"), Y, "read files with leanrank.io.read_problem or leanrank.io.read_m"),
         ([[1.0], [2.0, 3.0]], Y, "got .*: make one, such as ObservedEntries"),
         (None, Y, r"got None: make one, such as ObservedEntries\(rows, cols, shape\)"),
-        (3, Y, "got 3: make one, such as"),
+        (3, Y, "got int: make one, such as"),
         (FACTORS, Y, r"got Factors of shape \(4, 3\)"),
     ],
 )
