@@ -208,6 +208,6 @@ def _described(x: Any) -> str:
         return f"the class {x.__name__} itself"
     shape, flags, _ = _look(x)
     kind = type(x).__name__ + (" of flags" if shape and flags else "")
-    return (
-        f"{kind} of shape {shape}" if shape else (kind if hasattr(x, "__dict__") else f"{x!r:.60}")
-    )
+    if shape:
+        return f"{kind} of shape {shape}"
+    return f"{x!r:.60}" if isinstance(x, str) else kind
