@@ -108,7 +108,7 @@ def test_a_new_field_of_the_certificate_shows_itself(result):
 
 def test_a_result(result):
     assert repr(result) == (
-        "Result(rank=2, status=CONVERGED, factors=Factors(U V^T, shape=(30, 20), width=2))"
+        "Result(rank=2, status=CONVERGED, Factors(U V^T, shape=(30, 20), width=2))"
     )
     cells = Cells(result._repr_html_())
     assert cells.rows["matrix"] == "30 x 20, rank 2"
