@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, fields, make_dataclass, replace
 from html.parser import HTMLParser
 
@@ -92,6 +93,8 @@ def test_a_certificate_in_html_shows_every_number_and_reason(result):
     assert cells.rows["identifiability"] == f"{certificate.identifiability:.3g}"
     assert cells.rows["held out error"] == "None"
     assert cells.texts["span"] == ["does not hold"]
+    colours = [re.search("color:(#[0-9a-f]+)", c._repr_html_())[1] for c in (result, certificate)]
+    assert len(set(colours)) == 2
     assert cells.texts["li"] == ["a < b", "c", "note: d"]
 
 
@@ -105,7 +108,7 @@ def test_a_new_field_of_the_certificate_shows_itself(result):
 
 def test_a_result(result):
     assert repr(result) == (
-        "Result(rank=2, status=CONVERGED, factors=Factors(U V^T, shape=(30, 20), width=2))"
+        "Result(rank=2, status=CONVERGED, Factors(U V^T, shape=(30, 20), width=2))"
     )
     cells = Cells(result._repr_html_())
     assert cells.rows["matrix"] == "30 x 20, rank 2"

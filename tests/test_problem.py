@@ -212,7 +212,7 @@ def test_zero_factors_are_stationary_and_finite():
         ([], ValueError, "each of the 3"),
         ([1j, 0, 0], TypeError, "y must be real"),
         (["a", "b", "c"], TypeError, "y must be real"),
-        (None, TypeError, "y must be real"),
+        (None, TypeError, "y must be the measured values, got None"),
     ],
 )
 def test_bad_measurements(y, error, match):

@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 
-def real_array(x: Any, name: str, *, ndim: int) -> Array:
+def real_array(x: Any, name: str, *, ndim: int, remedy: str = "") -> Array:
     """``x`` as a finite, contiguous floating-point array with ``ndim`` axes."""
     if np.ma.is_masked(x):
         raise ValueError(f"{name} has masked values; leave them out before you pass it on")
@@ -52,7 +52,7 @@ def real_array(x: Any, name: str, *, ndim: int) -> Array:
         total = float(xp.sum(x))
     if not math.isfinite(total) and not bool(xp.all(xp.isfinite(x))):
         bad = int(xp.sum(xp.astype(~xp.isfinite(x), xp.int64)))
-        raise ValueError(f"{name} must be finite, got {bad} NaN or infinite value(s)")
+        raise ValueError(f"{name} must be finite, got {bad} NaN or infinite value(s){remedy}")
     return x
 
 

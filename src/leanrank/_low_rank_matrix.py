@@ -115,11 +115,10 @@ class LowRankMatrix:
 def _rows(factor: Array, index: SupportsIndex | slice, axis: int) -> Array:
     """The rows of a factor that an index along an axis of X asks for; one row for a number."""
     size = int(factor.shape[0])
+    whole = hasattr(index, "__index__") and not getattr(index, "ndim", False)
     if isinstance(index, slice):
         found = np.arange(size)[index]
-    elif (
-        isinstance(index, bool) or getattr(index, "ndim", False) or not hasattr(index, "__index__")
-    ):
+    elif isinstance(index, bool) or not whole:
         raise TypeError(
             f"indices of factors must be integers or slices, got {index!r} for axis {axis}; for "
             "many single entries use factors.entries(rows, cols)"

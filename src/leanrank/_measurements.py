@@ -7,6 +7,7 @@ from typing import Any
 
 from leanrank import _checks
 from leanrank._arrays import Array, array_namespace, is_numpy_array, like, norm
+from leanrank._guidance import measured_values
 from leanrank.losses import Loss, Squared
 from leanrank.operators import Measurement
 
@@ -21,16 +22,7 @@ __all__ = [
 
 def check_measurements(op: Measurement, y: Any, name: str = "y") -> Array:
     """``y`` as a finite vector of m numbers in the namespace and dtype of the operator."""
-    if not isinstance(op, Measurement):
-        raise TypeError(f"op must be a measurement operator, got {type(op).__name__}")
-    shape = getattr(y, "shape", None)
-    if shape is not None and len(shape) == 2 and tuple(shape) == op.shape and op.weight == 1.0:
-        y = array_namespace(y).reshape(y, (-1,))
-    y = _checks.real_array(y, name, ndim=1)
-    if int(y.shape[0]) != op.size:
-        raise ValueError(
-            f"{name} must have one value for each of the {op.size} measurements, got {y.shape[0]}"
-        )
+    y = measured_values(op, y, name)
     if is_numpy_array(y):
         return like(y.copy(), op.reference)
     return check_library(y, op, name).astype(y, op.reference.dtype)

@@ -22,6 +22,7 @@ from leanrank._arrays import (
     integers,
     norm,
 )
+from leanrank._guidance import check_penalty, explains_arguments
 from leanrank._measurements import (
     check_library,
     check_loss,
@@ -125,6 +126,7 @@ class Problem:
     18.0
     """
 
+    @explains_arguments
     def __init__(
         self,
         op: Measurement,
@@ -134,6 +136,7 @@ class Problem:
     ) -> None:
         self.op = op
         self.y = check_measurements(op, y)
+        check_penalty(penalty)
         self.penalty: Penalty = NoPenalty() if penalty is None else penalty
         self.loss = check_loss(op, self.y, loss)
         self.meter = Meter()

@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 
 from leanrank import _checks
 from leanrank._arrays import Array
+from leanrank._guidance import check_penalty, check_solver, explains_arguments
 from leanrank._threads import one_blas_thread
-from leanrank.factors import Factors, degrees_of_freedom
+from leanrank.factors import Factors
 from leanrank.losses import Loss
 from leanrank.operators import Measurement
 from leanrank.penalties import Penalty
 from leanrank.policy import Policy
 from leanrank.problem import (
     Problem,
-    check_library,
     check_loss,
     check_measurements,
     measurement_scale,
 )
 from leanrank.results import Result
-from leanrank.search import Fitter, GrowAndPenalise, Monitor, Paths, Plan, Strategy
+from leanrank.search import Fitter, Monitor, Paths, Plan, Strategy
+from leanrank.search.arguments import (
+    check_recoverable,
+    checked_start,
+    checked_strategy,
+    checked_validation,
+    described,
+    number_of_columns,
+)
 from leanrank.search.growing import widest
 from leanrank.search.saved import FinishedFits, SavedRun, fingerprint
 from leanrank.solvers import Callback, Deadline, GaussNewton, Solver
@@ -31,6 +38,7 @@ from leanrank.solvers import Callback, Deadline, GaussNewton, Solver
 __all__ = ["recover"]
 
 
+@explains_arguments
 def recover(
     op: Measurement,
     y: Array,
@@ -136,19 +144,18 @@ def recover(
     callbacks = _checks.functions(callbacks, "callbacks")
     if time_limit is not None:
         callbacks += (Deadline(_checks.real_number(time_limit, "time_limit", above=0)),)
-    _check_recoverable(op, symmetric)
-    rank, width = (_columns(op, k, name) for k, name in ((rank, "rank"), (width, "width")))
+    check_recoverable(op, symmetric)
+    rank, width = (number_of_columns(op, k, name) for k, name in ((rank, "rank"), (width, "width")))
     loss = check_loss(op, y, loss).normalised()
     scale = measurement_scale(op, y, loss)
     unit = 1.0 / scale if scale > 0 else 1.0
     problem = Problem(op, y * unit, loss=loss.scaled(unit))
-    strategy = _checked_strategy(strategy, problem, symmetric, rank, penalty)
-    validation = _checked_validation(validation, op)
+    strategy = checked_strategy(strategy, problem, symmetric, rank, penalty)
+    validation = checked_validation(validation, op)
     max_iter = _checks.whole_number(max_iter, "max_iter", least=1)
-    if penalty is not None and not callable(getattr(penalty, "scaled", None)):
-        raise TypeError(f"penalty must be a Penalty, such as GroupLasso or Ridge, got {penalty!r}")
+    check_penalty(penalty)
     policy = Policy() if policy is None else policy
-    solver = GaussNewton() if solver is None else _checked_solver(solver)
+    solver = GaussNewton() if solver is None else check_solver(solver)
     rng = _checks.generator(random_state)
     most = width or max(1, widest(op, symmetric, policy.widest_share))
     settings = {
@@ -160,13 +167,13 @@ def recover(
         "loss": (loss, None if loss.weights is None else fingerprint(loss.weights, {})),
         "solver": solver,
         "strategy": strategy,
-        "validation": _described(validation),
+        "validation": described(validation),
         "max_iter": max_iter,
         "policy": policy,
         "random_state": rng.bit_generator.state,
     }
     run = fingerprint(y, settings)
-    start, known = _checked_start(start, op, symmetric, run)
+    start, known = checked_start(start, op, symmetric, run)
     monitor = Monitor(callbacks, scale, finished=FinishedFits(known), fingerprint=run, start=start)
     begin = None if start is None else start.scaled(unit)
     paths = Paths(problem, symmetric, most, strategy, Fitter(solver, rng, monitor, policy), begin)
@@ -175,99 +182,3 @@ def recover(
         result = Plan(paths, scale, rank, penalty, validation, max_iter).result()
     monitor.end(result)
     return result
-
-
-def _described(validation: Any) -> Any:
-    """A share as it is, measurements of one's own by a digest."""
-    return fingerprint(validation[1], {}) if isinstance(validation, tuple) else validation
-
-
-def _checked_start(
-    start: Any, op: Measurement, symmetric: bool, run: str
-) -> tuple[Factors | None, tuple[tuple[str, np.ndarray], ...]]:
-    """Factors to start from, if any, and the fits that an earlier run has finished."""
-    if isinstance(start, SavedRun):
-        if start.fingerprint != run:
-            raise ValueError(
-                "start is the checkpoint of another run: its measurements, settings or seed "
-                "differ; pass start=start.factors to begin anew from its factors"
-            )
-        return start.start, start.fits
-    if start is None:
-        return None, ()
-    if not isinstance(start, Factors):
-        raise TypeError(
-            "start must be Factors or what leanrank.io.load_checkpoint returns, got "
-            f"{type(start).__name__}"
-        )
-    if tuple(start.shape) != tuple(op.shape) or start.symmetric != symmetric:
-        raise ValueError(
-            f"start must have shape {tuple(op.shape)} and symmetric={symmetric}, got {start!r}"
-        )
-    _checks.real_array(start.W, "start", ndim=2)
-    check_library(start.W, op, "start")
-    return start.astype(op.reference), ()
-
-
-def _check_recoverable(op: Measurement, symmetric: bool) -> None:
-    """Raise where no method could recover anything."""
-    n1, n2 = op.shape
-    if symmetric and n1 != n2:
-        raise ValueError(f"symmetric=True needs a square matrix, but op measures {n1} x {n2}")
-    if op.symmetric and not symmetric:
-        raise ValueError(
-            "op sees only the symmetric part of a matrix: pass symmetric=True, or build it "
-            "from general sensing matrices"
-        )
-    least = degrees_of_freedom(op.shape, 1, symmetric)
-    if op.size < least:
-        raise ValueError(
-            f"{op.size} measurements are fewer than the {least} unknowns of a matrix of rank "
-            f"one and shape {n1} x {n2}: nothing can be recovered"
-        )
-
-
-def _columns(op: Measurement, k: int | None, name: str) -> int | None:
-    """A number of columns that the matrix can have, or None."""
-    return None if k is None else _checks.whole_number(k, name, least=1, most=min(op.shape))
-
-
-def _checked_solver(solver: Any) -> Solver:
-    """Something with the two verbs of a solver."""
-    if not all(callable(getattr(solver, verb, None)) for verb in ("init", "step")):
-        raise TypeError(
-            f"solver must be a Solver, with methods init and step, got {solver!r}; how the rank is "
-            "searched is the strategy, such as leanrank.research.deep.RidgeLadder()"
-        )
-    return solver
-
-
-def _checked_strategy(
-    strategy: Any, problem: Problem, symmetric: bool, rank: int | None, penalty: Penalty | None
-) -> Strategy:
-    """The strategy, if it can serve."""
-    if strategy is None:
-        return GrowAndPenalise()
-    if not callable(getattr(strategy, "stages", None)):
-        raise TypeError(
-            f"strategy must be a Strategy, such as leanrank.research.deep.RidgeLadder(), got "
-            f"{strategy!r}"
-        )
-    if penalty is not None:
-        raise ValueError(
-            f"penalty must be left out where a strategy searches for factors, got {penalty!r}"
-        )
-    strategy.check(problem, symmetric, rank)
-    return strategy
-
-
-def _checked_validation(validation: Any, op: Measurement) -> Any:
-    """A share, or a pair of an operator and what it measured; None stays."""
-    if validation is None:
-        return None
-    if not isinstance(validation, tuple):
-        return _checks.real_number(validation, "validation", above=0, most=0.9)
-    held, y_held = validation
-    if held.shape != op.shape:
-        raise ValueError(f"validation must measure matrices of shape {op.shape}, got {held.shape}")
-    return held, check_measurements(held, y_held)

@@ -124,7 +124,7 @@ class Result:
         return self.success
 
     def __repr__(self) -> str:
-        return one_line("Result", rank=self.rank, status=self.status.name, factors=self.factors)
+        return f"Result(rank={self.rank}, status={self.status.name}, {self.factors!r})"
 
     def _repr_html_(self) -> str:
         n1, n2 = self.factors.shape

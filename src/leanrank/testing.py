@@ -10,6 +10,7 @@ import numpy as np
 
 from leanrank import _checks
 from leanrank._arrays import Array, array_namespace, gaussian, like, norm
+from leanrank._guidance import check_operator
 from leanrank.factors import Factors
 from leanrank.operators import Measurement, Tangent
 
@@ -59,8 +60,7 @@ def check_adjoint(
     >>> from leanrank.operators import ObservedEntries
     >>> check_adjoint(ObservedEntries([0, 1], [1, 2], (2, 3)))
     """
-    if not isinstance(op, Measurement):
-        raise TypeError(f"op must be a measurement operator, got {type(op).__name__}")
+    check_operator(op)
     rng = _checks.generator(random_state)
     eps = float(array_namespace(op.reference).finfo(op.reference.dtype).eps)
     tol = _ROUNDING * eps if rtol is None else _checks.real_number(rtol, "rtol", above=0.0)

@@ -9,6 +9,7 @@ import numpy as np
 
 from leanrank import _checks
 from leanrank._arrays import Array, gaussian, norm, to_numpy
+from leanrank._guidance import explains_arguments, measured_pair
 from leanrank.evidence.certificate import Certificate, rescaled
 from leanrank.evidence.filled import different, filled_error, observed_entries
 from leanrank.evidence.rules import Facts, judge
@@ -20,7 +21,7 @@ from leanrank.evidence.structure import (
     residual_spectral_norm,
     virtual_columns,
 )
-from leanrank.factors import Factors, degrees_of_freedom
+from leanrank.factors import Factors, check_factors, degrees_of_freedom
 from leanrank.linalg import smallest_eigenvalue
 from leanrank.operators import Measurement
 from leanrank.penalties import Penalty
@@ -36,6 +37,7 @@ from leanrank.problem import (
 __all__ = ["certify", "check_certificate", "relative_error_on"]
 
 
+@explains_arguments
 def check_certificate(
     op: Measurement,
     y: Array,
@@ -82,14 +84,14 @@ def check_certificate(
     (True, 1)
     """
     y = check_measurements(op, y)
-    if factors.shape != op.shape:
+    if check_factors(factors, "factors").shape != op.shape:
         raise ValueError(f"factors must be of shape {op.shape}, got {factors.shape}")
     _checks.real_array(factors.W, "factors", ndim=2)
     rng = _checks.generator(random_state)
     scale = measurement_scale(op, y)
     held_out_error = None
     if held_out is not None:
-        held_out_error = relative_error_on(*held_out, factors)
+        held_out_error = relative_error_on(*measured_pair(held_out, "held_out", op.shape), factors)
     if penalty is None and scale > 0:
         problem, factors = Problem(op, y / scale), factors.scaled(1.0 / scale)
     else:

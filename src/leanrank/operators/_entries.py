@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -12,6 +14,7 @@ from leanrank._arrays import Array, MatrixLike
 from leanrank.factors import Factors
 from leanrank.operators import _kernels
 from leanrank.operators._base import Measurement
+from leanrank.operators._tables import observed_in_sparse, observed_in_table
 from leanrank.operators._tangent import Tangent, block_preconditioner
 
 __all__ = ["ObservedEntries"]
@@ -71,6 +74,81 @@ class ObservedEntries(Measurement):
         rows_sorted = self._sort(rows)
         self._cols = self._sort(cols).astype(np.int32)
         self._indptr = np.searchsorted(rows_sorted, np.arange(self.shape[0] + 1))
+
+    @classmethod
+    def from_dense(
+        cls, table: Any, missing: float = math.nan
+    ) -> tuple[ObservedEntries, np.ndarray]:
+        """The operator and the values of a table's observed entries.
+
+        Parameters
+        ----------
+        table : array, DataFrame, masked array or list of lists, shape (n1, n2)
+            Real numbers. None counts as NaN; what is masked is missing.
+        missing : float
+            What stands for a missing entry: NaN, or a number such as 0 or -99. With a number, NaN
+            is refused.
+
+        Returns
+        -------
+        op : ObservedEntries
+            Row after row, in float32 if the table is, in float64 otherwise.
+        y : ndarray, shape (m,)
+            Both go to :func:`leanrank.recover` as they are. A symmetric table gives each entry
+            off the diagonal twice; say ``symmetric=True`` there.
+
+        Raises
+        ------
+        ValueError
+            If nothing is observed, what is observed is not finite, or ``table`` is no matrix.
+        TypeError
+            If something in it is not a real number, or it is not NumPy's.
+
+        Examples
+        --------
+        >>> op, y = ObservedEntries.from_dense([[1.0, None], [3.0, 4.0]])
+        >>> op, y
+        (ObservedEntries(shape=(2, 2), size=3), array([1., 3., 4.]))
+        """
+        rows, cols, shape, y = observed_in_table(table, missing)
+        return cls(rows, cols, shape, dtype=y.dtype), y
+
+    @classmethod
+    def from_sparse(cls, matrix: Any) -> tuple[ObservedEntries, np.ndarray]:
+        """The operator and the values of the stored entries of a SciPy sparse matrix.
+
+        Stored entries are the observed ones, zeros included; what is not stored is unknown, not
+        zero.
+
+        Parameters
+        ----------
+        matrix : sparse matrix or array, shape (n1, n2)
+            In COO, CSR, CSC, LIL or DOK format.
+
+        Returns
+        -------
+        op : ObservedEntries
+            In the order of ``matrix.tocoo()``, in float32 if the matrix is, in float64 otherwise.
+        y : ndarray, shape (m,)
+            ``matrix.tocoo().data``.
+
+        Raises
+        ------
+        ValueError
+            If nothing is stored; if a position is stored twice, since SciPy would add the values
+            up and a list of ratings would not; if a value is not finite; or if the format does
+            not say which zeros are stored (DIA and BSR).
+        TypeError
+            If it is not a sparse matrix of real numbers.
+
+        Examples
+        --------
+        >>> matrix = sparse.coo_array(([5.0, 0.0], ([0, 1], [2, 0])), shape=(2, 3))
+        >>> ObservedEntries.from_sparse(matrix)
+        (ObservedEntries(shape=(2, 3), size=2), array([5., 0.]))
+        """
+        rows, cols, shape, y = observed_in_sparse(matrix)
+        return cls(rows, cols, shape, dtype=y.dtype), y
 
     def _sort(self, values: np.ndarray) -> np.ndarray:
         """From the user's order to rows after one another."""

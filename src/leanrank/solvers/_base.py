@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from leanrank import _checks
 from leanrank._arrays import Array, array_namespace
+from leanrank._guidance import check_solver
 from leanrank.factors import Factors, check_factors
 from leanrank.problem import Point, Problem, check_library
 from leanrank.results import History, Record, Result, Status
@@ -98,7 +99,9 @@ def check_start(
 ) -> None:
     """Raise where a run cannot start: ``name`` and ``of`` are what the two arguments are called."""
     if not isinstance(problem, Problem):
-        raise TypeError(f"{of} must be a Problem, got {type(problem).__name__}")
+        raise TypeError(
+            f"{of} must be a Problem, got {type(problem).__name__}: make one with Problem(op, y)"
+        )
     W = _checks.real_array(check_factors(factors, name).W, name, ndim=2)
     if tuple(factors.shape) != tuple(problem.op.shape):
         raise ValueError(
@@ -117,6 +120,7 @@ def iterate(
     ValueError, TypeError
         If the factors are not finite, or not those of a matrix that the problem measures.
     """
+    check_solver(solver)
     check_start(problem, factors)
     return _states(solver, problem, factors, phase)
 
