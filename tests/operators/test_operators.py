@@ -304,3 +304,23 @@ def test_other_array_libraries(convert, kind, square, rng):
         np.testing.assert_allclose(
             to_numpy(other.matrices(np.array([4, 1]))), op.matrices([4, 1]), atol=1e-15
         )
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_weights_of_curvature_and_preconditioner(make, rng):
+    """On one tangent with several weights: each counts, and a constant factor goes through."""
+    op, A = make(rng)
+    w, other, damping = *rng.uniform(0.1, 3.0, (2, op.size)), np.full(2, 0.3)
+    for f in some_factors(rng, op):
+        tangent = op.tangent(f)
+        one, same = tangent.column_curvature(w), tangent.column_curvature(5.0 * w)
+        np.testing.assert_allclose(same, 5.0 * one)
+        assert not np.allclose(tangent.column_curvature(other), one, rtol=1e-6)
+        np.testing.assert_allclose(
+            tangent.preconditioner(5.0 * damping, 5.0 * w)(f.W),
+            tangent.preconditioner(damping, w)(f.W) / 5.0,
+        )
+        if tangent.exact_blocks or hasattr(tangent, "jacobian"):
+            J = jacobian(A, f)
+            expected = np.mean(np.einsum("i,iak->ak", w, J**2), axis=0)
+            np.testing.assert_allclose(one, expected)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from leanrank import Factors, simulate
 from leanrank._arrays import to_numpy
+from leanrank.losses import Squared
 from leanrank.operators import DenseSensing, FullObservation
 from leanrank.penalties import GroupLasso, NoPenalty, Ridge
 from leanrank.problem import Problem
@@ -120,6 +121,28 @@ def test_equivariant_under_scaling_of_y(seed, kind):
     )
     for X, Y in zip(one, other, strict=True):
         np.testing.assert_allclose(Y, c * X, rtol=1e-6, atol=1e-6 * np.abs(Y).max())
+
+
+@pytest.mark.parametrize("kind", range(5))
+def test_the_constant_in_the_weights_does_not_matter(kind):
+    instance = instances(1, noise=0.1)[kind]
+    w = np.random.default_rng(0).uniform(0.2, 2.0, instance.op.size)
+    one, other = (
+        [
+            state.factors.to_dense()
+            for state in itertools.islice(
+                iterate(
+                    GaussNewton(damping=1.0),
+                    Problem(instance.op, instance.y, loss=Squared(c * w)),
+                    near(instance, 0),
+                ),
+                3,
+            )
+        ]
+        for c in (1.0, 2.0**20)
+    )
+    for X, Y in zip(one, other, strict=True):
+        np.testing.assert_allclose(Y, X, rtol=1e-6, atol=1e-6 * np.abs(X).max())
 
 
 @given(seeds, st.integers(0, 4))
