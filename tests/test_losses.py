@@ -165,7 +165,7 @@ class TestEstimates:
 
     @pytest.mark.parametrize("weighted", [False, True])
     def test_sandwich_of_an_ordinary_regression(self, weighted):
-        """Errors from ``noise`` and ``information`` are those of repeated robust regressions."""
+        """Errors from ``deviation`` are those of repeated robust regressions."""
         rng = np.random.default_rng(0)
         m, p = 400, 3
         A = rng.standard_normal((m, p))
@@ -183,10 +183,9 @@ class TestEstimates:
         fits = [regression(sigma * rng.standard_normal(m)) for _ in range(300)]
         y = sigma * rng.standard_normal(m)
         r = A @ regression(y) - y
-        C = loss.information(r)
-        H = A.T @ (np.broadcast_to(C, m)[:, None] * A)
-        draws = [np.linalg.solve(H, A.T @ loss.noise(r, p, rng)) for _ in range(300)]
-        np.testing.assert_allclose(np.std(draws, axis=0), np.std(fits, axis=0), rtol=0.25)
+        weights = np.ones(m) if w is None else w
+        covariance = np.linalg.inv(A.T @ (weights[:, None] * A)) * loss.deviation(r, p) ** 2
+        np.testing.assert_allclose(np.sqrt(np.diag(covariance)), np.std(fits, axis=0), rtol=0.2)
 
 
 class TestProblems:
@@ -365,10 +364,10 @@ class TestProblems:
                 [
                     point.gradient,
                     problem.hessian(point)(f.W),
-                    problem.loss.information(point.residual),
+                    problem.loss.scores(point.residual),
+                    problem.loss.deviation(point.residual, 3),
                 ]
             )
-            assert problem.loss.noise(point.residual, 3, np.random.default_rng(0)).shape == (M,)
         for one, other in zip(*found, strict=True):
             np.testing.assert_allclose(to_numpy(other), one, rtol=1e-9, atol=1e-9)
 

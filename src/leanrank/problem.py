@@ -294,10 +294,6 @@ class Problem:
         """As :meth:`majoriser`, but the second derivative itself, of either sign."""
         return self._curvature(self.loss.curvature, residual)
 
-    def information(self, residual: Array) -> tuple[float, Array | None]:
-        """As :meth:`majoriser`, but the expected curvature that covariances are made from."""
-        return self._curvature(self.loss.information, residual)
-
     def _curvature(
         self, of: Callable[[Array], Array], residual: Array
     ) -> tuple[float, Array | None]:

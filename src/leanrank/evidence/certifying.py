@@ -23,12 +23,14 @@ from leanrank.evidence.structure import (
 )
 from leanrank.factors import Factors, check_factors, degrees_of_freedom
 from leanrank.linalg import smallest_eigenvalue
+from leanrank.losses import Loss, Squared
 from leanrank.operators import Measurement
 from leanrank.penalties import Penalty
 from leanrank.policy import EvidencePolicy
 from leanrank.problem import (
     Point,
     Problem,
+    check_loss,
     check_measurements,
     exact_tolerance,
     measurement_scale,
@@ -44,6 +46,7 @@ def check_certificate(
     factors: Factors,
     *,
     penalty: Penalty | None = None,
+    loss: Loss | None = None,
     held_out: tuple[Measurement, Array] | None = None,
     random_state: int | np.random.Generator | None = 0,
     policy: EvidencePolicy | None = None,
@@ -58,6 +61,8 @@ def check_certificate(
         Of the shape that ``op`` measures.
     penalty : Penalty, optional
         The penalty under which the factors are to be stationary, in the units of ``y``.
+    loss : Loss, optional
+        What residuals cost, in the units of ``y``; squares by default.
     held_out : pair (Measurement, array), optional
         Measurements that the factors were not fitted to.
     random_state : int or Generator
@@ -88,23 +93,28 @@ def check_certificate(
         raise ValueError(f"factors must be of shape {op.shape}, got {factors.shape}")
     _checks.real_array(factors.W, "factors", ndim=2)
     rng = _checks.generator(random_state)
-    scale = measurement_scale(op, y)
+    loss = check_loss(op, y, loss).normalised()
+    scale = measurement_scale(op, y, loss)
     held_out_error = None
     if held_out is not None:
-        held_out_error = relative_error_on(*measured_pair(held_out, "held_out", op.shape), factors)
+        held_out_error = relative_error_on(
+            *measured_pair(held_out, "held_out", op.shape), factors, loss.unweighted()
+        )
     if penalty is None and scale > 0:
-        problem, factors = Problem(op, y / scale), factors.scaled(1.0 / scale)
+        problem = Problem(op, y / scale, loss=loss.scaled(1.0 / scale))
+        factors = factors.scaled(1.0 / scale)
     else:
-        problem, scale = Problem(op, y, penalty), 1.0
+        problem, scale = Problem(op, y, penalty, loss), 1.0
     certificate = certify(problem, factors, rng, held_out_error=held_out_error, policy=policy)
     return rescaled(certificate, scale)
 
 
-def relative_error_on(op: Measurement, y: Array, factors: Factors) -> float:
-    """Norm of the residual on (held-out) measurements over the norm of those measurements."""
-    y = check_measurements(op, y)
-    size = norm(y)
-    error = norm(op.forward(factors) - y)
+def relative_error_on(
+    op: Measurement, y: Array, factors: Factors, loss: Loss | None = None
+) -> float:
+    """Size of the residual on (held-out) measurements over the size of those measurements."""
+    y, loss = check_measurements(op, y), Squared() if loss is None else loss
+    size, error = loss.size(y), loss.size(op.forward(factors) - y)
     return error / size if size > 0 else (0.0 if error == 0 else math.inf)
 
 
@@ -121,8 +131,10 @@ def certify(
     factors = factors.compress()  # empty columns are no rank
     rank, zero_loss = factors.width, problem.zero_loss
     point, tangent = problem.linearise(factors)
-    relative_residual = math.sqrt(point.loss / zero_loss) if zero_loss > 0 else 0.0
-    exact = relative_residual <= exact_tolerance(problem.y)
+    if problem.loss.estimated:
+        problem = problem.refitted(point)
+        point, zero_loss = problem.evaluate(factors), problem.zero_loss
+    relative_residual, exact = problem.relative_residual(point), problem.is_exact(point)
     G = problem.gradient_matrix(point.residual)
     strength = float(virtual_columns(G, factors, rng)[1][0])
     level = 0.0 if exact else noise_level(problem, point, rng)

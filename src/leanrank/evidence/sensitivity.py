@@ -1,7 +1,8 @@
 r"""Sensitivity: how far noise moves the answer, and whether any other fits as well.
 
 Noise :math:`\xi` in the measurements moves the factors by :math:`Z = (J^\top J)^+ J^\top\xi` and
-the matrix by D Z, where J and D are the derivatives of measurements and matrix. So the expected
+the matrix by D Z, where J and D are the derivatives of measurements and matrix, each measurement in
+units of its own noise (times the root of its weight). So the expected
 squared error of the matrix is :math:`\sigma^2 \operatorname{tr}(D (J^\top J)^+ D^\top)`. The mean
 over a few draws of :math:`\xi` estimates it well where many directions count alike, and badly
 where one flat direction outweighs the rest, as it does in blocks that hang together by few
@@ -79,11 +80,10 @@ def noise_deviation(problem: Problem, point: Point) -> float:
 
     The one place where a residual is taken for noise of some size. At least rounding.
     """
-    m, dof = problem.op.size, problem.unknowns(point.factors)
-    if m <= dof:
-        return math.inf
+    deviation = problem.loss.deviation(point.residual, problem.unknowns(point.factors))
     eps = float(array_namespace(problem.y).finfo(problem.y.dtype).eps)
-    return math.hypot(norm(point.residual) / math.sqrt(m - dof), eps * norm(problem.y) / m**0.5)
+    size = norm(problem.loss.standardised(problem.y))
+    return math.hypot(deviation, eps * size / problem.op.size**0.5)
 
 
 def sensitivity(
@@ -107,10 +107,11 @@ def sensitivity(
     factors, deviation = point.factors, noise_deviation(problem, point)
     xp = array_namespace(factors.W)
     # In units of the largest curvature nothing overflows, however the operator is scaled.
-    unit = float(xp.max(tangent.column_curvature()))
-    solve = _inverse(problem, tangent, unit)
-    b = random_pull_back(factors, rng)
-    b = b / norm(b)
+    weights, standardised = problem.loss.weights, problem.loss.standardised
+    unit = float(xp.max(tangent.column_curvature(weights)))
+    solve = _inverse(problem, tangent, unit, weights)
+    gauges = problem.op.gauges(factors)
+    b = _seen(random_pull_back(factors, rng), gauges)
     probe = solve(b)
     identifiability = max(probe.smallest_ritz, 0.0) if probe.residual <= _TIGHT else 0.0
     if not math.isfinite(deviation):
@@ -118,8 +119,7 @@ def sensitivity(
     # Inverse iteration: another step of it, as far as draws of noise are worth more than one.
     flat = probe.x
     if draws > 1:
-        b = _pull_back(change_of_matrix(flat, factors), factors)
-        b = b / norm(b)
+        b = _seen(_pull_back(change_of_matrix(flat, factors), factors), gauges)
         flat = solve(b).x
     curvature = float(xp.sum(flat * b))
     shifts = []
@@ -128,13 +128,14 @@ def sensitivity(
     for _ in range(draws):
         xi = gaussian(rng, (problem.op.size,), problem.y) * (deviation / math.sqrt(draws))
         problem.passes += tangent.apply_cost
-        shifts.append(solve(tangent.rmatvec(xi) / unit).x)
+        shifts.append(solve(tangent.rmatvec(standardised(xi)) / unit).x)
     changes = tuple(change_of_matrix(Z, factors) for Z in shifts)
     problem.passes += len(shifts) * tangent.apply_cost
-    moved = [(to_numpy(tangent.matvec(Z)) / deviation) ** 2 for Z in shifts]
+    moved = [(to_numpy(standardised(tangent.matvec(Z))) / deviation) ** 2 for Z in shifts]
     strain, held_by = 0.0, math.inf
     if draws > 1 and curvature > 0 and factors.symmetric and _turns_a_block(flat):
-        fit = (to_numpy(point.residual) / deviation) ** 2
+        scores = problem.loss.scores(point.residual) / problem.loss.mean_curvature(point.residual)
+        fit = (to_numpy(scores) / deviation) ** 2
         strain, held_by = _strain(moved[0], fit), _number(moved[0])
     return Sensitivity(identifiability, changes, strain, held_by, _missed(np.sum(moved, axis=0)))
 
@@ -164,22 +165,37 @@ def _missed(leverage: np.ndarray) -> float:
     return float(np.mean(1.0 / (1.0 - np.minimum(leverage, _MOST_LEVERAGE))))
 
 
+def _seen(b: Array, gauges: Array) -> Array:
+    """A direction of unit length without what eliminated unknowns could take over."""
+    if gauges.shape[0]:
+        xp = array_namespace(b)
+        flat = xp.reshape(gauges, (gauges.shape[0], -1))
+        basis = xp.linalg.qr(flat.T)[0]
+        vector = xp.reshape(b, (-1,))
+        b = xp.reshape(vector - basis @ (basis.T @ vector), b.shape)
+    return b / norm(b)
+
+
 def _inverse(
-    problem: Problem, tangent: Tangent, unit: float, shift: Array | float = 0.0
+    problem: Problem,
+    tangent: Tangent,
+    unit: float,
+    weights: Array | None,
+    shift: Array | float = 0.0,
 ) -> Callable[[Array], ConjugateGradients]:
-    """Solutions of (J^T J + diag(shift)) Z = unit B."""
+    """Solutions of (J^T diag(weights) J + diag(shift)) Z = unit B."""
     W = tangent.factors.W
     xp = array_namespace(W)
     eps = float(xp.finfo(W.dtype).eps)
     damping = xp.full_like(W[0, :], eps * unit) + shift
-    precondition = tangent.preconditioner(damping)
+    precondition = tangent.preconditioner(damping, weights)
 
     def inverse(R: Array) -> Array:
         return precondition(R) * unit
 
     def normal(Z: Array) -> Array:
         problem.passes += tangent.normal_cost
-        return (tangent.normal(Z) + Z * shift) / unit
+        return (tangent.normal(Z, weights) + Z * shift) / unit
 
     return lambda B: conjugate_gradients(normal, B, inverse, tol=_TIGHT, max_iter=_MOST_ITERATIONS)
 
@@ -218,6 +234,9 @@ def gauss_newton_step(problem: Problem, factors: Factors, shift: Array) -> Array
     ``shift``, of shape (k,), is what a penalty adds to the curvature of each column.
     """
     point, tangent = problem.linearise(factors)
-    unit = float(array_namespace(factors.W).max(tangent.column_curvature()))
-    slope = tangent.rmatvec(point.residual) + factors.W * shift
-    return _inverse(problem, tangent, unit, shift)(-slope / unit).x
+    scale, weights = problem.majoriser(point.residual)
+    unit = float(array_namespace(factors.W).max(tangent.column_curvature(weights)))
+    slope = tangent.rmatvec(problem.op.weight * problem.loss.slope(point.residual)) / scale
+    shift = shift * (2.0 * problem.op.weight / scale)
+    slope = slope + factors.W * shift
+    return _inverse(problem, tangent, unit, weights, shift)(-slope / unit).x

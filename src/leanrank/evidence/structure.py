@@ -120,8 +120,9 @@ def opposed_share(problem: Problem, point: Point, rng: np.random.Generator) -> f
     problem.passes += 1.0
     image = problem.op.forward(column)
     xp = array_namespace(image)
-    along, square = float(xp.sum(point.residual * image)), float(xp.sum(image * image))
-    total = norm(point.residual) ** 2
+    scores, image = problem.loss.scores(point.residual), problem.loss.standardised(image)
+    along, square = float(xp.sum(scores * image)), float(xp.sum(image * image))
+    total = norm(scores) ** 2
     return along * along / (square * total) if along > 0 and square > 0 < total else 0.0
 
 

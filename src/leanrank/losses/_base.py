@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from leanrank import _checks
-from leanrank._arrays import Array, array_namespace, gaussian, integers, like, norm, to_numpy
+from leanrank._arrays import Array, array_namespace, integers, like, norm, to_numpy
 
 __all__ = ["Loss", "checked_weights"]
 
@@ -134,53 +134,44 @@ class Loss(ABC):
         The root mean square of the standardised residuals (of those of positive weight), over
         what ``unknowns`` free parameters leave of it.
         """
-        return norm(self.standardised(residual)) / math.sqrt(self._left(residual, unknowns))
+        left = max(self.count(residual) - unknowns, 1)
+        return norm(self.standardised(residual)) / math.sqrt(left)
 
     def _weighted(self, values: Array) -> Array:
         return values if self.weights is None else self.weights * values
 
-    def _left(self, residual: Array, unknowns: int) -> float:
-        """Measurements of positive weight beyond the number of unknowns, one at least."""
-        count = float(residual.shape[0])
-        if self.weights is not None:
-            xp = array_namespace(self.weights)
-            count = float(xp.sum(xp.astype(self.weights > 0, xp.int64)))
-        return max(count - unknowns, 1.0)
-
-    def information(self, residual: Array) -> Array:
-        r"""Expected curvature of each cost, for Fisher or sandwich covariances.
-
-        The weight times the mean of the curvature over the standardised residuals: errors of a fit
-        are about :math:`(J^\top C J)^{-1} J^\top \xi` with C this and :math:`\xi` slopes of noise,
-        see :meth:`noise`.
-        """
-        xp = array_namespace(residual)
-        curvature = self.curvature(residual)
+    def scores(self, residual: Array) -> Array:
+        r"""Slopes over :math:`2 \sqrt{w_i}`: for the squared loss the standardised residuals."""
+        slope = 0.5 * self.slope(residual)
         if self.weights is None:
-            return xp.full_like(curvature, max(float(xp.mean(curvature)), 0.0))
-        mean = float(xp.sum(curvature)) / float(xp.sum(self.weights))
-        return max(mean, 0.0) * self.weights
-
-    def noise(
-        self, residual: Array, unknowns: int, rng: np.random.Generator, floor: float = 0.0
-    ) -> Array:
-        """A draw of the slopes that noise of the residual's size has, Gaussian; shape (m,).
-
-        Parameters
-        ----------
-        residual : array, shape (m,)
-        unknowns : int
-            Free parameters of the fit, which have taken their share of the noise.
-        rng : Generator
-        floor : float
-            Standard deviation of noise that is there in any case (rounding), at weight one.
-        """
+            return slope
         xp = array_namespace(residual)
-        slope, weights = self.slope(residual), self.weights
-        if weights is not None:
-            slope = slope / xp.sqrt(xp.where(weights > 0, weights, xp.ones_like(weights)))
-        size = math.hypot(norm(slope) / math.sqrt(self._left(residual, unknowns)), 2.0 * floor)
-        return self.standardised(size * gaussian(rng, tuple(residual.shape), residual))
+        return slope / xp.sqrt(xp.where(self.weights > 0, self.weights, xp.ones_like(slope)))
+
+    def mean_curvature(self, residual: Array) -> float:
+        """Mean curvature over that of squares of the same weights: 1 for the squared loss."""
+        curvature = float(array_namespace(residual).mean(self.curvature(residual)))
+        return max(curvature / (2.0 * self.mean_weight), 0.0)
+
+    def deviation(self, residual: Array, unknowns: int = 0) -> float:
+        r"""Standard deviation of noise that moves a fit as far as this one, at weight one.
+
+        A fit moves by :math:`(J^\top W J)^{-1} J^\top W^{1/2} \xi` with :math:`\xi` of this size:
+        the root mean square of the scores over their mean curvature (a sandwich, Huber 1967).
+        Infinite where nothing is left to tell it from.
+        """
+        left = self.count(residual) - unknowns
+        steep = self.mean_curvature(residual)
+        if left < 1 or steep == 0:
+            return math.inf
+        return norm(self.scores(residual)) / (math.sqrt(left) * steep)
+
+    def count(self, residual: Array) -> int:
+        """Number of measurements of positive weight."""
+        if self.weights is None:
+            return int(residual.shape[0])
+        xp = array_namespace(self.weights)
+        return int(xp.sum(xp.astype(self.weights > 0, xp.int64)))
 
     def _with(self, **changes: Any) -> Self:
         return replace(self, **changes)  # type: ignore[type-var]
