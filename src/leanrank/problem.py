@@ -159,17 +159,24 @@ class Problem:
         loss = self.loss.fitted(point.residual, self.unknowns(point.factors))
         return self if loss is self.loss else self._with(loss=loss)
 
-    def losses(self, points: Sequence[Point]) -> list[float]:
+    def comparable(self, points: Sequence[Point]) -> list[float]:
         """Losses of points by one measure.
 
-        What the loss estimates is taken at the point of the smallest residual, so that fits of
-        different scale can be compared.
+        Where the loss estimates its scale, the squared size of their residuals: the losses are then
+        taken at scales of their own, and mostly those of outliers.
         """
         if not self.loss.estimated:
             return [point.loss for point in points]
-        sizes = [self.loss.size(p.residual, self.unknowns(p.factors)) for p in points]
-        one = self.refitted(points[int(np.argmin(sizes))])
-        return [one.mean_loss(point.residual) for point in points]
+        return [self.loss.size(point.residual) ** 2 for point in points]
+
+    @property
+    def effective_size(self) -> float:
+        r"""Number of measurements of equal weight that say as much, :math:`(\sum w)^2/\sum w^2`."""
+        weights = self.loss.weights
+        if weights is None:
+            return float(self.op.size)
+        xp = array_namespace(weights)
+        return float(xp.sum(weights)) ** 2 / float(xp.sum(weights * weights))
 
     def subset(self, index: np.ndarray) -> Problem:
         """The unpenalised problem of some of the measurements; passes are counted together."""

@@ -157,7 +157,7 @@ def recover(
     policy = Policy() if policy is None else policy
     solver = GaussNewton() if solver is None else check_solver(solver)
     rng = _checks.generator(random_state)
-    most = width or max(1, widest(op, symmetric, policy.widest_share))
+    most = width or max(1, widest(problem, symmetric, policy.widest_share))
     settings = {
         "shape": op.shape,
         "symmetric": symmetric,

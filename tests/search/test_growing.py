@@ -9,6 +9,7 @@ import pytest
 
 from leanrank import Factors, simulate
 from leanrank.factors import degrees_of_freedom
+from leanrank.losses import Squared
 from leanrank.penalties import GroupLasso
 from leanrank.policy import Policy
 from leanrank.problem import Problem
@@ -163,12 +164,16 @@ def test_wide_factors_grow_by_several_columns_at_once(width, more, rng):
 
 def test_widest_spends_at_most_its_share():
     op = simulate.ObservedEntries(np.arange(100) // 10, np.arange(100) % 10, (40, 30))
+    problem = Problem(op, np.ones(100))
     for fill in (0.9, 2.0, 5.0):
-        k = widest(op, False, fill)
+        k = widest(problem, False, fill)
         assert degrees_of_freedom((40, 30), k) <= fill * 100
         assert degrees_of_freedom((40, 30), k + 1) > fill * 100
-    assert widest(simulate.FullObservation((4, 4)), True, 0.6) == 3
-    assert widest(simulate.FullObservation((4, 4)), True, 10.0) == 4
+    full = Problem(simulate.FullObservation((4, 4)), np.ones((4, 4)))
+    assert widest(full, True, 0.6) == 3
+    assert widest(full, True, 10.0) == 4
+    half = Problem(op, np.ones(100), loss=Squared(np.repeat([1.0, 1e-6], 50)))
+    assert widest(half, False, 4.0) == widest(problem, False, 2.0)
 
 
 def test_a_row_that_is_hardly_seen_does_not_trap_the_fit(rng):

@@ -14,7 +14,6 @@ import numpy as np
 from leanrank._arrays import like
 from leanrank.evidence import explained_of_noise, virtual_columns
 from leanrank.factors import Factors, degrees_of_freedom
-from leanrank.operators import Measurement
 from leanrank.policy import Policy
 from leanrank.problem import Point, Problem
 from leanrank.search.fitting import Fitter, Stage
@@ -30,10 +29,11 @@ __all__ = [
 ]
 
 
-def widest(op: Measurement, symmetric: bool, share: float) -> int:
+def widest(problem: Problem, symmetric: bool, share: float) -> int:
     """Largest width whose degrees of freedom are at most ``share`` of the measurements."""
-    k, top = 0, min(op.shape)
-    while k < top and degrees_of_freedom(op.shape, k + 1, symmetric) <= share * op.size:
+    shape, m = problem.op.shape, problem.effective_size
+    k, top = 0, min(shape)
+    while k < top and degrees_of_freedom(shape, k + 1, symmetric) <= share * m:
         k += 1
     return k
 
@@ -111,7 +111,7 @@ def walk_back(
     for stage in reversed(stages):
         if wide.width >= stage.width:
             pruned = fitter.stage(problem, leading_columns(wide.balance(), stage.width), phase)
-            fewer, grown = problem.losses([pruned.point, stage.point])
+            fewer, grown = problem.comparable([pruned.point, stage.point])
             if fewer < grown:
                 stage = pruned
             wide = stage.factors
@@ -127,7 +127,7 @@ def is_significant(before: Point, after: Point, problem: Problem, policy: Policy
     dof = before.factors.degrees_of_freedom()
     new = after.factors.degrees_of_freedom() - dof
     noise = explained_of_noise(new, problem.op.size - dof, policy.evidence)
-    lower, higher = problem.losses([after, before])
+    lower, higher = problem.comparable([after, before])
     return higher - lower > noise * higher
 
 

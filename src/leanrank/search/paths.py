@@ -73,10 +73,9 @@ class Paths:
 
     def widest(self, problem: Problem) -> int:
         """The largest width that a problem's measurements can determine."""
-        return widest(problem.op, self.symmetric, self.fitter.policy.widest_share)
+        return widest(problem, self.symmetric, self.fitter.policy.widest_share)
 
     def are_few(self, width: int) -> bool:
         """Whether all measurements hardly determine a matrix of twice the width."""
-        op = self.problem.op
-        unknowns = degrees_of_freedom(op.shape, 2 * width, self.symmetric)
-        return op.size < self.fitter.policy.determined * unknowns
+        unknowns = degrees_of_freedom(self.problem.op.shape, 2 * width, self.symmetric)
+        return self.problem.effective_size < self.fitter.policy.determined * unknowns

@@ -86,7 +86,7 @@ def penalise(
     size = _typical_size(problem, base, fitter)
     typical = math.sqrt(size if base.factors.symmetric else 2.0 * size)
     penalty = GroupLasso(
-        strength * problem.losses([base])[0] / typical, (policy.smoothing * typical) ** 2
+        strength * problem.comparable([base])[0] / typical, (policy.smoothing * typical) ** 2
     )
     penalised = problem.with_penalty(penalty)
     start = append_leading(problem, base, fitter, width - base.factors.width)
