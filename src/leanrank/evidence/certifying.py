@@ -129,11 +129,11 @@ def certify(
     """The certificate of factors for a problem whose y is of sensible scale."""
     policy = EvidencePolicy() if policy is None else policy
     factors = factors.compress()  # empty columns are no rank
-    rank, zero_loss = factors.width, problem.zero_loss
+    rank = factors.width
     point, tangent = problem.linearise(factors)
     if problem.loss.estimated:
         problem = problem.refitted(point)
-        point, zero_loss = problem.evaluate(factors), problem.zero_loss
+        point = problem.evaluate(factors)
     relative_residual, exact = problem.relative_residual(point), problem.is_exact(point)
     G = problem.gradient_matrix(point.residual)
     strength = float(virtual_columns(G, factors, rng)[1][0])
@@ -155,7 +155,7 @@ def certify(
         degrees_of_freedom=problem.unknowns(factors),
         measurements=problem.op.size,
         relative_residual=relative_residual,
-        relative_gradient=_relative_gradient(point, zero_loss),
+        relative_gradient=_relative_gradient(problem, point),
         active_curvature=active,
         virtual_curvature=problem.penalty.curvature_at_zero - strength,
         noise_gap=residual_spectral_norm(G, factors, rng) / level if level > 0 else 0.0,
@@ -169,9 +169,17 @@ def certify(
     return replace(certificate, holds=not reasons, reasons=reasons)
 
 
-def _relative_gradient(point: Point, zero_loss: float) -> float:
+def _relative_gradient(problem: Problem, point: Point) -> float:
+    """Gradient norm times norm of W, over the loss of the zero matrix.
+
+    Where the loss estimates its scale, over that of squares of most measurements: of the residual's
+    own scale, the zero matrix is nothing but outliers.
+    """
+    whole = problem.zero_loss
+    if problem.loss.estimated:
+        whole = problem.op.weight * problem.op.size * problem.loss.size(problem.y) ** 2
     size = norm(point.factors.W) or 1.0
-    return point.gradient_norm * size / zero_loss if zero_loss > 0 else 0.0
+    return point.gradient_norm * size / whole if whole > 0 else 0.0
 
 
 def _notes(problem: Problem) -> tuple[str, ...]:
