@@ -122,3 +122,10 @@ def test_what_a_residual_of_a_symmetric_fit_may_be():
     assert "only approximately or indefinite" in reason
     (reason,) = judge(facts(noise_gap=2.0), EvidencePolicy())
     assert "indefinite" not in reason
+
+
+def test_repeated_measurements_are_said_to_be():
+    few = facts(distinct=30, exact=True)
+    assert judge(few, EvidencePolicy())[0].startswith("30 different measurements cannot")
+    all_differ = facts(distinct=30, measurements=30, exact=True)
+    assert judge(all_differ, EvidencePolicy())[0].startswith("30 measurements cannot")

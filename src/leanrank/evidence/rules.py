@@ -63,6 +63,11 @@ class Facts:
         return self.c.rank + 1
 
     @property
+    def counted(self) -> str:
+        """How many measurements there are that differ."""
+        return f"{self.distinct}{' different' if self.distinct < self.c.measurements else ''}"
+
+    @property
     def first_rows(self) -> str:
         return _first(self.rows)
 
@@ -152,7 +157,7 @@ RULES = (
         "unknowns",
         _spare,
         "least_spare",
-        "{f.distinct} different measurements cannot determine the {f.c.degrees_of_freedom} "
+        "{f.counted} measurements cannot determine the {f.c.degrees_of_freedom} "
         "unknowns of a fit of rank {f.c.rank}",
         _MORE,
         least=True,
@@ -161,7 +166,7 @@ RULES = (
         "misfit",
         _to_tell,
         "to_tell",
-        "{f.distinct} different measurements are too few to tell noise from misfit, as a matrix of "
+        "{f.counted} measurements are too few to tell noise from misfit, as a matrix of "
         "rank {f.next_rank} has {f.wider} free parameters",
         _MORE,
         least=True,
