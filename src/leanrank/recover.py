@@ -24,6 +24,7 @@ from leanrank.solvers import Callback, GaussNewton, Solver
 __all__ = ["recover"]
 
 
+@one_blas_thread()
 def recover(
     op: Measurement,
     y: Array,
@@ -114,8 +115,7 @@ def recover(
     if time_limit is not None:
         callbacks = (*callbacks, _deadline(_checks.real_number(time_limit, "time_limit", above=0)))
     pipeline.monitor.callbacks = callbacks
-    with one_blas_thread():
-        return pipeline.result()
+    return pipeline.result()
 
 
 def _deadline(seconds: float) -> Callback:

@@ -15,6 +15,7 @@ import numpy as np
 
 from leanrank import _checks
 from leanrank._arrays import Array
+from leanrank._threads import one_blas_thread
 from leanrank.factors import Factors, degrees_of_freedom
 from leanrank.operators import (
     DenseSensing,
@@ -62,6 +63,7 @@ class Instance:
         return factors.distance(self.truth) / self.truth.norm()
 
 
+@one_blas_thread()
 def dense_sensing(
     shape: int | tuple[int, int],
     rank: int,
@@ -134,6 +136,7 @@ def dense_sensing(
     return _measure(DenseSensing(rng.standard_normal((m, n1, n2), dtype=dtype)), truth, noise, rng)
 
 
+@one_blas_thread()
 def rank_one_sensing(
     shape: int | tuple[int, int],
     rank: int,
@@ -182,6 +185,7 @@ def rank_one_sensing(
     return _measure(RankOneSensing(x, z), truth, noise, rng)
 
 
+@one_blas_thread()
 def full_observation(
     shape: int | tuple[int, int],
     rank: int,
@@ -223,6 +227,7 @@ def full_observation(
     return _measure(op, truth, noise, rng)
 
 
+@one_blas_thread()
 def matrix_completion(
     shape: int | tuple[int, int],
     rank: int,

@@ -9,6 +9,7 @@ import numpy as np
 
 from leanrank import _checks
 from leanrank._arrays import Array, gaussian, norm, to_numpy
+from leanrank._threads import one_blas_thread
 from leanrank.evidence.sensitivity import sensitivity
 from leanrank.evidence.structure import noise_level, structure, virtual_columns
 from leanrank.factors import Factors, degrees_of_freedom
@@ -106,6 +107,7 @@ class Certificate:
         return "\n".join(lines)
 
 
+@one_blas_thread()
 def check_certificate(
     op: Measurement,
     y: Array,

@@ -9,6 +9,7 @@ import numpy as np
 
 from leanrank import _checks, initial
 from leanrank._arrays import Array, array_namespace, like
+from leanrank._threads import one_blas_thread
 from leanrank.factors import Factors
 from leanrank.linalg import leading_pairs
 from leanrank.operators import Measurement
@@ -23,6 +24,7 @@ from leanrank.solvers import Callback, GradientDescent, PerturbedGradientDescent
 __all__ = ["greedy_prune"]
 
 
+@one_blas_thread()
 def greedy_prune(
     op: Measurement,
     y: Array,
