@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from leanrank import _checks
-from leanrank._arrays import Array, array_namespace, device_of, integers
+from leanrank._arrays import Array, ArrayLike, array_namespace, device_of, integers
 
 __all__ = ["Factors"]
 
@@ -50,7 +50,7 @@ class Factors:
     shape: tuple[int, int]
     symmetric: bool
 
-    def __init__(self, U: Array, V: Array | None = None) -> None:
+    def __init__(self, U: ArrayLike, V: ArrayLike | None = None) -> None:
         xp = array_namespace(U) if V is None else array_namespace(U, V)
         for name, factor in (("U", U), ("V", V)):
             if factor is not None and factor.ndim != 2:
@@ -136,7 +136,7 @@ class Factors:
         """The matrix X itself, shape (n1, n2)."""
         return self.U @ self.V.T
 
-    def entries(self, rows: np.ndarray, cols: np.ndarray) -> Array:
+    def entries(self, rows: ArrayLike, cols: ArrayLike) -> Array:
         """Entries X[rows, cols], without forming X."""
         xp = array_namespace(self.W)
         rows, cols = (integers(np.asarray(index), self.W) for index in (rows, cols))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from leanrank import _checks, linalg
-from leanrank._arrays import Array, array_namespace, like
+from leanrank._arrays import Array, ArrayLike, array_namespace, like
 from leanrank._arrays import gaussian as draw
 from leanrank._threads import one_blas_thread
 from leanrank.factors import Factors
@@ -189,7 +189,7 @@ def orthonormal(
 @one_blas_thread()
 def spectral(
     op: Measurement,
-    y: Array,
+    y: ArrayLike,
     width: int,
     *,
     symmetric: bool = False,

@@ -17,6 +17,7 @@ import numpy as np
 from leanrank import _checks
 from leanrank._arrays import (
     Array,
+    ArrayLike,
     MatrixLike,
     array_namespace,
     integers,
@@ -104,7 +105,7 @@ class Problem:
     18.0
     """
 
-    def __init__(self, op: Measurement, y: Array, penalty: Penalty | None = None) -> None:
+    def __init__(self, op: Measurement, y: ArrayLike, penalty: Penalty | None = None) -> None:
         self.op = op
         self.y = check_measurements(op, y)
         self.penalty: Penalty = NoPenalty() if penalty is None else penalty

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from leanrank import _checks
-from leanrank._arrays import Array, is_numpy_array
+from leanrank._arrays import Array, ArrayLike, is_numpy_array
 from leanrank._threads import one_blas_thread
 from leanrank.factors import degrees_of_freedom
 from leanrank.operators import Measurement
@@ -27,14 +27,14 @@ __all__ = ["recover"]
 @one_blas_thread()
 def recover(
     op: Measurement,
-    y: Array,
+    y: ArrayLike,
     *,
     symmetric: bool = False,
     rank: int | None = None,
     width: int | None = None,
     penalty: Penalty | None = None,
     solver: Solver | RidgeLadder | str | None = None,
-    validation: float | tuple[Measurement, Array] | None = None,
+    validation: float | tuple[Measurement, ArrayLike] | None = None,
     max_iter: int = 200,
     time_limit: float | None = None,
     callbacks: Iterable[Callback] = (),

@@ -21,7 +21,7 @@ import math
 import time
 import warnings
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
@@ -227,6 +227,10 @@ class LowRankImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # 
             what = "filled with zeros" if self.keep_empty_features else "left out"
             self._warn(f"{empty.size} column(s) have no entry and are {what}: {_shown(empty)}")
         return self
+
+    if TYPE_CHECKING:  # scikit-learn's has no types
+
+        def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> np.ndarray: ...
 
     @one_blas_thread()
     def transform(self, X: Any) -> np.ndarray:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from leanrank import _checks
-from leanrank._arrays import Array, gaussian, norm, to_numpy
+from leanrank._arrays import Array, ArrayLike, gaussian, norm, to_numpy
 from leanrank._threads import one_blas_thread
 from leanrank.evidence.sensitivity import sensitivity
 from leanrank.evidence.structure import noise_level, structure, virtual_columns
@@ -110,11 +110,11 @@ class Certificate:
 @one_blas_thread()
 def check_certificate(
     op: Measurement,
-    y: Array,
+    y: ArrayLike,
     factors: Factors,
     *,
     penalty: Penalty | None = None,
-    held_out: tuple[Measurement, Array] | None = None,
+    held_out: tuple[Measurement, ArrayLike] | None = None,
     random_state: int | np.random.Generator | None = 0,
 ) -> Certificate:
     """The certificate of factors from anywhere, computed from scratch.

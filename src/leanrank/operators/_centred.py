@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from leanrank import _checks
-from leanrank._arrays import Array, MatrixLike, array_namespace, like, to_numpy
+from leanrank._arrays import Array, ArrayLike, MatrixLike, array_namespace, like, to_numpy
 from leanrank.factors import Factors
 from leanrank.operators._base import ExplicitTangent, Measurement, Tangent
 from leanrank.operators._selected import Selected
@@ -58,7 +58,7 @@ class Centred(Measurement):
 
     eliminated = 1
 
-    def __init__(self, op: Measurement, along: Array | None = None) -> None:
+    def __init__(self, op: Measurement, along: ArrayLike | None = None) -> None:
         if not isinstance(op, Measurement):
             raise TypeError(f"op must be a measurement operator, got {type(op).__name__}")
         self.op = op
