@@ -15,7 +15,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from leanrank import LowRankImputer, RecoveryError, RecoveryWarning, Status
+from leanrank import (
+    LowRankImputer,
+    QuadraticNetworkRegressor,
+    RecoveryError,
+    RecoveryWarning,
+    Status,
+)
 from leanrank.estimators._entries import observed
 from leanrank.estimators._rows import RowModel
 
@@ -209,6 +215,14 @@ def test_rows_with_fewer_entries_than_the_rank_lean_on_the_others():
     with pytest.warns(RecoveryWarning, match="fewer observed entries than the rank, 3"):
         completed = imputer.transform(row)
     assert np.abs(completed - full.mean(axis=0)).max() < 4 * full.std(axis=0).max()
+
+
+def test_warnings_point_to_the_caller():
+    noise = np.random.default_rng(0).standard_normal((20, 8))
+    for fit in (LowRankImputer().fit, QuadraticNetworkRegressor().fit):
+        with pytest.warns(RecoveryWarning) as caught:
+            fit(noise, noise[:, 0])
+        assert caught[0].filename == __file__
 
 
 @pytest.mark.parametrize("keep", [False, True])

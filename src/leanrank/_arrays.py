@@ -6,17 +6,25 @@ arrays, strict arrays in tests and tensors on an accelerator go in and come out 
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from array_api_compat import array_namespace, is_array_api_obj, is_numpy_array, to_device
 from array_api_compat import device as device_of
 
-Array = Any
-"""An array of any library that follows the Python array API standard."""
+Array: TypeAlias = np.ndarray
+"""What we give: an array of the library that the operator's arrays are of.
+
+Type checkers are told NumPy's, which is the default; there is no type yet for all that follow the
+array API standard.
+"""
+
+ArrayLike: TypeAlias = Any
+"""What we take: an array of any library that follows the standard, or what NumPy makes one of."""
 
 __all__ = [
     "Array",
+    "ArrayLike",
     "MatrixLike",
     "array_namespace",
     "device_of",

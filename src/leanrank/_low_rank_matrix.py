@@ -8,7 +8,7 @@ from typing import ClassVar, SupportsIndex
 import numpy as np
 
 from leanrank import _checks
-from leanrank._arrays import Array, array_namespace, integers, is_array, to_numpy
+from leanrank._arrays import Array, ArrayLike, array_namespace, integers, is_array, to_numpy
 
 __all__ = ["LowRankMatrix"]
 
@@ -45,7 +45,7 @@ class LowRankMatrix:
         dense = to_numpy(self.to_dense())
         return dense if dtype is None else dense.astype(dtype)
 
-    def __matmul__(self, v: Array) -> Array:
+    def __matmul__(self, v: ArrayLike) -> Array:
         if not is_array(v):
             return NotImplemented
         U, V, v = self._operands(v, self.shape[1], 0)
@@ -83,7 +83,7 @@ class LowRankMatrix:
         whole = tuple(slice(None) if isinstance(i, slice) else 0 for i in index)
         return (blocks[0] @ blocks[1].T)[whole]
 
-    def entries(self, rows: np.ndarray, cols: np.ndarray) -> Array:
+    def entries(self, rows: ArrayLike, cols: ArrayLike) -> Array:
         """Entries X[rows, cols], without forming X.
 
         Parameters

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from leanrank import _checks
-from leanrank._arrays import Array, array_namespace, device_of
+from leanrank._arrays import Array, ArrayLike, array_namespace, device_of
 from leanrank._display import html_table, one_line
 from leanrank._low_rank_matrix import LowRankMatrix
 
@@ -62,7 +62,7 @@ class Factors(LowRankMatrix):
     shape: tuple[int, int]
     symmetric: bool
 
-    def __init__(self, U: Array, V: Array | None = None) -> None:
+    def __init__(self, U: ArrayLike, V: ArrayLike | None = None) -> None:
         xp = array_namespace(U) if V is None else array_namespace(U, V)
         for name, factor in (("U", U), ("V", V)):
             if factor is not None and factor.ndim != 2:

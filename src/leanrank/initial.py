@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from leanrank import _checks, linalg
-from leanrank._arrays import Array, array_namespace, like
+from leanrank._arrays import Array, ArrayLike, array_namespace, like
 from leanrank._arrays import gaussian as draw
+from leanrank._threads import one_blas_thread
 from leanrank.factors import Factors
 from leanrank.linalg import singular_value
 from leanrank.operators import Measurement
@@ -134,6 +135,7 @@ def identity(
     )
 
 
+@one_blas_thread()
 def orthonormal(
     shape: tuple[int, int],
     width: int,
@@ -184,9 +186,10 @@ def orthonormal(
     )
 
 
+@one_blas_thread()
 def spectral(
     op: Measurement,
-    y: Array,
+    y: ArrayLike,
     width: int,
     *,
     symmetric: bool = False,

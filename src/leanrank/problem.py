@@ -17,6 +17,7 @@ import numpy as np
 
 from leanrank._arrays import (
     Array,
+    ArrayLike,
     MatrixLike,
     array_namespace,
     integers,
@@ -130,7 +131,7 @@ class Problem:
     def __init__(
         self,
         op: Measurement,
-        y: Array,
+        y: ArrayLike,
         penalty: Penalty | None = None,
         loss: Loss | None = None,
     ) -> None:

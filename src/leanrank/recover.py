@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from leanrank import _checks
-from leanrank._arrays import Array
+from leanrank._arrays import ArrayLike
 from leanrank._guidance import check_penalty, check_solver, explains_arguments
 from leanrank._threads import one_blas_thread
 from leanrank.factors import Factors
@@ -39,9 +39,10 @@ __all__ = ["recover"]
 
 
 @explains_arguments
+@one_blas_thread()
 def recover(
     op: Measurement,
-    y: Array,
+    y: ArrayLike,
     *,
     symmetric: bool = False,
     rank: int | None = None,
@@ -50,7 +51,7 @@ def recover(
     loss: Loss | None = None,
     solver: Solver | None = None,
     strategy: Strategy | None = None,
-    validation: float | tuple[Measurement, Array] | None = None,
+    validation: float | tuple[Measurement, ArrayLike] | None = None,
     start: Factors | SavedRun | None = None,
     max_iter: int = 200,
     time_limit: float | None = None,
@@ -178,7 +179,6 @@ def recover(
     begin = None if start is None else start.scaled(unit)
     paths = Paths(problem, symmetric, most, strategy, Fitter(solver, rng, monitor, policy), begin)
     monitor.begin()
-    with one_blas_thread():
-        result = Plan(paths, scale, rank, penalty, validation, max_iter).result()
+    result = Plan(paths, scale, rank, penalty, validation, max_iter).result()
     monitor.end(result)
     return result

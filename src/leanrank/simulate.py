@@ -15,6 +15,7 @@ import numpy as np
 
 from leanrank import _checks
 from leanrank._arrays import Array
+from leanrank._threads import one_blas_thread
 from leanrank.factors import Factors, degrees_of_freedom
 from leanrank.operators import (
     DenseSensing,
@@ -63,6 +64,7 @@ class Instance:
         return factors.distance(self.truth) / self.truth.norm()
 
 
+@one_blas_thread()
 def dense_sensing(
     shape: int | tuple[int, int],
     rank: int,
@@ -166,6 +168,7 @@ def gaussian_operator(
     return DenseSensing.from_packed(packed, n1)
 
 
+@one_blas_thread()
 def rank_one_sensing(
     shape: int | tuple[int, int],
     rank: int,
@@ -214,6 +217,7 @@ def rank_one_sensing(
     return _measure(RankOneSensing(x, z), truth, noise, rng)
 
 
+@one_blas_thread()
 def full_observation(
     shape: int | tuple[int, int],
     rank: int,
@@ -255,6 +259,7 @@ def full_observation(
     return _measure(op, truth, noise, rng)
 
 
+@one_blas_thread()
 def matrix_completion(
     shape: int | tuple[int, int],
     rank: int,

@@ -254,4 +254,5 @@ class _Progress:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._bar.stop()
+        if not self._bar.disable:  # Rich before 14.3 would end a line that is not there
+            self._bar.stop()

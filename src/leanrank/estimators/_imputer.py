@@ -21,7 +21,7 @@ import math
 import time
 import warnings
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
@@ -29,6 +29,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from leanrank import _checks
+from leanrank._threads import one_blas_thread
 from leanrank.estimators._entries import Columns, Entries, observed, varying
 from leanrank.estimators._rows import RowModel
 from leanrank.factors import Factors, degrees_of_freedom
@@ -178,6 +179,7 @@ class LowRankImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # 
         self.random_state = random_state
         self.on_failure = on_failure
 
+    @one_blas_thread()
     def fit(self, X: Any, y: Any = None) -> LowRankImputer:
         """Find the components of a table.
 
@@ -226,6 +228,11 @@ class LowRankImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # 
             self._warn(f"{empty.size} column(s) have no entry and are {what}: {_shown(empty)}")
         return self
 
+    if TYPE_CHECKING:  # scikit-learn's has no types
+
+        def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> np.ndarray: ...
+
+    @one_blas_thread()
     def transform(self, X: Any) -> np.ndarray:
         """Complete rows, each from its own observed entries.
 
@@ -393,7 +400,7 @@ class LowRankImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # 
 
     def _warn(self, message: str) -> None:
         if self.on_failure == "warn":
-            warnings.warn(message, RecoveryWarning, stacklevel=3)
+            warnings.warn(message, RecoveryWarning, stacklevel=4)
 
 
 def _is_exact(result: Result, entries: Entries) -> bool:

@@ -167,6 +167,7 @@ class QuadraticNetworkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[
         self.random_state = random_state
         self.on_failure = on_failure
 
+    @one_blas_thread()
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> QuadraticNetworkRegressor:
         """Find the neurons.
 
@@ -210,9 +211,10 @@ class QuadraticNetworkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[
         if self.on_failure == "raise":
             result.raise_if_failed()
         if self.on_failure == "warn" and not result.success:
-            warnings.warn(f"{result.status.name}: {result.message}", RecoveryWarning, stacklevel=2)
+            warnings.warn(f"{result.status.name}: {result.message}", RecoveryWarning, stacklevel=3)
         return self
 
+    @one_blas_thread()
     def predict(self, X: Any) -> np.ndarray:
         """Outputs of the network.
 
@@ -283,20 +285,19 @@ class QuadraticNetworkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[
         op = RankOneSensing(x)
         centred = Centred(op, root)
         seen: Measurement = centred if self.fit_intercept else op
-        with one_blas_thread():
-            if not np.any(y):
-                return self._constant(seen, y)
-            result = self._corrected(centred, y) if self.correction else self._run(seen, y)
-            if result.status is Status.STALLED and self._falls(seen, y, result.factors):
-                call = "RankOneSensing(X, X), y"
-                if self.fit_intercept:
-                    call = "Centred(RankOneSensing(X, X)), y - y.mean()"
-                message = (
-                    "; the residual falls along a direction of the features by more than noise "
-                    "would, which no sum of squares does: if y is minus one, fit -y; squares with "
-                    f"both signs are fitted by leanrank.recover({call})"
-                )
-                return replace(result, message=result.message + message)
+        if not np.any(y):
+            return self._constant(seen, y)
+        result = self._corrected(centred, y) if self.correction else self._run(seen, y)
+        if result.status is Status.STALLED and self._falls(seen, y, result.factors):
+            call = "RankOneSensing(X, X), y"
+            if self.fit_intercept:
+                call = "Centred(RankOneSensing(X, X)), y - y.mean()"
+            message = (
+                "; the residual falls along a direction of the features by more than noise "
+                "would, which no sum of squares does: if y is minus one, fit -y; squares with "
+                f"both signs are fitted by leanrank.recover({call})"
+            )
+            return replace(result, message=result.message + message)
         return result
 
     def _constant(self, op: Measurement, y: np.ndarray) -> Result:

@@ -8,8 +8,9 @@ from dataclasses import replace
 import numpy as np
 
 from leanrank import _checks
-from leanrank._arrays import Array, gaussian, norm, to_numpy
+from leanrank._arrays import Array, ArrayLike, gaussian, norm, to_numpy
 from leanrank._guidance import explains_arguments, measured_pair
+from leanrank._threads import one_blas_thread
 from leanrank.evidence.certificate import Certificate, rescaled
 from leanrank.evidence.filled import different, filled_error, observed_entries
 from leanrank.evidence.rules import Facts, judge
@@ -40,14 +41,15 @@ __all__ = ["certify", "check_certificate", "relative_error_on"]
 
 
 @explains_arguments
+@one_blas_thread()
 def check_certificate(
     op: Measurement,
-    y: Array,
+    y: ArrayLike,
     factors: Factors,
     *,
     penalty: Penalty | None = None,
     loss: Loss | None = None,
-    held_out: tuple[Measurement, Array] | None = None,
+    held_out: tuple[Measurement, ArrayLike] | None = None,
     random_state: int | np.random.Generator | None = 0,
     policy: EvidencePolicy | None = None,
 ) -> Certificate:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from leanrank import _checks
-from leanrank._arrays import Array, array_namespace, like, to_numpy
+from leanrank._arrays import Array, ArrayLike, array_namespace, like, to_numpy
 from leanrank.operators._base import Measurement
 from leanrank.operators._projected import Projected
 from leanrank.operators._row_wise import check_operator
@@ -52,7 +52,7 @@ class Centred(Projected):
     array([-1.5,  1.5])
     """
 
-    def __init__(self, op: Measurement, along: Array | None = None) -> None:
+    def __init__(self, op: Measurement, along: ArrayLike | None = None) -> None:
         check_operator(op)
         self._sides = (False, False)
         s = np.ones(op.size)

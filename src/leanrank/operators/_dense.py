@@ -10,6 +10,7 @@ import numpy as np
 from leanrank import _checks
 from leanrank._arrays import (
     Array,
+    ArrayLike,
     MatrixLike,
     array_namespace,
     integers,
@@ -63,7 +64,7 @@ class DenseSensing(Measurement):
     array([ 3., 11.])
     """
 
-    def __init__(self, A: Array, *, symmetric: bool = False, overwrite_a: bool = False) -> None:
+    def __init__(self, A: ArrayLike, *, symmetric: bool = False, overwrite_a: bool = False) -> None:
         A = _checks.real_array(A, "A", ndim=3)
         m, n1, n2 = (int(n) for n in A.shape)
         if min(m, n1, n2) == 0:
@@ -90,7 +91,7 @@ class DenseSensing(Measurement):
         return self
 
     @classmethod
-    def from_packed(cls, packed: Array, d: int) -> DenseSensing:
+    def from_packed(cls, packed: ArrayLike, d: int) -> DenseSensing:
         """Symmetric sensing from packed upper triangles, row by row; shape (m, d (d + 1) / 2).
 
         Off-diagonal entries are those of the symmetric matrices, not doubled. No copy.

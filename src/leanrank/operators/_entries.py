@@ -10,7 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from leanrank import _checks
-from leanrank._arrays import Array, MatrixLike
+from leanrank._arrays import Array, ArrayLike, MatrixLike
 from leanrank.factors import Factors
 from leanrank.operators import _kernels
 from leanrank.operators._base import Measurement
@@ -51,8 +51,8 @@ class ObservedEntries(Measurement):
 
     def __init__(
         self,
-        rows: np.ndarray,
-        cols: np.ndarray,
+        rows: ArrayLike,
+        cols: ArrayLike,
         shape: tuple[int, int],
         *,
         dtype: np.typing.DTypeLike = np.float64,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from leanrank import _checks
-from leanrank._arrays import Array, MatrixLike, array_namespace, is_numpy_array
+from leanrank._arrays import Array, ArrayLike, MatrixLike, array_namespace, is_numpy_array
 from leanrank.factors import Factors
 from leanrank.operators._base import Measurement
 from leanrank.operators._tangent import Tangent
@@ -33,7 +33,7 @@ class FullObservation(Measurement):
     array([1., 0., 0., 1.])
     """
 
-    def __init__(self, shape: tuple[int, int], *, reference: Array | None = None) -> None:
+    def __init__(self, shape: tuple[int, int], *, reference: ArrayLike | None = None) -> None:
         self.shape = _checks.matrix_shape(shape, "shape")
         self.size = self.shape[0] * self.shape[1]
         self._reference = _checks.reference(reference)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from leanrank import _checks
-from leanrank._arrays import Array, MatrixLike, array_namespace, integers
+from leanrank._arrays import Array, ArrayLike, MatrixLike, array_namespace, integers
 from leanrank.factors import Factors
 from leanrank.operators._base import Measurement
 from leanrank.operators._tangent import ExplicitTangent, Tangent
@@ -43,7 +43,7 @@ class RankOneSensing(Measurement):
     array([5.])
     """
 
-    def __init__(self, x: Array, z: Array | None = None) -> None:
+    def __init__(self, x: ArrayLike, z: ArrayLike | None = None) -> None:
         self.x = _checks.real_array(x, "x", ndim=2)
         self.z = self.x if z is None else _checks.real_array(z, "z", ndim=2)
         if self.x.shape[0] != self.z.shape[0]:

@@ -145,7 +145,9 @@ class _StackedTangent(Tangent):
         pairs = zip(self.parts, self.op.split(t), strict=True)
         return reduce(add, [part.rmatvec(values) for part, values in pairs])
 
-    def _added(self, method: Callable[[Tangent, Array | None], Array], weights: Array) -> Array:
+    def _added(
+        self, method: Callable[[Tangent, Array | None], Array], weights: Array | None
+    ) -> Array:
         pairs = zip(self.parts, self.op.split_weights(weights), strict=True)
         return reduce(add, [method(part, w) for part, w in pairs])
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from leanrank import _checks
-from leanrank._arrays import Array, array_namespace, norm, to_numpy
+from leanrank._arrays import Array, ArrayLike, array_namespace, norm, to_numpy
 from leanrank.factors import Factors, check_factors
 from leanrank.linalg import singular_value
 from leanrank.operators import Measurement, pull_back
@@ -158,7 +158,7 @@ def training_error(problem: Problem) -> Measure:
     return measure
 
 
-def measurement_error(op: Measurement, y: Array) -> Measure:
+def measurement_error(op: Measurement, y: ArrayLike) -> Measure:
     r""":math:`|\mathcal A(X) - y| / |y|` on measurements that were held out: a test error.
 
     One pass over them whenever it is asked for, which no problem counts.

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from leanrank import _checks, initial
-from leanrank._arrays import Array, array_namespace, like
+from leanrank._arrays import Array, ArrayLike, array_namespace, like
+from leanrank._threads import one_blas_thread
 from leanrank.factors import Factors
 from leanrank.linalg import leading_pairs
 from leanrank.operators import Measurement
@@ -24,9 +25,10 @@ from leanrank.solvers import Callback, GradientDescent, PerturbedGradientDescent
 __all__ = ["greedy_prune"]
 
 
+@one_blas_thread()
 def greedy_prune(
     op: Measurement,
-    y: Array,
+    y: ArrayLike,
     *,
     width: int | None = None,
     lam: float,

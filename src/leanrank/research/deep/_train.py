@@ -173,6 +173,7 @@ def _side_by_side(
 ) -> None:
     """All runs in a few threads; Ctrl-C and errors in one of them end all."""
 
+    @one_blas_thread()
     def go_or_stop_all(number: int, run: Run, seed: int) -> None:
         try:
             go(number, run, seed)

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 import leanrank
 from leanrank import _checks
@@ -32,6 +31,7 @@ from leanrank._files import (
     write_arrays,
 )
 from leanrank._palette import INK
+from leanrank._threads import one_blas_thread
 from leanrank.io import plain_values, save_summary
 from leanrank.research.experiments._experiment import (
     Experiment,
@@ -222,6 +222,7 @@ def _end_with_parent() -> None:
         os._exit(1)
 
 
+@one_blas_thread()
 def _run_trial(
     function: Callable[[Trial, np.random.Generator], Mapping[str, Any]],
     trial: Trial,
@@ -230,8 +231,7 @@ def _run_trial(
 ) -> Outcome:
     """One trial with one BLAS thread and random numbers of its own."""
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(stream,)))
-    with threadpool_limits(1):
-        outcome = function(trial, rng)
+    outcome = function(trial, rng)
     # As they come back from disk.
     arrays = {name: np.asarray(value) for name, value in outcome.items()}
     for name, x in arrays.items():

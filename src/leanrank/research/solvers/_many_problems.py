@@ -125,13 +125,15 @@ def _descend(
     alone = [copy(problem) for problem in problems]
     for problem, passes in zip(alone, counted, strict=True):
         problem.meter = Meter(passes)
-    points = [
-        problem.evaluate(start.astype(problem.op.reference))
-        for problem, start in zip(alone, starts, strict=True)
-    ]
+    with one_blas_thread():
+        points = [
+            problem.evaluate(start.astype(problem.op.reference))
+            for problem, start in zip(alone, starts, strict=True)
+        ]
     states = [State(point, 0, p.passes) for point, p in zip(points, alone, strict=True)]
     costs = [state.passes - passes for state, passes in zip(states, counted, strict=True)]
 
+    @one_blas_thread()
     def advanced(problem: Problem, state: State, cost: float) -> State:
         if not state.point.is_finite:
             return state

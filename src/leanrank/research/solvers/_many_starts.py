@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from leanrank import _checks
+from leanrank._threads import one_blas_thread
 from leanrank.factors import Factors
 from leanrank.problem import Problem
 from leanrank.solvers._base import State, check_start
@@ -63,12 +64,13 @@ def descend_together(
 def _descend(
     problem: Problem, starts: Sequence[Factors], step_size: float
 ) -> Iterator[list[State]]:
-    points = problem.evaluate_many(starts)
+    with one_blas_thread():
+        points = problem.evaluate_many(starts)
     states = [State(point, 0, problem.passes) for point in points]
     while True:
         yield states
         going = [i for i, state in enumerate(states) if state.point.is_finite]
-        with np.errstate(over="ignore", invalid="ignore"):
+        with one_blas_thread(), np.errstate(over="ignore", invalid="ignore"):
             moved = [
                 point.factors.with_stacked(point.factors.W - step_size * point.gradient)
                 for point in (states[i].point for i in going)

@@ -8,6 +8,7 @@ from typing import Any
 
 from leanrank import _checks
 from leanrank._arrays import Array, array_namespace
+from leanrank._threads import one_blas_thread
 from leanrank.factors import Factors
 from leanrank.problem import Point, Problem
 from leanrank.results import History, Status
@@ -57,6 +58,7 @@ def _escaped(problem: Problem, point: Point, direction: Array, size: float) -> F
     return None
 
 
+@one_blas_thread()
 def stationary_point(
     problem: Problem,
     factors: Factors,
