@@ -18,7 +18,8 @@ from rich.text import Text
 
 from leanrank import _checks
 from leanrank._arrays import to_numpy
-from leanrank._files import PathLike, check_writable, write_arrays
+from leanrank._files import PathLike, check_writable
+from leanrank._npz import write_arrays
 from leanrank.factors import Factors
 from leanrank.solvers import State
 

@@ -8,18 +8,19 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from scipy import io as scipy_io
-from scipy import sparse
 
-from leanrank._files import FileError, PathLike, read_arrays, replacing, write_arrays
+from leanrank._files import FileError, PathLike, replacing
+from leanrank._npz import ArrayHeader, Headers, read_arrays, write_array, write_arrays
 from leanrank.factors import Factors
 from leanrank.io import _tables
+from leanrank.io._matrix_market import read_matrix_market, write_matrix_market
 from leanrank.io._problems import check_extent
 from leanrank.operators import ObservedEntries
 
 __all__ = ["IncompleteMatrix", "check_matrix_format", "read_matrix", "write_matrix"]
 
 _SUFFIXES = (".csv", ".npy", ".npz", ".mtx")
+_TRIPLETS = ("rows", "cols", "y", "shape")
 _MOST_ENTRIES = 1 << 31
 """Completed matrices are dense: beyond this, only their factors are of use."""
 
@@ -126,9 +127,11 @@ def read_matrix(
         table, shape, rows, cols, values = _tables.read_table(path, layout, header)
         matrix = IncompleteMatrix(shape, rows, cols, values, table)
     elif suffix in (".npy", ".npz"):
-        matrix = _from_arrays(read_arrays(path), path)
+        matrix = _from_arrays(
+            read_arrays(path, lambda headers: _check_headers(headers, path)), path
+        )
     elif suffix == ".mtx":
-        matrix = _from_matrix_market(path)
+        matrix = IncompleteMatrix(*read_matrix_market(path))
     else:
         raise FileError(
             f"{path}: unknown format '{suffix}', expected a name that ends in "
@@ -162,35 +165,45 @@ def _merged(matrix: IncompleteMatrix) -> IncompleteMatrix:
     return replace(matrix, rows=rows, cols=cols, values=values, notes=notes)
 
 
-def _from_dense(X: np.ndarray, where: str) -> IncompleteMatrix:
-    if X.ndim != 2:
-        raise FileError(f"{where}: expected a matrix with two dimensions, got shape {X.shape}")
-    if X.dtype.kind not in "biuf":
-        raise FileError(f"{where}: expected real numbers, got {X.dtype}")
-    if 0 in X.shape:
-        raise FileError(f"{where}: is empty, of shape {X.shape}")
+def _check_dense(header: ArrayHeader, path: PathLike) -> None:
+    if header.ndim != 2:
+        raise FileError(f"{path}: expected a matrix with two dimensions, got shape {header.shape}")
+    if header.dtype.kind not in "biuf":
+        raise FileError(f"{path}: expected real numbers, got {header.dtype}")
+    if 0 in header.shape:
+        raise FileError(f"{path}: is empty, of shape {header.shape}")
+
+
+def _from_dense(X: np.ndarray) -> IncompleteMatrix:
     X = X.astype(np.float32 if X.dtype == np.float32 else np.float64)
     rows, cols = np.nonzero(~np.isnan(X))
     return IncompleteMatrix((X.shape[0], X.shape[1]), rows, cols, X[rows, cols])
 
 
-def _from_arrays(arrays: dict[str, np.ndarray], path: PathLike) -> IncompleteMatrix:
-    if len(arrays) == 1:
-        return _from_dense(next(iter(arrays.values())), f"{path}")
-    if set(arrays) != {"rows", "cols", "y", "shape"}:
+def _check_headers(headers: Headers, path: PathLike) -> None:
+    """Refuse what is no matrix before its values take memory."""
+    if len(headers) == 1:
+        _check_dense(next(iter(headers.values())), path)
+        return
+    if set(headers) != set(_TRIPLETS):
         raise FileError(
             f"{path}: expected one array with NaN where entries are missing, or arrays rows, cols, "
-            f"y, shape; found {', '.join(sorted(arrays)) or 'none'}"
+            f"y, shape; found {', '.join(sorted(headers)) or 'none'}"
         )
-    rows, cols, y, shape = (arrays[name] for name in ("rows", "cols", "y", "shape"))
+    rows, cols, y, shape = (headers[name] for name in _TRIPLETS)
     whole = all(a.dtype.kind in "iu" for a in (rows, cols, shape)) and y.dtype.kind in "biuf"
     fits = rows.ndim == cols.ndim == y.ndim == 1 and rows.size == cols.size == y.size
     if not (whole and fits and shape.shape == (2,)):
         raise FileError(
             f"{path}: expected integers rows, cols of shape (m,), numbers y of shape (m,) and two "
-            f"integers shape; got rows {_kind(rows)}, cols {_kind(cols)}, y {_kind(y)}, "
-            f"shape {_kind(shape)}"
+            f"integers shape; got rows {rows}, cols {cols}, y {y}, shape {shape}"
         )
+
+
+def _from_arrays(arrays: dict[str, np.ndarray], path: PathLike) -> IncompleteMatrix:
+    if len(arrays) == 1:
+        return _from_dense(next(iter(arrays.values())))
+    rows, cols, y, shape = (arrays[name] for name in _TRIPLETS)
     n1, n2 = (int(n) for n in shape)
     for name, index, n in (("rows", rows, n1), ("cols", cols, n2)):
         outside = np.flatnonzero((index < 0) | (index >= n))
@@ -201,38 +214,6 @@ def _from_arrays(arrays: dict[str, np.ndarray], path: PathLike) -> IncompleteMat
             )
     y = y.astype(np.float32 if y.dtype == np.float32 else np.float64)
     return IncompleteMatrix((n1, n2), rows.astype(np.int64), cols.astype(np.int64), y)
-
-
-def _kind(array: np.ndarray) -> str:
-    return f"{array.dtype} of shape {array.shape}"
-
-
-def _from_matrix_market(path: PathLike) -> IncompleteMatrix:
-    try:
-        n1, n2, count, form, numbers, _ = scipy_io.mminfo(str(path))
-    except (OSError, ValueError, OverflowError, MemoryError) as error:
-        raise FileError(f"{path}: not a readable Matrix Market file ({error})") from None
-    if numbers not in ("real", "integer", "unsigned-integer", "double"):
-        raise FileError(f"{path}: expected real or integer values, got '{numbers}'")
-    # The shortest entry, "0\n" or "1 1 0\n", in a file of half of a symmetric matrix.
-    least = count * (6 if form == "coordinate" else 1)
-    size = Path(path).stat().st_size
-    if least > size or min(n1, n2) < 1:
-        raise FileError(
-            f"{path}: its header claims {count} entries of a {n1} x {n2} matrix, but the file has "
-            f"only {size} bytes"
-        )
-    try:
-        content = scipy_io.mmread(str(path))
-    except (OSError, ValueError, OverflowError, MemoryError) as error:
-        raise FileError(f"{path}: not a readable Matrix Market file ({error})") from None
-    if not sparse.issparse(content):
-        return _from_dense(np.asarray(content), f"{path}")
-    coo = sparse.coo_array(content)
-    rows, cols = (index.astype(np.int64) for index in coo.coords)
-    present = ~np.isnan(coo.data.astype(np.float64))
-    values = coo.data.astype(np.float64)[present]
-    return IncompleteMatrix((int(n1), int(n2)), rows[present], cols[present], values)
 
 
 def check_matrix_format(path: PathLike, shape: Sequence[int] = (1, 1)) -> None:
@@ -280,8 +261,6 @@ def write_matrix(path: PathLike, X: np.ndarray, *, table: _tables.Table | None =
         with replacing(path, "w") as file:
             _tables.write_table(file, X, table)
     elif suffix == ".npy":
-        with replacing(path) as file:
-            np.save(file, X, allow_pickle=False)
+        write_array(path, X)
     else:
-        with replacing(path) as file:
-            scipy_io.mmwrite(file, X)
+        write_matrix_market(path, X)

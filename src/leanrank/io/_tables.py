@@ -7,12 +7,11 @@ import math
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import IO, Literal
 
 import numpy as np
 
-from leanrank._files import FileError, PathLike
+from leanrank._files import FileError, PathLike, reading
 
 __all__ = ["Table", "read_table", "write_table"]
 
@@ -84,7 +83,7 @@ def read_table(
 def _lines(path: PathLike) -> tuple[list[_Line], str]:
     """Lines that are not blank, split into cells, and the separator."""
     try:
-        with Path(path).open(encoding="utf-8-sig", newline="") as file:
+        with reading(path, "r", encoding="utf-8-sig", newline="") as file:
             first = file.readline()
             delimiter = max(",;\t", key=first.count)
             file.seek(0)
@@ -96,8 +95,6 @@ def _lines(path: PathLike) -> tuple[list[_Line], str]:
         raise FileError(
             f"{path}, line {reader.line_num}: not readable as a table ({error})"
         ) from None
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read ({error.strerror})") from None
     for line in lines:
         if any("\0" in cell for cell in line.cells):
             raise FileError(f"{path}, line {line.number}: has a NUL byte, so it is not text")

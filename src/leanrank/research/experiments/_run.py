@@ -23,14 +23,8 @@ from threadpoolctl import threadpool_limits
 
 import leanrank
 from leanrank import _checks
-from leanrank._files import (
-    FileError,
-    PathLike,
-    check_writable,
-    read_arrays,
-    replacing,
-    write_arrays,
-)
+from leanrank._files import FileError, PathLike, check_writable, replacing
+from leanrank._npz import read_arrays, write_arrays
 from leanrank.io import plain_values, save_summary
 from leanrank.research.experiments._experiment import (
     Experiment,
