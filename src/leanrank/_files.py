@@ -20,6 +20,7 @@ __all__ = [
     "check_readable",
     "check_writable",
     "is_standard_output",
+    "is_stream",
     "reading",
     "replacing",
 ]
@@ -64,7 +65,7 @@ def replacing(path: PathLike, mode: str = "wb") -> Iterator[IO[Any]]:
     """
     text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
     with _naming(path, "written"):
-        if _is_stream(path):
+        if is_stream(path):
             with tempfile.TemporaryFile(mode.replace("w", "w+"), **text) as whole:
                 yield whole
                 whole.seek(0)
@@ -106,10 +107,12 @@ def _is_stdout(state: os.stat_result) -> bool:
     return False
 
 
-def _is_stream(path: PathLike) -> bool:
+def is_stream(path: PathLike) -> bool:
     """Whether bytes written there go on to somewhere else: pipes, devices, standard output."""
     state = _state(path)
-    return state is not None and (not stat.S_ISREG(state.st_mode) or _is_stdout(state))
+    if state is None or stat.S_ISDIR(state.st_mode):
+        return False
+    return not stat.S_ISREG(state.st_mode) or _is_stdout(state)
 
 
 def _open_stream(path: PathLike, mode: str, text: Mapping[str, Any]) -> IO[Any]:
@@ -156,11 +159,11 @@ def check_writable(path: PathLike, *, inputs: tuple[PathLike, ...] = ()) -> None
                 raise FileError(
                     f"{path}: is the input, which is never overwritten; choose another name"
                 )
-        if not target.parent.is_dir() and not _is_stream(path):
+        if not target.parent.is_dir() and not is_stream(path):
             raise FileError(f"{path}: cannot be written, there is no folder {target.parent}")
         if state is not None and not os.access(path, os.W_OK):
             raise FileError(f"{path}: exists and is read-only")
-        if not _is_stream(path):
+        if not is_stream(path):
             probe = target.with_name(f".{secrets.token_hex(8)}.tmp")
             probe.touch(exist_ok=False)
             probe.unlink()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +12,7 @@ import typer
 
 import leanrank
 from leanrank import io
+from leanrank.cli import _streams
 from leanrank.cli._demo import load_photograph, run_demo
 from leanrank.cli._report import show_demo
 from leanrank.cli._reproduce import reproduce
@@ -26,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Recover low-rank matrices of unknown rank, with a certificate.",
     epilog="Exit codes of recover and complete: 0 certified; 1 not certified, or stopped (results "
-    "are written all the same); 2 bad input.",
+    "are written all the same); 2 bad input, or output that cannot be written.",
 )
 
 
@@ -100,7 +102,7 @@ def recover(
     It holds y and one of: A; packed and d; rows, cols and shape; x and perhaps z; and, if you
     like, symmetric.
     """
-    terminal = Terminal(json=json, quiet=quiet)
+    terminal = Terminal(json=json, quiet=quiet, outputs=(out, plot, summary))
     with terminal.errors():
         terminal.check_outputs(file, (out, ARRAYS), (plot, PICTURES), (summary, ()))
         problem = io.read_problem(file, symmetric=symmetric)
@@ -152,7 +154,8 @@ def complete(
     quiet: Quiet = False,
 ) -> None:
     """Fill in the missing entries of a matrix (.csv, .npy, .npz, .mtx)."""
-    terminal = Terminal(json=json, quiet=quiet, pipes_data=out is None)
+    outputs = (out, factors, plot, summary)
+    terminal = Terminal(json=json, quiet=quiet, pipes_data=out is None, outputs=outputs)
     with terminal.errors():
         terminal.check_outputs(file, (out, ()), (factors, ARRAYS), (plot, PICTURES), (summary, ()))
         if out is not None:
@@ -239,5 +242,14 @@ app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options"
 
 
 def main() -> None:
-    """Run the command line."""
-    app()
+    """Run the command line, and leave with an exit code that means what the help says."""
+    _streams.install()
+    try:
+        app()
+        code = 0
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else 0
+    except Exception:
+        traceback.print_exc()
+        code = 3
+    sys.exit(_streams.exit_code(code))

@@ -1,6 +1,6 @@
 """Files in and out: problems, matrices with missing entries, results. Nothing is ever pickled."""
 
-from leanrank._files import FileError, check_writable
+from leanrank._files import FileError, check_readable, check_writable, is_standard_output, is_stream
 from leanrank.io._matrices import (
     IncompleteMatrix,
     check_matrix_format,
@@ -26,8 +26,11 @@ __all__ = [
     "ProblemFile",
     "Table",
     "check_matrix_format",
+    "check_readable",
     "check_writable",
     "dump_summary",
+    "is_standard_output",
+    "is_stream",
     "load_factors",
     "load_result",
     "plain_values",

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from leanrank._files import FileError, PathLike, replacing
+from leanrank._files import FileError, PathLike, is_stream, replacing
 from leanrank._npz import ArrayHeader, Headers, read_arrays, write_array, write_arrays
 from leanrank.factors import Factors
 from leanrank.io import _tables
@@ -216,6 +216,18 @@ def _from_arrays(arrays: dict[str, np.ndarray], path: PathLike) -> IncompleteMat
     return IncompleteMatrix((n1, n2), rows.astype(np.int64), cols.astype(np.int64), y)
 
 
+def _suffix(path: PathLike) -> str:
+    """The format in which a matrix is written; a pipe or device of any name gets a table."""
+    suffix = Path(path).suffix.lower()
+    if suffix in _SUFFIXES:
+        return suffix
+    if is_stream(path):
+        return ".csv"
+    raise FileError(
+        f"{path}: unknown format '{suffix}', expected a name that ends in " + ", ".join(_SUFFIXES)
+    )
+
+
 def check_matrix_format(path: PathLike, shape: Sequence[int] = (1, 1)) -> None:
     """Find out before a long computation whether a completed matrix can be written there.
 
@@ -224,12 +236,7 @@ def check_matrix_format(path: PathLike, shape: Sequence[int] = (1, 1)) -> None:
     FileError
         If the name has an unknown ending, or the matrix is too large to be written densely.
     """
-    suffix = Path(path).suffix.lower()
-    if suffix not in _SUFFIXES:
-        raise FileError(
-            f"{path}: unknown format '{suffix}', expected a name that ends in "
-            + ", ".join(_SUFFIXES)
-        )
+    _suffix(path)
     if shape[0] * shape[1] > _MOST_ENTRIES:
         raise FileError(
             f"{path}: a completed {shape[0]} x {shape[1]} matrix has more entries than are of use "
@@ -254,7 +261,7 @@ def write_matrix(path: PathLike, X: np.ndarray, *, table: _tables.Table | None =
         If the format is unknown or the file cannot be written.
     """
     check_matrix_format(path, X.shape)
-    suffix = Path(path).suffix.lower()
+    suffix = _suffix(path)
     if suffix == ".npz":
         write_arrays(path, {"X": X})
     elif suffix == ".csv":

@@ -208,12 +208,12 @@ def _column(arrays: dict[str, np.ndarray], field: dataclasses.Field[Any]) -> lis
 
 
 def _certificate(values: dict[str, Any]) -> Certificate:
-    """A certificate from what JSON knows."""
-    sentences = {name: tuple(values.pop(name)) for name in ("reasons", "notes")}
+    """A certificate from what JSON knows: numbers, and lists of sentences."""
     for name, value in values.items():
-        if not isinstance(value, bool | int | float | None):
+        if not isinstance(value, bool | int | float | list | None):
             raise TypeError(f"'{name}' of the certificate is {value!r}")
-    return Certificate(**values, **sentences)
+    values |= {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+    return Certificate(**values)
 
 
 def _check_factors(headers: Headers, path: PathLike) -> None:
