@@ -126,7 +126,8 @@ def test_names_that_lead_nowhere_are_2(table, command, words):
 def test_a_fault_of_ours_is_not_taken_for_an_answer(table):
     code = (
         "import sys, leanrank.io as io, leanrank.cli as cli; "
-        "io.read_matrix = lambda *a, **k: 1 / 0; sys.argv = ['leanrank', 'complete', sys.argv[1]]; cli.main()"
+        "io.read_matrix = lambda *a, **k: 1 / 0; "
+        "sys.argv = ['leanrank', 'complete', sys.argv[1]]; cli.main()"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, str(table)], capture_output=True, text=True, check=False

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import leanrank as lr
 from leanrank import io
 from leanrank.io import FileError
 
@@ -55,7 +57,7 @@ class TestWide:
             ("1,2\n3\n", "line 2: has 1 cells, expected 2"),
             ("a,b\n1,\n3,four\n", r"line 3, column 2 \('b'\): 'four' is not a finite number"),
             ("1,2\n,inf\n", "line 2, column 2: 'inf'"),
-            ("1;2\n;1,5\n", "write decimals with a point"),
+            ("1;2.5\n;1,5\n", "'1,5' .* decimals are written with '.' here"),
             ("1,2\n,1_000\n", "'1_000' is not a finite number"),
             (",\n,\n", "every entry is missing"),
             ("a,b\n", "no rows"),
@@ -108,14 +110,20 @@ class TestLong:
         assert matrix.values.tolist() == [4.5, 1, 4, 2]
         assert "1 entries are given more than once" in matrix.notes[0]
 
-    def test_lines_without_a_value_are_passed_over(self, tmp_path):
-        matrix = io.read_matrix(write(tmp_path / "t.csv", self.TEXT + "cat,tea,\n"))
-        assert matrix.shape == (2, 3)
+    def test_a_user_without_a_value_has_an_empty_row(self, tmp_path):
+        text = self.TEXT + "ann,gin,2\nbob,rum,3\ncat,tea,\n"
+        matrix = io.read_matrix(write(tmp_path / "t.csv", text))
+        assert (matrix.shape, matrix.values.size, matrix.fillable) == ((3, 3), 6, 0)
+        assert matrix.notes == ("row 'cat': no entry at all, so it is left empty",)
+        X = matrix.completed(lr.Factors(np.ones((3, 1)), np.ones((3, 1))))
+        assert np.isnan(X[2]).all()
+        io.write_matrix(tmp_path / "out.csv", X, table=matrix.table)
+        assert "cat,gin,\n" in (tmp_path / "out.csv").read_text()
 
     @pytest.mark.parametrize(
         ("text", "message"),
         [
-            ("user,item,rating\nann,,3\n", "line 2, column 2: is empty"),
+            ("user,item,rating\nann,,3\n", "line 2, column 2 .*: is empty"),
             ("user,item,rating\nann,tea,good\n", r"line 2, column 3 \('rating'\): 'good'"),
             ("user,item,rating\nann,tea,\n", "every entry is missing"),
         ],

@@ -16,7 +16,8 @@ from leanrank.cli import _streams
 from leanrank.cli._demo import load_photograph, run_demo
 from leanrank.cli._report import show_demo
 from leanrank.cli._reproduce import reproduce
-from leanrank.cli._run import ARRAYS, PICTURES, Settings, Terminal, completed_unchanged
+from leanrank.cli._run import ARRAYS, PICTURES, Settings, Terminal
+from leanrank.cli._tables import completed_unchanged, read_input, refuse_complete
 from leanrank.results import Status
 
 __all__ = ["app", "main"]
@@ -141,8 +142,46 @@ def complete(
         bool | None,
         typer.Option("--header/--no-header", help="Whether a .csv has one.", show_default="auto"),
     ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            help="Where row, column and value stand on each line of a .csv, by name or number from "
+            "1: user,item,rating or 1,2,3. Other columns are ignored.",
+            metavar="ROW,COLUMN,VALUE",
+        ),
+    ] = None,
+    id_column: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A column of a .csv that is no part of the matrix but a label, by name or number "
+            "from 1; it is written as it came. 0: there is none. Can be given several times.",
+            metavar="COLUMN",
+        ),
+    ] = None,
+    missing: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A value that stands for a missing entry, such as -999. Can be given several "
+            "times.",
+            metavar="VALUE",
+        ),
+    ] = None,
+    decimal: Annotated[
+        str | None, typer.Option(help="'.' or ',', in a .csv.", show_default="auto")
+    ] = None,
+    delimiter: Annotated[
+        str | None,
+        typer.Option(help="What separates cells of a .csv; tab is 'tab'.", show_default="auto"),
+    ] = None,
     fit_all: Annotated[
         bool, typer.Option("--fit-all", help="Replace the observed entries, too, by the fit.")
+    ] = False,
+    allow_complete: Annotated[
+        bool,
+        typer.Option(
+            "--allow-complete",
+            help="Take a matrix with nothing to fill in: write it as it is, or its fit.",
+        ),
     ] = False,
     rank: Rank = None,
     width: Width = None,
@@ -160,14 +199,25 @@ def complete(
         terminal.check_outputs(file, (out, ()), (factors, ARRAYS), (plot, PICTURES), (summary, ()))
         if out is not None:
             io.check_matrix_format(out)
-        matrix = io.read_matrix(file, layout=layout.value, header=header)
+        matrix = read_input(
+            file,
+            layout=layout.value,
+            header=header,
+            columns=None if columns is None else columns.split(","),
+            id_columns=id_column,
+            missing=missing or (),
+            decimal=decimal,
+            delimiter="\t" if delimiter in ("tab", "\\t") else delimiter,
+        )
         n1, n2 = matrix.shape
-        if out is not None:
-            io.check_matrix_format(out, matrix.shape)
+        if out is not None or plot is not None or terminal.data_to_stdout:
+            io.check_dense(out or plot or "standard output", matrix.shape)
         share = matrix.values.size / (n1 * n2)
         terminal.say(f"{file}: {n1} x {n2}, {share:.1%} observed ({matrix.table})", matrix.notes)
         settings = Settings(rank, width, validation, time_limit, seed, symmetric, deep)
-        if matrix.missing == 0 and not fit_all:
+        if matrix.fillable == 0 and not allow_complete:
+            refuse_complete(file, matrix)
+        if matrix.fillable == 0 and not fit_all:
             terminal.write_matrix(matrix.completed(None), out, matrix.table)
             completed_unchanged(terminal, file, summary)
             return

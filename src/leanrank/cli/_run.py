@@ -25,7 +25,7 @@ from leanrank.results import Result, Status
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
-__all__ = ["ARRAYS", "PICTURES", "Settings", "Terminal", "completed_unchanged"]
+__all__ = ["ARRAYS", "PICTURES", "Settings", "Terminal"]
 
 ARRAYS = (".npz",)
 PICTURES = (".png", ".pdf", ".svg")
@@ -203,14 +203,3 @@ class Terminal:
             io.dump_summary(sys.stdout, values)
         _report.show_result(self.words, result, rows)
         raise typer.Exit(0 if result.success else 1)
-
-
-def completed_unchanged(terminal: Terminal, source: Path, summary: Path | None) -> None:
-    """Say that there was nothing to do."""
-    message = "nothing is missing: the matrix is passed on as it is"
-    values = {"status": "complete", "success": True, "message": message, "input": str(source)}
-    if summary is not None:
-        io.save_summary(summary, values)
-    if terminal.json:
-        io.dump_summary(sys.stdout, values)
-    terminal.say(f"{source}: {message}")

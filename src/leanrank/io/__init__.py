@@ -3,6 +3,7 @@
 from leanrank._files import FileError, check_readable, check_writable, is_standard_output, is_stream
 from leanrank.io._matrices import (
     IncompleteMatrix,
+    check_dense,
     check_matrix_format,
     read_matrix,
     write_matrix,
@@ -18,13 +19,15 @@ from leanrank.io._results import (
     save_summary,
     summary,
 )
-from leanrank.io._tables import Table, write_table
+from leanrank.io._tables import Passed, Table, write_table
 
 __all__ = [
     "FileError",
     "IncompleteMatrix",
+    "Passed",
     "ProblemFile",
     "Table",
+    "check_dense",
     "check_matrix_format",
     "check_readable",
     "check_writable",

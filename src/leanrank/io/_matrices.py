@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from leanrank._files import FileError, PathLike, is_stream, replacing
+from leanrank._files import FileError, PathLike, check_fits_memory, is_stream, replacing
 from leanrank._npz import ArrayHeader, Headers, read_arrays, write_array, write_arrays
 from leanrank.factors import Factors
-from leanrank.io import _tables
+from leanrank.io._layouts import TextOptions, read_table
 from leanrank.io._matrix_market import read_matrix_market, write_matrix_market
 from leanrank.io._problems import check_extent
+from leanrank.io._tables import Table, write_table
 from leanrank.operators import ObservedEntries
 
-__all__ = ["IncompleteMatrix", "check_matrix_format", "read_matrix", "write_matrix"]
+__all__ = ["IncompleteMatrix", "check_dense", "check_matrix_format", "read_matrix", "write_matrix"]
 
 _SUFFIXES = (".csv", ".npy", ".npz", ".mtx")
 _TRIPLETS = ("rows", "cols", "y", "shape")
@@ -45,7 +48,7 @@ class IncompleteMatrix:
     rows: np.ndarray
     cols: np.ndarray
     values: np.ndarray
-    table: _tables.Table = field(default_factory=_tables.Table)
+    table: Table = field(default_factory=Table)
     notes: tuple[str, ...] = ()
 
     @property
@@ -53,12 +56,29 @@ class IncompleteMatrix:
         """Number of entries that are not observed."""
         return self.shape[0] * self.shape[1] - self.values.size
 
+    @cached_property
+    def empty(self) -> tuple[np.ndarray, np.ndarray]:
+        """Rows and columns without any observed entry: nothing is known of them."""
+        rows, cols = (np.bincount(k, minlength=n) for k, n in self._axes())
+        return np.flatnonzero(rows == 0), np.flatnonzero(cols == 0)
+
+    def _axes(self) -> tuple[tuple[np.ndarray, int], tuple[np.ndarray, int]]:
+        return (self.rows, self.shape[0]), (self.cols, self.shape[1])
+
+    @property
+    def fillable(self) -> int:
+        """Number of entries to fill in: missing ones whose row and column are not empty."""
+        rows, cols = (n - k.size for n, k in zip(self.shape, self.empty, strict=True))
+        return rows * cols - self.values.size
+
     def operator(self) -> ObservedEntries:
         """The measurement operator that sees the observed entries."""
         return ObservedEntries(self.rows, self.cols, self.shape, dtype=self.values.dtype)
 
     def completed(self, factors: Factors | None, *, keep_observed: bool = True) -> np.ndarray:
         """All entries, shape (n1, n2): those of ``factors``, and the observed ones as given.
+
+        Rows and columns without any observed entry stay empty, that is, NaN.
 
         Parameters
         ----------
@@ -71,6 +91,8 @@ class IncompleteMatrix:
             X = np.full(self.shape, np.nan, dtype=self.values.dtype)
         else:
             X = np.array(factors.to_dense())
+            X[self.empty[0]] = np.nan
+            X[:, self.empty[1]] = np.nan
         if keep_observed or factors is None:
             X[self.rows, self.cols] = self.values
         return X
@@ -81,13 +103,19 @@ def read_matrix(
     *,
     layout: Literal["auto", "wide", "long"] = "auto",
     header: bool | None = None,
+    columns: Sequence[str | int] | None = None,
+    id_columns: Sequence[str | int] | None = None,
+    missing: Sequence[str | float] = (),
+    decimal: str | None = None,
+    delimiter: str | None = None,
 ) -> IncompleteMatrix:
     r"""Read a matrix with missing entries.
 
     ==========  ===================================================================================
     ``.csv``    *wide*: a table with empty cells (or NA, NaN, null, None), with or without a header
-                and row labels; *long*: row, column, value on each line, rows and columns named
-                by labels or integers. Separated by commas, semicolons or tabs.
+                and row labels; columns of text are passed through. *long*: row, column, value on
+                each line, rows and columns named by labels or integers. Separated by commas,
+                semicolons, tabs or bars.
     ``.npy``    Two-dimensional, NaN where missing.
     ``.npz``    One such array; or rows, cols (counted from 0), y and shape.
     ``.mtx``    Matrix Market: the entries of a coordinate file are the observed ones; in an array
@@ -100,11 +128,24 @@ def read_matrix(
     ----------
     path : path
     layout : {"auto", "wide", "long"}
-        Of a ``.csv``. By default long where there are three columns and either their names say so
-        or no cell is empty (as a wide table, nothing would be missing).
+        Of a ``.csv``. By default long where the names of columns say so (user, item, rating and
+        their like, in any order), or where there are three columns of which two name each pair
+        of row and column about once, and enough of them.
     header : bool, optional
         Whether the first line of a ``.csv`` is a header. By default found out: it is one if it has
-        text where the lines below have numbers.
+        text where the lines below have numbers, or counts, as years do, above decimals.
+    columns : sequence of three str or int, optional
+        Of a long ``.csv``: where row, column and value stand, by name or by number from 1.
+    id_columns : sequence of str or int, optional
+        Of a wide ``.csv``: columns that are labels, or anything else that is no part of the matrix;
+        0 for none. By default columns of text, and a first column that is called id or counts.
+    missing : sequence of str or float
+        Further cells, or numbers in any format, that stand for a missing entry, such as -999.
+    decimal : {".", ","}, optional
+        Of a ``.csv``. By default a comma where cells are not separated by commas and no number has
+        a point.
+    delimiter : str, optional
+        What separates the cells of a ``.csv``. By default found out.
 
     Raises
     ------
@@ -124,8 +165,10 @@ def read_matrix(
     """
     suffix = Path(path).suffix.lower()
     if suffix == ".csv":
-        table, shape, rows, cols, values = _tables.read_table(path, layout, header)
-        matrix = IncompleteMatrix(shape, rows, cols, values, table)
+        words = frozenset(str(word).strip() for word in missing)
+        options = TextOptions(layout, header, columns, id_columns, words, decimal, delimiter)
+        table, shape, rows, cols, values, notes = read_table(path, options)
+        matrix = IncompleteMatrix(shape, rows, cols, values, table, notes)
     elif suffix in (".npy", ".npz"):
         matrix = _from_arrays(
             read_arrays(path, lambda headers: _check_headers(headers, path)), path
@@ -137,7 +180,7 @@ def read_matrix(
             f"{path}: unknown format '{suffix}', expected a name that ends in "
             + ", ".join(_SUFFIXES)
         )
-    matrix = _merged(matrix)
+    matrix = _merged(_without(matrix, missing))
     if matrix.values.size == 0:
         raise FileError(f"{path}: every entry is missing, nothing can be recovered")
     bad = np.flatnonzero(~np.isfinite(matrix.values))
@@ -148,7 +191,48 @@ def read_matrix(
             "finite number"
         )
     check_extent(path, *matrix.shape, matrix.values.size)
-    return matrix
+    return replace(matrix, notes=(*matrix.notes, *_empty_notes(matrix), *_outlier_note(matrix)))
+
+
+def _without(matrix: IncompleteMatrix, missing: Sequence[str | float]) -> IncompleteMatrix:
+    """Without the entries whose value stands for a missing one."""
+    numbers = []
+    for word in missing:
+        with suppress(ValueError):
+            numbers.append(float(word))
+    kept = ~np.isin(matrix.values, np.array(numbers, dtype=matrix.values.dtype))
+    rows, cols, values = (a[kept] for a in (matrix.rows, matrix.cols, matrix.values))
+    return replace(matrix, rows=rows, cols=cols, values=values)
+
+
+def _empty_notes(matrix: IncompleteMatrix) -> list[str]:
+    notes = []
+    labels = (matrix.table.row_labels, matrix.table.column_labels)
+    for word, empty, names in zip(("row", "column"), matrix.empty, labels, strict=True):
+        if empty.size:
+            shown = [f"'{names[k]}'" if names else f"{k + 1}" for k in empty[:3]]
+            shown += [f"{empty.size - 3} more"] if empty.size > 3 else []
+            words = f"{word}s" if empty.size > 1 else word
+            notes.append(f"{words} {', '.join(shown)}: no entry at all, so it is left empty")
+    return notes
+
+
+def _outlier_note(matrix: IncompleteMatrix) -> list[str]:
+    """A hint where the least or largest value comes again and again, far outside all others."""
+    values, counts = np.unique(matrix.values, return_counts=True)
+    if values.size < 3:
+        return []
+    for k, others in ((0, values[1:]), (-1, values[:-1])):
+        spread, gap = others[-1] - others[0], np.abs(values[k] - others[k])
+        places = matrix.cols[matrix.values == values[k]]
+        # In one column alone it is as likely a unit of its own.
+        if counts[k] > 2 and gap > spread and np.ptp(places) > 0:
+            return [
+                f"the value {values[k]:g} is there {counts[k]} times, and all others lie from "
+                f"{others[0]:g} to {others[-1]:g}; if it stands for a missing entry, say so "
+                f"(--missing {values[k]:g})"
+            ]
+    return []
 
 
 def _merged(matrix: IncompleteMatrix) -> IncompleteMatrix:
@@ -237,14 +321,26 @@ def check_matrix_format(path: PathLike, shape: Sequence[int] = (1, 1)) -> None:
         If the name has an unknown ending, or the matrix is too large to be written densely.
     """
     _suffix(path)
+    check_dense(path, shape)
+
+
+def check_dense(path: PathLike, shape: Sequence[int]) -> None:
+    """Find out whether a completed matrix of this shape can be had.
+
+    Raises
+    ------
+    FileError
+        If it has more entries than are of use, or takes more than the memory of this machine.
+    """
     if shape[0] * shape[1] > _MOST_ENTRIES:
         raise FileError(
             f"{path}: a completed {shape[0]} x {shape[1]} matrix has more entries than are of use "
             "in a file; write its factors instead"
         )
+    check_fits_memory(path, 8 * shape[0] * shape[1])
 
 
-def write_matrix(path: PathLike, X: np.ndarray, *, table: _tables.Table | None = None) -> None:
+def write_matrix(path: PathLike, X: np.ndarray, *, table: Table | None = None) -> None:
     """Write a complete matrix, whole or not at all, in the format that the name ends in.
 
     Parameters
@@ -266,7 +362,7 @@ def write_matrix(path: PathLike, X: np.ndarray, *, table: _tables.Table | None =
         write_arrays(path, {"X": X})
     elif suffix == ".csv":
         with replacing(path, "w") as file:
-            _tables.write_table(file, X, table)
+            write_table(file, X, table)
     elif suffix == ".npy":
         write_array(path, X)
     else:

@@ -22,6 +22,8 @@ _KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }
 """Arrays that each kind of measurement needs, and those that it may have."""
 
+_MOST_COLUMNS = 2**31 - 1
+
 _DIMENSIONS = {
     "y": (1, 1),
     "A": (3, 3),
@@ -155,6 +157,11 @@ def _operator(
 
 def check_extent(path: PathLike, n1: int, n2: int, entries: int) -> None:
     """Refuse a shape that so few entries cannot determine, before memory is taken for it."""
+    if n2 > _MOST_COLUMNS:
+        raise FileError(
+            f"{path}: has {n2} columns, but positions are kept in 32 bits; at most "
+            f"{_MOST_COLUMNS} can be told apart. Transpose it if it has fewer rows"
+        )
     if entries < n1 + n2 - 1:
         raise FileError(
             f"{path}: {entries} entries of a {n1} x {n2} matrix are fewer than the {n1 + n2 - 1} "
