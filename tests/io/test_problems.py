@@ -83,6 +83,14 @@ class TestReadProblem:
             io.read_problem(path)
         assert str(error.value).startswith(str(path))
 
+    def test_columns_that_32_bits_cannot_count(self, tmp_path):
+        path = self.save(tmp_path, rows=[0], cols=[2**31], shape=[1, 2**32], y=[1.0])
+        for read in (io.read_problem, io.read_matrix):
+            with pytest.raises(FileError, match=r"4294967296 columns, .* 32 bits; at most"):
+                read(path)
+        with pytest.raises(ValueError, match=r"fewer than 2\*\*31 columns"):
+            lr.operators.ObservedEntries([0], [2**31], (1, 2**32))
+
     def test_other_formats_are_refused(self, tmp_path):
         with pytest.raises(FileError, match=r"expected the name of an \.npz"):
             io.read_problem(write(tmp_path / "a.csv", "1,2"))

@@ -153,6 +153,8 @@ def read_matrix(
         If the file is missing, damaged, of another format, has text or infinite numbers where
         numbers are expected, lines of different lengths, no observed entry at all, or fewer than
         any matrix of rank one needs. The text names file, line and column.
+    ValueError
+        If options are not among those above, or contradict one another.
 
     Examples
     --------
