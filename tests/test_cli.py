@@ -175,7 +175,9 @@ class TestComplete:
 
     def test_json_takes_standard_output(self, table):
         outcome = run("complete", table, "--json")
-        assert json.loads(outcome.stdout)["rank"] == 2
+        values = json.loads(outcome.stdout)
+        assert (values["rank"], values["notes"]) == (2, [])
+        assert values["read_as"] == "wide table, header, row labels"
         assert "CONVERGED" in outcome.stderr
 
     def test_empty_row_is_reported(self, table, tmp_path):

@@ -178,6 +178,7 @@ class TestNotation:
         lines = [separator.join(cells(row)).replace(".", ",") for row in X]
         matrix = io.read_matrix(write(path, separator.join("abcdef"), *lines))
         assert same(matrix, X)
+        assert str(matrix.table) == "wide table, header, decimal comma"
         io.write_matrix(path.with_name("out.csv"), np.nan_to_num(X, nan=1.5), table=matrix.table)
         assert "1,5" in path.with_name("out.csv").read_text()
         assert same(io.read_matrix(path.with_name("out.csv")), np.nan_to_num(X, nan=1.5))

@@ -223,7 +223,11 @@ def complete(
             return
         result, seconds = terminal.recover(matrix.operator(), matrix.values, settings)
         values = settings.summary(
-            result, file, seconds, measurements=matrix.values.size, missing=matrix.missing
+            *(result, file, seconds),
+            measurements=matrix.values.size,
+            missing=matrix.missing,
+            read_as=str(matrix.table),
+            notes=matrix.notes,
         )
         if not terminal.is_empty(result):
             wanted = out is not None or plot is not None or terminal.data_to_stdout

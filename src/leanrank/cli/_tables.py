@@ -34,8 +34,7 @@ def refuse_complete(file: Path, matrix: io.IncompleteMatrix) -> NoReturn:
     what = "nothing is missing"
     if matrix.missing:
         what = "nothing can be filled in: all that is missing lies in rows or columns without entry"
-    notes = "".join(f"{note}. " for note in matrix.notes)
-    raise io.FileError(f"{file}: {what} (read as: {matrix.table}). {notes}{'; '.join(hints)}")
+    raise io.FileError(f"{file}: {what} (read as: {matrix.table}); {'; '.join(hints)}")
 
 
 def completed_unchanged(terminal: Terminal, source: Path, summary: Path | None) -> None:

@@ -63,14 +63,17 @@ class Table:
     ignored: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        if self.layout == "long":
-            names = self.header or tuple(f"column {place + 1}" for place in self.order)
-            text = f"long: rows {names[0]}, columns {names[1]}, values {names[2]}"
-            if self.ignored:
-                many = len(self.ignored) > 1
-                text += f"; column{'s' if many else ''} {_listed(self.ignored)} "
-                text += "are ignored" if many else "is ignored"
-            return text
+        text = self._long() if self.layout == "long" else self._wide()
+        return f"{text}, decimal comma" if self.decimal == "," else text
+
+    def _long(self) -> str:
+        names = self.header or tuple(f"column {place + 1}" for place in self.order)
+        text = f"long: rows {names[0]}, columns {names[1]}, values {names[2]}"
+        if len(self.ignored) == 1:
+            return f"{text}; column {self.ignored[0]} is ignored"
+        return f"{text}; columns {_listed(self.ignored)} are ignored" if self.ignored else text
+
+    def _wide(self) -> str:
         parts = ["wide table"]
         parts += ["header"] if self.column_labels else []
         parts += ["row labels"] if self.row_labels else []
