@@ -233,7 +233,7 @@ class TestComplete:
             code=1,  # nothing is known of the row "new"
         )
         words = " ".join(outcome.stdout.split())
-        assert "(long: rows c, columns d, values a; column b is ignored)" in words
+        assert "(long: rows c, columns d, values a; column b is ignored, decimal comma)" in words
         assert "row 'new': no entry at all, so it is left empty" in words
         X = np.load(out)
         assert np.allclose(X[:25], truth, atol=1e-8)

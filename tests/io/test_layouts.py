@@ -66,6 +66,16 @@ class TestLong:
         for matrix in (named, plain):
             assert matrix.values.tolist() == [line[2] for line in RATINGS]
 
+    def test_more_columns_without_names_are_a_question(self, path):
+        lines = [(*line, 965_000_000 + k) for k, line in enumerate(RATINGS)]
+        lines[3] = (*RATINGS[3][:2], "", 965_000_003)
+        for header in ([], ["a,b,c,d"]):
+            write(path, *header, *lines)
+            with pytest.raises(FileError, match=r"columns 1,2,3 \(--columns\) or layout wide"):
+                io.read_matrix(path)
+            assert io.read_matrix(path, columns=[1, 2, 3]).shape == (12, 6)
+            assert io.read_matrix(path, layout="wide").shape == (len(lines), 4)
+
     def test_order_and_names_come_back(self, path):
         lines = [(z, x, y) for x, y, z in RATINGS]
         matrix = io.read_matrix(write(path, "rating,user_id,item_id", *lines))

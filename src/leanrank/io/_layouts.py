@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal
 
 import numpy as np
@@ -74,9 +75,17 @@ def read_table(path: PathLike, options: TextOptions) -> Entries:
 
     sheet = read_sheet(path, options.delimiter, choose)
     notation = sheet.notation(options.decimal, options.missing)
-    if roles is None and options.layout != "wide" and len(sheet.first) == 3:
+    if roles is None and len(sheet.first) == 3:
         told = options.layout == "long"
-        roles = [0, 1, 2] if told or _looks_long(sheet, notation, options.header) else None
+        guess = options.layout == "auto"
+        roles = [0, 1, 2] if told or (guess and _looks_long(sheet, notation, options)) else None
+    elif (
+        roles is None
+        and options.layout == "auto"
+        and options.id_columns is None
+        and len(sheet.first) > 3
+    ):
+        _ask_if_long(sheet, notation, options)
     if roles is not None:
         return _read_long(sheet, roles, notation, options)
     if options.layout == "long":
@@ -125,16 +134,29 @@ def _is_text(notation: Notation, cell: str) -> bool:
     return notation.number(cell) is None
 
 
-def _looks_long(sheet: Sheet, notation: Notation, header: bool | None) -> bool:
-    """Whether three columns make sense as row, column, value.
+def _ask_if_long(sheet: Sheet, notation: Notation, options: TextOptions) -> None:
+    """Refuse to choose between two numbers that name a row, and two measurements."""
+    if _looks_long(sheet, notation, options) and not any(
+        _is_text(notation, cell) for column in sheet.cells[:2] for cell in column[:1]
+    ):
+        raise FileError(
+            f"{sheet.path}: may hold row, column and value on each line, with more columns beside "
+            "them, or be a table of numbers; say which: columns 1,2,3 (--columns) or layout wide "
+            "(--layout)"
+        )
+
+
+def _looks_long(sheet: Sheet, notation: Notation, options: TextOptions) -> bool:
+    """Whether the first three columns make sense as row, column, value.
 
     Rows and columns are named on each line, by whole numbers or text, each pair about once, and
     there are as many values as a matrix of rank one takes: then they are no two columns of
     measurements.
     """
+    header = options.header
     if header is None:
         header = _is_text(notation, sheet.first[2])
-    row, column, value = sheet.columns(header, notation).values()
+    row, column, value = islice(sheet.columns(header, notation).values(), 3)
     count = value.numbers
     if value.texts or not count:
         return False

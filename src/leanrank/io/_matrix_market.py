@@ -6,6 +6,7 @@ depends on SciPy's version.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import IO
@@ -118,11 +119,8 @@ def _read_numbers(file: IO[str], lines: int, columns: int, path: PathLike) -> np
     else:
         try:
             body = np.loadtxt(chain([first], islice(entries, lines)), comments=None, ndmin=2)
-        except ValueError as error:
-            text = f"{error}".split(";")[0]
-            raise FileError(
-                f"{path}: not a readable Matrix Market file, in its entries (rows): {text}"
-            ) from None
+        except ValueError:
+            raise _culprit(file, columns, path) from None
     if body.shape != (lines, columns):
         more = f"more than {lines}" if body.shape[0] > lines else f"{body.shape[0]}"
         raise FileError(
@@ -130,6 +128,28 @@ def _read_numbers(file: IO[str], lines: int, columns: int, path: PathLike) -> np
             f"{more} of {body.shape[1]}; it is truncated or damaged"
         )
     return body
+
+
+def _culprit(file: IO[str], columns: int, path: PathLike) -> FileError:
+    """The first line that is no entry."""
+    file.seek(0)
+    sizes_seen = False
+    for number, line in enumerate(file, 1):
+        if line.startswith("%") or not line.strip():
+            continue
+        if sizes_seen and not _are_numbers(line.split(), columns):
+            return FileError(
+                f"{path}, line {number}: not a readable Matrix Market file, expected {columns} "
+                f"number{'s' if columns > 1 else ''}, got '{line.strip()[:40]}'"
+            )
+        sizes_seen = True
+    return FileError(f"{path}: not a readable Matrix Market file")
+
+
+def _are_numbers(words: list[str], count: int) -> bool:
+    with suppress(ValueError):
+        return len([float(word) for word in words]) == count
+    return False
 
 
 def _index(given: np.ndarray, n: int, axis: int, path: PathLike) -> np.ndarray:
