@@ -230,8 +230,6 @@ def _read_values(file: IO[bytes], header: ArrayHeader, where: str) -> np.ndarray
         if not chunk:
             raise FileError(f"{where}: ends before its {needed} bytes; the file is truncated")
         data += chunk
-    if file.read(1):
-        raise FileError(f"{where}: goes on after its {needed} bytes; the file is damaged")
     array = np.frombuffer(data, dtype=header.dtype)
     array = array.reshape(header.shape, order="F" if header.fortran else "C")
     return array.astype(header.dtype.newbyteorder("="), copy=False)

@@ -161,7 +161,7 @@ def _looks_long(sheet: Sheet, notation: Notation, options: TextOptions) -> bool:
     if value.texts or not count:
         return False
     for key in (row, column):
-        if key.missing or not (key.whole or key.texts == len(key.cells)):
+        if not (key.whole or key.texts == len(key.cells)):
             return False
     given = [pair for pair, x in zip(zip(row.labels, column.labels, strict=True), value.values,
                                      strict=True) if np.isfinite(x)]  # fmt: skip
