@@ -78,7 +78,7 @@ def zipped(path: Path, members: dict[str, bytes], method: int = zipfile.ZIP_DEFL
     return path
 
 
-def peak(read, path: Path, message: str = "") -> int:
+def peak(read, path: Path, message: str | None = None) -> int:
     """Most bytes that Python held at a time while a file was refused."""
     tracemalloc.start()
     try:

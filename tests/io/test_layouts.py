@@ -76,6 +76,10 @@ class TestLong:
             assert io.read_matrix(path, columns=[1, 2, 3]).shape == (12, 6)
             assert io.read_matrix(path, layout="wide").shape == (len(lines), 4)
 
+    def test_infinite_values_are_named(self, path):
+        with pytest.raises(FileError, match=r"line 1, column 3: 'inf' is not a finite number"):
+            io.read_matrix(write(path, "1,1,inf", "1,2,inf", "2,1,inf", "2,2,inf"))
+
     def test_order_and_names_come_back(self, path):
         lines = [(z, x, y) for x, y, z in RATINGS]
         matrix = io.read_matrix(write(path, "rating,user_id,item_id", *lines))

@@ -1,8 +1,8 @@
 """Files in and out: problems, matrices with missing entries, results. Nothing is ever pickled."""
 
 from leanrank._files import FileError, check_readable, check_writable, is_standard_output, is_stream
+from leanrank.io._incomplete import IncompleteMatrix
 from leanrank.io._matrices import (
-    IncompleteMatrix,
     check_dense,
     check_matrix_format,
     read_matrix,

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from functools import cached_property
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,89 +12,18 @@ import numpy as np
 
 from leanrank._files import FileError, PathLike, check_fits_memory, is_stream, replacing
 from leanrank._npz import ArrayHeader, Headers, read_arrays, write_array, write_arrays
-from leanrank.factors import Factors
+from leanrank.io._incomplete import IncompleteMatrix, empty_notes, outlier_notes
 from leanrank.io._layouts import TextOptions, read_table
 from leanrank.io._matrix_market import read_matrix_market, write_matrix_market
 from leanrank.io._problems import check_extent
 from leanrank.io._tables import Table, write_table
-from leanrank.operators import ObservedEntries
 
-__all__ = ["IncompleteMatrix", "check_dense", "check_matrix_format", "read_matrix", "write_matrix"]
+__all__ = ["check_dense", "check_matrix_format", "read_matrix", "write_matrix"]
 
 _SUFFIXES = (".csv", ".npy", ".npz", ".mtx")
 _TRIPLETS = ("rows", "cols", "y", "shape")
 _MOST_ENTRIES = 1 << 31
 """Completed matrices are dense: beyond this, only their factors are of use."""
-
-
-@dataclass(frozen=True, eq=False)
-class IncompleteMatrix:
-    """The observed entries of a matrix, and how the file that they come from looks.
-
-    Attributes
-    ----------
-    shape : tuple of int
-    rows, cols : ndarray of int, shape (m,)
-        Positions, each once, row after row.
-    values : ndarray, shape (m,)
-    table : Table
-        Labels, header, separator and layout of a text file.
-    notes : tuple of str
-        What one should know about how the file was read.
-    """
-
-    shape: tuple[int, int]
-    rows: np.ndarray
-    cols: np.ndarray
-    values: np.ndarray
-    table: Table = field(default_factory=Table)
-    notes: tuple[str, ...] = ()
-
-    @property
-    def missing(self) -> int:
-        """Number of entries that are not observed."""
-        return self.shape[0] * self.shape[1] - self.values.size
-
-    @cached_property
-    def empty(self) -> tuple[np.ndarray, np.ndarray]:
-        """Rows and columns without any observed entry: nothing is known of them."""
-        rows, cols = (np.bincount(k, minlength=n) for k, n in self._axes())
-        return np.flatnonzero(rows == 0), np.flatnonzero(cols == 0)
-
-    def _axes(self) -> tuple[tuple[np.ndarray, int], tuple[np.ndarray, int]]:
-        return (self.rows, self.shape[0]), (self.cols, self.shape[1])
-
-    @property
-    def fillable(self) -> int:
-        """Number of entries to fill in: missing ones whose row and column are not empty."""
-        rows, cols = (n - k.size for n, k in zip(self.shape, self.empty, strict=True))
-        return rows * cols - self.values.size
-
-    def operator(self) -> ObservedEntries:
-        """The measurement operator that sees the observed entries."""
-        return ObservedEntries(self.rows, self.cols, self.shape, dtype=self.values.dtype)
-
-    def completed(self, factors: Factors | None, *, keep_observed: bool = True) -> np.ndarray:
-        """All entries, shape (n1, n2): those of ``factors``, and the observed ones as given.
-
-        Rows and columns without any observed entry stay empty, that is, NaN.
-
-        Parameters
-        ----------
-        factors : Factors or None
-            None where nothing is missing.
-        keep_observed : bool
-            False puts the values of ``factors`` in the place of observed entries, too.
-        """
-        if factors is None:
-            X = np.full(self.shape, np.nan, dtype=self.values.dtype)
-        else:
-            X = np.array(factors.to_dense())
-            X[self.empty[0]] = np.nan
-            X[:, self.empty[1]] = np.nan
-        if keep_observed or factors is None:
-            X[self.rows, self.cols] = self.values
-        return X
 
 
 def read_matrix(
@@ -193,7 +121,7 @@ def read_matrix(
             "finite number"
         )
     check_extent(path, *matrix.shape, matrix.values.size)
-    return replace(matrix, notes=(*matrix.notes, *_empty_notes(matrix), *_outlier_note(matrix)))
+    return replace(matrix, notes=(*matrix.notes, *empty_notes(matrix), *outlier_notes(matrix)))
 
 
 def _without(matrix: IncompleteMatrix, missing: Sequence[str | float]) -> IncompleteMatrix:
@@ -205,36 +133,6 @@ def _without(matrix: IncompleteMatrix, missing: Sequence[str | float]) -> Incomp
     kept = ~np.isin(matrix.values, np.array(numbers, dtype=matrix.values.dtype))
     rows, cols, values = (a[kept] for a in (matrix.rows, matrix.cols, matrix.values))
     return replace(matrix, rows=rows, cols=cols, values=values)
-
-
-def _empty_notes(matrix: IncompleteMatrix) -> list[str]:
-    notes = []
-    labels = (matrix.table.row_labels, matrix.table.column_labels)
-    for word, empty, names in zip(("row", "column"), matrix.empty, labels, strict=True):
-        if empty.size:
-            shown = [f"'{names[k]}'" if names else f"{k + 1}" for k in empty[:3]]
-            shown += [f"{empty.size - 3} more"] if empty.size > 3 else []
-            words = f"{word}s" if empty.size > 1 else word
-            notes.append(f"{words} {', '.join(shown)}: no entry at all, so it is left empty")
-    return notes
-
-
-def _outlier_note(matrix: IncompleteMatrix) -> list[str]:
-    """A hint where the least or largest value comes again and again, far outside all others."""
-    values, counts = np.unique(matrix.values, return_counts=True)
-    if values.size < 3:
-        return []
-    for k, others in ((0, values[1:]), (-1, values[:-1])):
-        spread, gap = others[-1] - others[0], np.abs(values[k] - others[k])
-        places = matrix.cols[matrix.values == values[k]]
-        # In one column alone it is as likely a unit of its own.
-        if counts[k] > 2 and gap > spread and np.ptp(places) > 0:
-            return [
-                f"the value {values[k]:g} is there {counts[k]} times, and all others lie from "
-                f"{others[0]:g} to {others[-1]:g}; if it stands for a missing entry, say so "
-                f"(--missing {values[k]:g})"
-            ]
-    return []
 
 
 def _merged(matrix: IncompleteMatrix) -> IncompleteMatrix:

@@ -17,7 +17,7 @@ import numpy as np
 
 from leanrank._files import FileError, PathLike, reading
 
-__all__ = ["Column", "Notation", "Sheet", "read_sheet"]
+__all__ = ["Column", "Notation", "Sheet", "find_column", "plain_name", "read_sheet"]
 
 _MISSING = frozenset({"", "na", "n/a", "nan", "null", "none"})
 _DELIMITERS = ("\t", ";", ",", "|")
@@ -38,6 +38,10 @@ class Notation:
     def other(self) -> Notation:
         """With the other decimal sign."""
         return Notation("," if self.decimal == "." else ".", self.missing)
+
+    def is_text(self, cell: str) -> bool:
+        """Whether a cell is neither a number nor missing."""
+        return self.number(cell) is None
 
     def number(self, cell: str) -> float | None:
         """A cell as a number, NaN where it is missing, None where it is text."""
@@ -63,11 +67,11 @@ class Column:
 
     def __init__(self, cells: list[str], notation: Notation) -> None:
         self.cells = cells
-        self._notation = notation
+        self.notation = notation
 
     @cached_property
     def _parsed(self) -> dict[str, float | None]:
-        return {cell: self._notation.number(cell) for cell in dict.fromkeys(self.cells)}
+        return {cell: self.notation.number(cell) for cell in dict.fromkeys(self.cells)}
 
     @cached_property
     def values(self) -> np.ndarray:
@@ -153,6 +157,19 @@ class Sheet:
         line = self.lines[row + 1 if header else row]
         where = f"{self.path}, line {line}, column {column + 1}" + (f" ('{name}')" if name else "")
         return FileError(f"{where}: {message}")
+
+    def numbers(self, header: bool, k: int, column: Column) -> np.ndarray:
+        """The values of column k, NaN where a cell is missing; text is an error."""
+        bad = column.first_bad()
+        if bad is None:
+            return column.values
+        cell = column.cells[bad]
+        shown = cell if len(cell) <= 40 else cell[:37] + "..."
+        hint = ""
+        if column.notation.other.number(cell) is not None:
+            hint = f"; decimals are written with '{column.notation.decimal}' here (--decimal)"
+        message = f"'{shown}' is not a finite number, nor an empty cell{hint}"
+        raise self.fail(header, bad, k, message)
 
     def notation(self, decimal: str | None, missing: frozenset[str]) -> Notation:
         """With a decimal comma where the cells leave no doubt about it, if not told."""
@@ -244,3 +261,23 @@ def _text_lines(path: PathLike, file: IO[str]) -> Iterator[str]:
         if "\0" in line:
             raise FileError(f"{path}, line {number}: has a NUL byte, so it is not text")
         yield line
+
+
+def plain_name(name: str) -> str:
+    """A name without capitals and signs: "User-ID" is "userid"."""
+    return re.sub(r"[^a-z0-9]", "", name.lower())
+
+
+def find_column(path: PathLike, first: list[str], wanted: str | int, what: str) -> int:
+    """The column of a name, or of a number counted from 1."""
+    names = [name.strip() for name in first]
+    if isinstance(wanted, str) and names.count(wanted.strip()) == 1:
+        return names.index(wanted.strip())
+    with suppress(ValueError):
+        if 1 <= int(wanted) <= len(first):
+            return int(wanted) - 1
+    raise FileError(
+        f"{path}: {what} '{wanted}' is not one of its {len(first)} columns ("
+        + ", ".join(names[:20])
+        + "); give a name of these, or a number from 1"
+    )

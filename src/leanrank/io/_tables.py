@@ -10,7 +10,7 @@ from typing import IO, Literal
 
 import numpy as np
 
-__all__ = ["Passed", "Table", "write_table"]
+__all__ = ["Entries", "Passed", "Table", "write_table"]
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,10 @@ class Table:
             names = tuple(p.name or f"column {p.position + 1}" for p in self.passed)
             parts += [f"passed through as it came: {_listed(names)}"]
         return ", ".join(parts)
+
+
+Entries = tuple[Table, tuple[int, int], np.ndarray, np.ndarray, np.ndarray, tuple[str, ...]]
+"""Table, shape, rows, columns, values and notes."""
 
 
 def _listed(names: tuple[str, ...]) -> str:
