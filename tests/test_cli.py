@@ -175,7 +175,9 @@ class TestComplete:
 
     def test_json_takes_standard_output(self, table):
         outcome = run("complete", table, "--json")
-        assert json.loads(outcome.stdout)["rank"] == 2
+        values = json.loads(outcome.stdout)
+        assert (values["rank"], values["notes"]) == (2, [])
+        assert values["read_as"] == "wide table, header, row labels"
         assert "CONVERGED" in outcome.stderr
 
     def test_empty_row_is_reported(self, table, tmp_path):
@@ -200,14 +202,76 @@ class TestComplete:
         assert "othing in the measurements rises above the noise" in words
         assert "per free parameter" not in words
 
-    def test_nothing_missing_is_passed_on(self, tmp_path):
+    def test_nothing_missing_is_passed_on_if_that_is_meant(self, tmp_path):
         path = tmp_path / "full.csv"
         path.write_text("a,b\n1,2.50\n3,4\n")
-        outcome = run("complete", path, "--summary", tmp_path / "s.json")
+        for options in ([], ["--fit-all"]):
+            outcome = run("complete", path, *options, code=2)
+            assert "nothing is missing (read as: wide table, header)" in outcome.stderr
+            assert "--allow-complete" in outcome.stderr
+            assert outcome.stdout == ""
+        outcome = run("complete", path, "--allow-complete", "--summary", tmp_path / "s.json")
         assert outcome.stdout == "a,b\n1,2.5\n3,4\n"
         assert "nothing is missing" in outcome.stderr
         assert json.loads((tmp_path / "s.json").read_text())["status"] == "complete"
-        assert json.loads(run("complete", path, "--json").stdout)["success"] is True
+        outcome = run("complete", path, "--allow-complete", "--json")
+        assert json.loads(outcome.stdout)["success"] is True
+        run("complete", path, "--allow-complete", "--fit-all", code=1)
+
+    def test_what_is_told_of_a_table(self, tmp_path, truth):
+        """Columns by name, a value for missing, a decimal comma, bars: all at once and apart."""
+        users, items = np.nonzero(np.random.default_rng(1).random(truth.shape) < 0.7)
+        lines = [
+            f"{truth[i, j]:.15g}|x|{i}|{j}".replace(".", ",")
+            for i, j in zip(users, items, strict=True)
+        ]
+        path, out = tmp_path / "in.csv", tmp_path / "out.npy"
+        path.write_text("\n".join(["a|b|c|d", *lines, "-999|x|0|0", "-999|x|new|0"]) + "\n")
+        outcome = run(
+            *("complete", path, "--out", out, "--columns", "c,4,a", "--missing", "-999"),
+            *("--decimal", ",", "--delimiter", "|"),
+            code=1,  # nothing is known of the row "new"
+        )
+        words = " ".join(outcome.stdout.split())
+        assert "(long: rows c, columns d, values a; column b is ignored, decimal comma)" in words
+        assert "row 'new': no entry at all, so it is left empty" in words
+        X = np.load(out)
+        assert np.allclose(X[:25], truth, atol=1e-8)
+        assert np.isnan(X[25]).all()
+
+    def test_text_beside_numbers_comes_back(self, table, tmp_path):
+        lines = [line.split(",") for line in table.read_text().splitlines()]
+        for i, cells in enumerate(lines):
+            cells.insert(3, f"2021-03-{i + 1:02}" if i else "date")
+            cells.append("Oslo" if i else "city")
+        path = tmp_path / "mixed.csv"
+        path.write_text("\n".join(",".join(cells) for cells in lines) + "\n")
+        outcome = run("complete", path)
+        after = [line.split(",") for line in outcome.stdout.splitlines()]
+        for k in (0, 3, -1):
+            assert [cells[k] for cells in after] == [cells[k] for cells in lines]
+        assert "passed through as it came: date, city" in outcome.stderr
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            (["--columns", "c0,c1"], "columns must be three"),
+            (["--columns", "c0,c1,c99"], "'c99' is not one of its 21 columns (site, c0, c1"),
+            (["--columns", "c0,c1,2"], "columns must be three different ones"),
+            (["--id-column", "99"], "id column '99' is not one of its 21 columns"),
+            (["--decimal", "x"], "decimal must be '.' or ','"),
+            (["--decimal", ","], "delimiter and decimal"),
+            (["--delimiter", "ab"], "delimiter must be one character"),
+            (["--layout", "long"], "say which columns they are in (--columns)"),
+            (["--layout", "wide", "--columns", "1,2,3"], "columns are of a long table"),
+            (["--layout", "round"], "Invalid value"),
+        ],
+    )
+    def test_contradictions_are_2(self, table, options, message):
+        if options == ["--decimal", ","]:
+            options = [*options, "--delimiter", ","]
+        outcome = run("complete", table, *options, code=2)
+        assert message in " ".join(outcome.stderr.split())
 
     def test_constant_zero_is_an_answer(self, tmp_path):
         path = tmp_path / "zero.csv"

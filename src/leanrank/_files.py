@@ -1,23 +1,29 @@
-"""Files that are written whole or not at all, and arrays that are read without trust."""
+"""Files that are written whole or not at all, and checks of what is there."""
 
 from __future__ import annotations
 
-import math
 import os
 import secrets
 import shutil
-import zipfile
-import zlib
+import stat
+import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-import numpy as np
-
-__all__ = ["FileError", "PathLike", "check_writable", "read_arrays", "replacing", "write_arrays"]
-
-_CHUNK = 1 << 24
+__all__ = [
+    "FileError",
+    "PathLike",
+    "check_fits_memory",
+    "check_readable",
+    "check_writable",
+    "is_standard_output",
+    "is_stream",
+    "reading",
+    "replacing",
+]
 
 PathLike = str | os.PathLike[str]
 
@@ -27,11 +33,23 @@ class FileError(ValueError):
 
 
 @contextmanager
+def _naming(path: PathLike, what: str) -> Iterator[None]:
+    """Errors of the system as a FileError that says what cannot be done with ``path``."""
+    if "\0" in os.fspath(path):
+        raise FileError(f"{os.fspath(path)!r}: has a NUL byte, so it is not the name of a file")
+    try:
+        yield
+    except OSError as error:
+        raise FileError(f"{path}: cannot be {what} ({error.strerror or error})") from None
+
+
+@contextmanager
 def replacing(path: PathLike, mode: str = "wb") -> Iterator[IO[Any]]:
     """A file to write to, that takes the place of ``path`` once it is complete.
 
     Everything goes to a temporary name in the same folder, which is renamed at the end. After an
-    error, or Ctrl-C, what was at ``path`` before is untouched and the temporary file is gone.
+    error, or Ctrl-C, what was at ``path`` before is untouched and the temporary file is gone. A
+    pipe or a device is never replaced: what is complete is written to it.
 
     Parameters
     ----------
@@ -43,28 +61,75 @@ def replacing(path: PathLike, mode: str = "wb") -> Iterator[IO[Any]]:
     Raises
     ------
     FileError
-        If the folder cannot be written to.
+        If the folder, the pipe or the device cannot be written to.
     """
-    target = Path(path).resolve()
-    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.tmp")
-    text = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
+    text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
+    with _naming(path, "written"):
+        if is_stream(path):
+            with tempfile.TemporaryFile(mode.replace("w", "w+"), **text) as whole:
+                yield whole
+                whole.seek(0)
+                with _open_stream(path, mode, text) as stream:
+                    shutil.copyfileobj(whole, stream)
+            return
+        target = _resolved(path)
+        temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
+        try:
+            # "x" and not tempfile: the file gets the permissions that the user's umask gives.
+            with temporary.open(mode.replace("w", "x"), **text) as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            with suppress(OSError):
+                shutil.copymode(target, temporary)
+            temporary.replace(target)
+        finally:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+
+def _resolved(path: PathLike) -> Path:
+    """The file behind symbolic links. Unlike ``Path.resolve``, a loop of them is no error here."""
+    return Path(os.path.realpath(path))
+
+
+def _state(path: PathLike) -> os.stat_result | None:
+    """What is at a path, None if there is nothing."""
     try:
-        # "x" and not tempfile: the file gets the permissions that the user's umask gives.
-        file = temporary.open(mode.replace("w", "x"), **text)  # type: ignore[call-overload]
-    except OSError as error:
-        raise FileError(f"{path}: cannot be written ({error.strerror})") from None
-    try:
-        with file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        with suppress(OSError):
-            shutil.copymode(target, temporary)
-        temporary.replace(target)
-    except OSError as error:
-        raise FileError(f"{path}: cannot be written ({error.strerror})") from None
-    finally:
-        temporary.unlink(missing_ok=True)
+        return Path(path).stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _is_stdout(state: os.stat_result) -> bool:
+    with suppress(OSError):
+        return os.path.samestat(state, os.fstat(1))
+    return False
+
+
+def is_stream(path: PathLike) -> bool:
+    """Whether bytes written there go on to somewhere else: pipes, devices, standard output."""
+    state = _state(path)
+    if state is None or stat.S_ISDIR(state.st_mode):
+        return False
+    return not stat.S_ISREG(state.st_mode) or _is_stdout(state)
+
+
+def _open_stream(path: PathLike, mode: str, text: Mapping[str, Any]) -> IO[Any]:
+    state = _state(path)
+    if state is not None and _is_stdout(state):
+        # A second look at a file that the shell has opened would begin at its first byte again.
+        sys.stdout.flush()
+        return os.fdopen(os.dup(1), mode, **text)
+    return Path(path).open(mode, **text)
+
+
+def is_standard_output(path: PathLike) -> bool:
+    """Whether what is written to ``path`` comes out of standard output, as from /dev/stdout."""
+    with suppress(OSError, ValueError):
+        state = _state(path)
+        return state is not None and _is_stdout(state)
+    return False
 
 
 def check_writable(path: PathLike, *, inputs: tuple[PathLike, ...] = ()) -> None:
@@ -80,93 +145,75 @@ def check_writable(path: PathLike, *, inputs: tuple[PathLike, ...] = ()) -> None
     Raises
     ------
     FileError
-        If ``path`` is a folder or one of the inputs, or its folder is missing or read-only.
+        If ``path`` is a folder or one of the inputs, has a name that no file can have, or its
+        folder is missing or read-only.
     """
-    target = Path(path)
-    if target.is_dir():
-        raise FileError(f"{path}: is a folder, expected the name of a file")
-    for source in inputs:
-        same = target.resolve() == Path(source).resolve()
-        if same or (target.exists() and Path(source).exists() and target.samefile(source)):
-            raise FileError(
-                f"{path}: is the input, which is never overwritten; choose another name"
-            )
-    folder = target.resolve().parent
-    if not folder.is_dir():
-        raise FileError(f"{path}: cannot be written, there is no folder {folder}")
-    if target.exists() and not os.access(target, os.W_OK):
-        raise FileError(f"{path}: exists and is read-only")
-    probe = folder / f".{secrets.token_hex(8)}.tmp"
-    try:
-        probe.touch(exist_ok=False)
-    except OSError as error:
-        raise FileError(f"{path}: cannot be written ({error.strerror})") from None
-    probe.unlink()
+    with _naming(path, "written"):
+        state, target = _state(path), _resolved(path)
+        if state is not None and stat.S_ISDIR(state.st_mode):
+            raise FileError(f"{path}: is a folder, expected the name of a file")
+        for source in inputs:
+            other = _state(source)
+            same = state is not None and other is not None and os.path.samestat(state, other)
+            if same or target == _resolved(source):
+                raise FileError(
+                    f"{path}: is the input, which is never overwritten; choose another name"
+                )
+        if not target.parent.is_dir() and not is_stream(path):
+            raise FileError(f"{path}: cannot be written, there is no folder {target.parent}")
+        if state is not None and not os.access(path, os.W_OK):
+            raise FileError(f"{path}: exists and is read-only")
+        if not is_stream(path):
+            probe = target.with_name(f".{secrets.token_hex(8)}.tmp")
+            probe.touch(exist_ok=False)
+            probe.unlink()
 
 
-def write_arrays(path: PathLike, arrays: Mapping[str, Any]) -> None:
-    """Write named arrays as one compressed ``.npz``, whole or not at all."""
-    with replacing(path) as file:
-        np.savez_compressed(file, **arrays)
-
-
-def read_arrays(path: PathLike) -> dict[str, np.ndarray]:
-    """The arrays of an ``.npz``, or that of an ``.npy`` under the name "".
-
-    Nothing is unpickled, and no memory is taken before the size that a header claims has been
-    compared with the bytes that are there.
+def check_readable(path: PathLike) -> None:
+    """Make sure that there is a file with an end to read.
 
     Raises
     ------
     FileError
-        If the file is missing, truncated, not of this format, or holds anything but plain numbers,
-        booleans and strings.
+        If there is nothing at ``path``, or a folder, a pipe or a device.
     """
-    try:
-        if Path(path).suffix.lower() == ".npy":
-            with Path(path).open("rb") as file:
-                return {"": _read_array(file, Path(path).stat().st_size, f"{path}")}
-        with zipfile.ZipFile(path) as archive:
-            arrays = {}
-            for info in archive.infolist():
-                name = info.filename.removesuffix(".npy")
-                with archive.open(info) as member:
-                    arrays[name] = _read_array(member, info.file_size, f"{path}: array '{name}'")
-            return arrays
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
-        raise FileError(f"{path}: not a readable .npz file, or truncated ({error})") from None
-    except (MemoryError, OverflowError):
-        raise FileError(f"{path}: too large for the memory of this machine") from None
-    except OSError as error:
-        raise FileError(f"{path}: cannot be read ({error.strerror or error})") from None
+    with _naming(path, "read"):
+        state = _state(path)
+        if state is None:
+            raise FileError(f"{path}: there is no such file")
+        if stat.S_ISDIR(state.st_mode):
+            raise FileError(f"{path}: is a folder, expected a file")
+        if not stat.S_ISREG(state.st_mode):
+            raise FileError(f"{path}: is a pipe or a device, expected a file; save it to one first")
 
 
-def _read_array(file: IO[bytes], size: int, where: str) -> np.ndarray:
-    """One array in NumPy's format from a file of known size."""
-    header = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }
-    try:
-        version = np.lib.format.read_magic(file)
-        shape, fortran, dtype = header[version](file)
-    except KeyError:
-        raise FileError(f"{where}: holds structured data, expected numbers") from None
-    except (ValueError, SyntaxError, TypeError) as error:
-        raise FileError(f"{where}: not an array in NumPy's format ({error})") from None
-    if dtype.kind not in "biufcU":
-        raise FileError(f"{where}: holds {dtype} values, expected numbers")
-    needed, there = math.prod(shape) * dtype.itemsize, size - file.tell()
-    if needed != there or any(n < 0 for n in shape):
+@contextmanager
+def reading(path: PathLike, mode: str = "rb", **text: Any) -> Iterator[IO[Any]]:
+    """A file to read from, opened after :func:`check_readable`.
+
+    Raises
+    ------
+    FileError
+        If it cannot be opened, or read.
+    """
+    check_readable(path)
+    with _naming(path, "read"), Path(path).open(mode, **text) as file:
+        yield file
+
+
+def check_fits_memory(path: PathLike, needed: int) -> None:
+    """Refuse to take more bytes than this machine has, where that can be found out.
+
+    Raises
+    ------
+    FileError
+        If ``needed`` is more.
+    """
+    there = 0
+    with suppress(AttributeError, ValueError, OSError):
+        there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if needed > there > 0:
         raise FileError(
-            f"{where}: the header claims shape {shape}, which takes {needed} bytes, but there are "
-            f"{there}; the file is damaged"
+            f"{path}: takes {needed / 2**30:.1f} GiB, more than the memory of this machine "
+            f"({there / 2**30:.1f} GiB)"
         )
-    data = bytearray(needed)
-    view = memoryview(data)
-    for start in range(0, needed, _CHUNK):
-        chunk = file.read(min(_CHUNK, needed - start))
-        view[start : start + len(chunk)] = chunk
-        if start + len(chunk) != min(start + _CHUNK, needed):
-            raise FileError(f"{where}: ends before its {needed} bytes; the file is truncated")
-    return np.frombuffer(data, dtype=dtype).reshape(shape, order="F" if fortran else "C")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -11,10 +12,12 @@ import typer
 
 import leanrank
 from leanrank import io
+from leanrank.cli import _streams
 from leanrank.cli._demo import load_photograph, run_demo
 from leanrank.cli._report import show_demo
 from leanrank.cli._reproduce import reproduce
-from leanrank.cli._run import ARRAYS, PICTURES, Settings, Terminal, completed_unchanged
+from leanrank.cli._run import ARRAYS, PICTURES, Settings, Terminal
+from leanrank.cli._tables import completed_unchanged, read_input, refuse_complete
 from leanrank.results import Status
 
 __all__ = ["app", "main"]
@@ -26,7 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Recover low-rank matrices of unknown rank, with a certificate.",
     epilog="Exit codes of recover and complete: 0 certified; 1 not certified, or stopped (results "
-    "are written all the same); 2 bad input.",
+    "are written all the same); 2 bad input, or output that cannot be written.",
 )
 """The commands, to be run by :func:`main` or embedded in another Typer application."""
 
@@ -101,7 +104,7 @@ def recover(
     It holds y and one of: A; packed and d; rows, cols and shape; x and perhaps z; and, if you
     like, symmetric.
     """
-    terminal = Terminal(json=json, quiet=quiet)
+    terminal = Terminal(json=json, quiet=quiet, outputs=(out, plot, summary))
     with terminal.errors():
         terminal.check_outputs(file, (out, ARRAYS), (plot, PICTURES), (summary, ()))
         problem = io.read_problem(file, symmetric=symmetric)
@@ -140,8 +143,46 @@ def complete(
         bool | None,
         typer.Option("--header/--no-header", help="Whether a .csv has one.", show_default="auto"),
     ] = None,
+    columns: Annotated[
+        str | None,
+        typer.Option(
+            help="Where row, column and value stand on each line of a .csv, by name or number from "
+            "1: user,item,rating or 1,2,3. Other columns are ignored.",
+            metavar="ROW,COLUMN,VALUE",
+        ),
+    ] = None,
+    id_column: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A column of a .csv that is no part of the matrix but a label, by name or number "
+            "from 1; it is written as it came. 0: there is none. Can be given several times.",
+            metavar="COLUMN",
+        ),
+    ] = None,
+    missing: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A value that stands for a missing entry, such as -999. Can be given several "
+            "times.",
+            metavar="VALUE",
+        ),
+    ] = None,
+    decimal: Annotated[
+        str | None, typer.Option(help="'.' or ',', in a .csv.", show_default="auto")
+    ] = None,
+    delimiter: Annotated[
+        str | None,
+        typer.Option(help="What separates cells of a .csv; tab is 'tab'.", show_default="auto"),
+    ] = None,
     fit_all: Annotated[
         bool, typer.Option("--fit-all", help="Replace the observed entries, too, by the fit.")
+    ] = False,
+    allow_complete: Annotated[
+        bool,
+        typer.Option(
+            "--allow-complete",
+            help="Take a matrix with nothing to fill in: write it as it is, or its fit.",
+        ),
     ] = False,
     rank: Rank = None,
     width: Width = None,
@@ -153,25 +194,41 @@ def complete(
     quiet: Quiet = False,
 ) -> None:
     """Fill in the missing entries of a matrix (.csv, .npy, .npz, .mtx)."""
-    terminal = Terminal(json=json, quiet=quiet, pipes_data=out is None)
+    outputs = (out, factors, plot, summary)
+    terminal = Terminal(json=json, quiet=quiet, pipes_data=out is None, outputs=outputs)
     with terminal.errors():
         terminal.check_outputs(file, (out, ()), (factors, ARRAYS), (plot, PICTURES), (summary, ()))
         if out is not None:
             io.check_matrix_format(out)
-        matrix = io.read_matrix(file, layout=layout.value, header=header)
+        matrix = read_input(
+            file,
+            layout=layout.value,
+            header=header,
+            columns=None if columns is None else columns.split(","),
+            id_columns=id_column,
+            missing=missing or (),
+            decimal=decimal,
+            delimiter="\t" if delimiter in ("tab", "\\t") else delimiter,
+        )
         n1, n2 = matrix.shape
-        if out is not None:
-            io.check_matrix_format(out, matrix.shape)
+        if out is not None or plot is not None or terminal.data_to_stdout:
+            io.check_dense(out or plot or "standard output", matrix.shape)
         share = matrix.values.size / (n1 * n2)
         terminal.say(f"{file}: {n1} x {n2}, {share:.1%} observed ({matrix.table})", matrix.notes)
         settings = Settings(rank, width, validation, time_limit, seed, symmetric, deep)
-        if matrix.missing == 0 and not fit_all:
+        if matrix.fillable == 0 and not allow_complete:
+            refuse_complete(file, matrix)
+        if matrix.fillable == 0 and not fit_all:
             terminal.write_matrix(matrix.completed(None), out, matrix.table)
             completed_unchanged(terminal, file, summary)
             return
         result, seconds = terminal.recover(matrix.operator(), matrix.values, settings)
         values = settings.summary(
-            result, file, seconds, measurements=matrix.values.size, missing=matrix.missing
+            *(result, file, seconds),
+            measurements=matrix.values.size,
+            missing=matrix.missing,
+            read_as=str(matrix.table),
+            notes=matrix.notes,
         )
         if not terminal.is_empty(result):
             wanted = out is not None or plot is not None or terminal.data_to_stdout
@@ -240,5 +297,14 @@ app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options"
 
 
 def main() -> None:
-    """Run the command line."""
-    app()
+    """Run the command line, and leave with an exit code that means what the help says."""
+    _streams.install()
+    try:
+        app()
+        code = 0
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else 0
+    except Exception:
+        traceback.print_exc()
+        code = 3
+    sys.exit(_streams.exit_code(code))

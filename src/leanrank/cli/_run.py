@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 import typer
@@ -17,7 +17,7 @@ from rich.console import Console
 from leanrank import io
 from leanrank._files import replacing
 from leanrank.callbacks import Progress
-from leanrank.cli import _report
+from leanrank.cli import _report, _streams
 from leanrank.operators import Measurement
 from leanrank.recover import recover
 from leanrank.results import Result, Status
@@ -26,7 +26,7 @@ from leanrank.search import Strategy
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
-__all__ = ["ARRAYS", "PICTURES", "Settings", "Terminal", "completed_unchanged"]
+__all__ = ["ARRAYS", "PICTURES", "Settings", "Terminal"]
 
 ARRAYS = (".npz",)
 PICTURES = (".png", ".pdf", ".svg")
@@ -66,13 +66,24 @@ class Terminal:
         Only errors are said.
     pipes_data : bool
         Standard output takes a matrix, unless it is a terminal or takes JSON.
+    outputs : sequence of path or None
+        Where else something goes; one of them may be standard output by another name.
     """
 
-    def __init__(self, *, json: bool, quiet: bool, pipes_data: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        json: bool,
+        quiet: bool,
+        pipes_data: bool = False,
+        outputs: Sequence[Path | None] = (),
+    ) -> None:
         self.json = json
         self.data_to_stdout = pipes_data and not json and not sys.stdout.isatty()
         self.errors_to = Console(stderr=True, soft_wrap=True)
-        self.words = Console(stderr=json or self.data_to_stdout, quiet=quiet, highlight=False)
+        named = any(path is not None and io.is_standard_output(path) for path in outputs)
+        beside = json or self.data_to_stdout or named
+        self.words = Console(stderr=beside, quiet=quiet, highlight=False)
         self._quiet = quiet
 
     @contextmanager
@@ -82,13 +93,17 @@ class Terminal:
             yield
             sys.stdout.flush()
         except io.FileError as error:
-            self._fail(error)
+            self._fail(f"{error}")
+        except OSError as error:
+            self._fail(f"{error.filename or 'input or output'}: {error.strerror or error}")
+        except MemoryError:
+            self._fail("there is not enough memory for this")
         except KeyboardInterrupt:
             _report.say(self.errors_to, "leanrank: interrupted, nothing more is written")
             raise typer.Exit(130) from None
 
-    def _fail(self, error: Exception) -> None:
-        _report.say(self.errors_to, f"leanrank: {error}")
+    def _fail(self, message: str) -> NoReturn:
+        _report.say(self.errors_to, f"leanrank: {message}")
         raise typer.Exit(2) from None
 
     def say(self, text: str, notes: Sequence[str] = ()) -> None:
@@ -108,19 +123,23 @@ class Terminal:
         ``outputs`` are files, each with the endings that its name may have (none: any); None is
         no file.
         """
-        if source is not None and not source.is_file():
-            raise io.FileError(f"{source}: there is no such file")
+        if source is not None:
+            io.check_readable(source)
+        if (self.json or self.data_to_stdout) and _streams.is_stdout_closed():
+            raise io.FileError("standard output is closed, but is to take the result")
         taken: set[Path] = set()
         for path, suffixes in outputs:
             if path is None:
                 continue
             io.check_writable(path, inputs=() if source is None else (source,))
-            if suffixes and path.suffix.lower() not in suffixes:
+            stream = io.is_stream(path)
+            if suffixes and not stream and path.suffix.lower() not in suffixes:
                 wanted = ", ".join(suffixes)
                 raise io.FileError(f"{path}: expected a name that ends in {wanted}")
             if path.resolve() in taken:
                 raise io.FileError(f"{path}: is to take two outputs; choose another name for one")
-            taken.add(path.resolve())
+            if not stream:
+                taken.add(path.resolve())
 
     def progress(self) -> Progress:
         """The line of progress, silent in a pipe and where nothing is to be said."""
@@ -145,7 +164,7 @@ class Terminal:
                     random_state=settings.seed,
                 )
         except (ValueError, TypeError) as error:
-            self._fail(error)
+            self._fail(f"{error}")
         return result, time.monotonic() - start
 
     def is_empty(self, result: Result) -> bool:
@@ -165,8 +184,9 @@ class Terminal:
 
     def save_figure(self, figure: Figure | SubFigure, path: Path) -> None:
         """Write a picture, whole or not at all."""
+        suffix = path.suffix.lower() if path.suffix.lower() in PICTURES else PICTURES[0]
         with replacing(path) as file:
-            figure.figure.savefig(file, format=path.suffix.lower().removeprefix("."), dpi=150)
+            figure.figure.savefig(file, format=suffix.removeprefix("."), dpi=150)
         self.wrote("a picture", path)
 
     def finish(
@@ -191,14 +211,3 @@ def _deep_strategy() -> Strategy:
     from leanrank.research.deep import RidgeLadder
 
     return RidgeLadder()
-
-
-def completed_unchanged(terminal: Terminal, source: Path, summary: Path | None) -> None:
-    """Say that there was nothing to do."""
-    message = "nothing is missing: the matrix is passed on as it is"
-    values = {"status": "complete", "success": True, "message": message, "input": str(source)}
-    if summary is not None:
-        io.save_summary(summary, values)
-    if terminal.json:
-        io.dump_summary(sys.stdout, values)
-    terminal.say(f"{source}: {message}")

@@ -1,8 +1,9 @@
 """Files in and out: problems, matrices with missing entries, results. Nothing is ever pickled."""
 
-from leanrank._files import FileError, check_writable
+from leanrank._files import FileError, check_readable, check_writable, is_standard_output, is_stream
+from leanrank.io._incomplete import IncompleteMatrix
 from leanrank.io._matrices import (
-    IncompleteMatrix,
+    check_dense,
     check_matrix_format,
     read_matrix,
     write_matrix,
@@ -19,16 +20,21 @@ from leanrank.io._results import (
     save_summary,
     summary,
 )
-from leanrank.io._tables import Table, write_table
+from leanrank.io._tables import Passed, Table, write_table
 
 __all__ = [
     "FileError",
     "IncompleteMatrix",
+    "Passed",
     "ProblemFile",
     "Table",
+    "check_dense",
     "check_matrix_format",
+    "check_readable",
     "check_writable",
     "dump_summary",
+    "is_standard_output",
+    "is_stream",
     "load_checkpoint",
     "load_factors",
     "load_result",

@@ -3,76 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from scipy import io as scipy_io
-from scipy import sparse
 
-from leanrank._files import FileError, PathLike, read_arrays, replacing, write_arrays
-from leanrank.factors import Factors
-from leanrank.io import _tables
+from leanrank._files import FileError, PathLike, check_fits_memory, is_stream, replacing
+from leanrank._npz import ArrayHeader, Headers, read_arrays, write_array, write_arrays
+from leanrank.io._incomplete import IncompleteMatrix, empty_notes, outlier_notes
+from leanrank.io._layouts import TextOptions, read_table
+from leanrank.io._matrix_market import read_matrix_market, write_matrix_market
 from leanrank.io._problems import check_extent
-from leanrank.operators import ObservedEntries
+from leanrank.io._tables import Table, write_table
 
-__all__ = ["IncompleteMatrix", "check_matrix_format", "read_matrix", "write_matrix"]
+__all__ = ["check_dense", "check_matrix_format", "read_matrix", "write_matrix"]
 
 _SUFFIXES = (".csv", ".npy", ".npz", ".mtx")
+_TRIPLETS = ("rows", "cols", "y", "shape")
 _MOST_ENTRIES = 1 << 31
 """Completed matrices are dense: beyond this, only their factors are of use."""
-
-
-@dataclass(frozen=True, eq=False)
-class IncompleteMatrix:
-    """The observed entries of a matrix, and how the file that they come from looks.
-
-    Attributes
-    ----------
-    shape : tuple of int
-    rows, cols : ndarray of int, shape (m,)
-        Positions, each once, row after row.
-    values : ndarray, shape (m,)
-    table : Table
-        Labels, header, separator and layout of a text file.
-    notes : tuple of str
-        What one should know about how the file was read.
-    """
-
-    shape: tuple[int, int]
-    rows: np.ndarray
-    cols: np.ndarray
-    values: np.ndarray
-    table: _tables.Table = field(default_factory=_tables.Table)
-    notes: tuple[str, ...] = ()
-
-    @property
-    def missing(self) -> int:
-        """Number of entries that are not observed."""
-        return self.shape[0] * self.shape[1] - self.values.size
-
-    def operator(self) -> ObservedEntries:
-        """The measurement operator that sees the observed entries."""
-        return ObservedEntries(self.rows, self.cols, self.shape, dtype=self.values.dtype)
-
-    def completed(self, factors: Factors | None, *, keep_observed: bool = True) -> np.ndarray:
-        """All entries, shape (n1, n2): those of ``factors``, and the observed ones as given.
-
-        Parameters
-        ----------
-        factors : Factors or None
-            None where nothing is missing.
-        keep_observed : bool
-            False puts the values of ``factors`` in the place of observed entries, too.
-        """
-        if factors is None:
-            X = np.full(self.shape, np.nan, dtype=self.values.dtype)
-        else:
-            X = np.array(factors.to_dense())
-        if keep_observed or factors is None:
-            X[self.rows, self.cols] = self.values
-        return X
 
 
 def read_matrix(
@@ -80,13 +31,19 @@ def read_matrix(
     *,
     layout: Literal["auto", "wide", "long"] = "auto",
     header: bool | None = None,
+    columns: Sequence[str | int] | None = None,
+    id_columns: Sequence[str | int] | None = None,
+    missing: Sequence[str | float] = (),
+    decimal: str | None = None,
+    delimiter: str | None = None,
 ) -> IncompleteMatrix:
     r"""Read a matrix with missing entries.
 
     ==========  ===================================================================================
     ``.csv``    *wide*: a table with empty cells (or NA, NaN, null, None), with or without a header
-                and row labels; *long*: row, column, value on each line, rows and columns named
-                by labels or integers. Separated by commas, semicolons or tabs.
+                and row labels; columns of text are passed through. *long*: row, column, value on
+                each line, rows and columns named by labels or integers. Separated by commas,
+                semicolons, tabs or bars.
     ``.npy``    Two-dimensional, NaN where missing.
     ``.npz``    One such array; or rows, cols (counted from 0), y and shape.
     ``.mtx``    Matrix Market: the entries of a coordinate file are the observed ones; in an array
@@ -99,11 +56,24 @@ def read_matrix(
     ----------
     path : path
     layout : {"auto", "wide", "long"}
-        Of a ``.csv``. By default long where there are three columns and either their names say so
-        or no cell is empty (as a wide table, nothing would be missing).
+        Of a ``.csv``. By default long where the names of columns say so (user, item, rating and
+        their like, in any order), or where there are three columns of which two name each pair
+        of row and column about once, and enough of them.
     header : bool, optional
         Whether the first line of a ``.csv`` is a header. By default found out: it is one if it has
-        text where the lines below have numbers.
+        text where the lines below have numbers, or counts, as years do, above decimals.
+    columns : sequence of three str or int, optional
+        Of a long ``.csv``: where row, column and value stand, by name or by number from 1.
+    id_columns : sequence of str or int, optional
+        Of a wide ``.csv``: columns that are labels, or anything else that is no part of the matrix;
+        0 for none. By default columns of text, and a first column that is called id or counts.
+    missing : sequence of str or float
+        Further cells, or numbers in any format, that stand for a missing entry, such as -999.
+    decimal : {".", ","}, optional
+        Of a ``.csv``. By default a comma where cells are not separated by commas and no number has
+        a point.
+    delimiter : str, optional
+        What separates the cells of a ``.csv``. By default found out.
 
     Raises
     ------
@@ -111,6 +81,8 @@ def read_matrix(
         If the file is missing, damaged, of another format, has text or infinite numbers where
         numbers are expected, lines of different lengths, no observed entry at all, or fewer than
         any matrix of rank one needs. The text names file, line and column.
+    ValueError
+        If options are not among those above, or contradict one another.
 
     Examples
     --------
@@ -123,18 +95,22 @@ def read_matrix(
     """
     suffix = Path(path).suffix.lower()
     if suffix == ".csv":
-        table, shape, rows, cols, values = _tables.read_table(path, layout, header)
-        matrix = IncompleteMatrix(shape, rows, cols, values, table)
+        words = frozenset(str(word).strip() for word in missing)
+        options = TextOptions(layout, header, columns, id_columns, words, decimal, delimiter)
+        table, shape, rows, cols, values, notes = read_table(path, options)
+        matrix = IncompleteMatrix(shape, rows, cols, values, table, notes)
     elif suffix in (".npy", ".npz"):
-        matrix = _from_arrays(read_arrays(path), path)
+        matrix = _from_arrays(
+            read_arrays(path, lambda headers: _check_headers(headers, path)), path
+        )
     elif suffix == ".mtx":
-        matrix = _from_matrix_market(path)
+        matrix = IncompleteMatrix(*read_matrix_market(path))
     else:
         raise FileError(
             f"{path}: unknown format '{suffix}', expected a name that ends in "
             + ", ".join(_SUFFIXES)
         )
-    matrix = _merged(matrix)
+    matrix = _merged(_without(matrix, missing))
     if matrix.values.size == 0:
         raise FileError(f"{path}: every entry is missing, nothing can be recovered")
     bad = np.flatnonzero(~np.isfinite(matrix.values))
@@ -145,7 +121,18 @@ def read_matrix(
             "finite number"
         )
     check_extent(path, *matrix.shape, matrix.values.size)
-    return matrix
+    return replace(matrix, notes=(*matrix.notes, *empty_notes(matrix), *outlier_notes(matrix)))
+
+
+def _without(matrix: IncompleteMatrix, missing: Sequence[str | float]) -> IncompleteMatrix:
+    """Without the entries whose value stands for a missing one."""
+    numbers = []
+    for word in missing:
+        with suppress(ValueError):
+            numbers.append(float(word))
+    kept = ~np.isin(matrix.values, np.array(numbers, dtype=matrix.values.dtype))
+    rows, cols, values = (a[kept] for a in (matrix.rows, matrix.cols, matrix.values))
+    return replace(matrix, rows=rows, cols=cols, values=values)
 
 
 def _merged(matrix: IncompleteMatrix) -> IncompleteMatrix:
@@ -162,35 +149,45 @@ def _merged(matrix: IncompleteMatrix) -> IncompleteMatrix:
     return replace(matrix, rows=rows, cols=cols, values=values, notes=notes)
 
 
-def _from_dense(X: np.ndarray, where: str) -> IncompleteMatrix:
-    if X.ndim != 2:
-        raise FileError(f"{where}: expected a matrix with two dimensions, got shape {X.shape}")
-    if X.dtype.kind not in "biuf":
-        raise FileError(f"{where}: expected real numbers, got {X.dtype}")
-    if 0 in X.shape:
-        raise FileError(f"{where}: is empty, of shape {X.shape}")
+def _check_dense(header: ArrayHeader, path: PathLike) -> None:
+    if header.ndim != 2:
+        raise FileError(f"{path}: expected a matrix with two dimensions, got shape {header.shape}")
+    if header.dtype.kind not in "biuf":
+        raise FileError(f"{path}: expected real numbers, got {header.dtype}")
+    if 0 in header.shape:
+        raise FileError(f"{path}: is empty, of shape {header.shape}")
+
+
+def _from_dense(X: np.ndarray) -> IncompleteMatrix:
     X = X.astype(np.float32 if X.dtype == np.float32 else np.float64)
     rows, cols = np.nonzero(~np.isnan(X))
     return IncompleteMatrix((X.shape[0], X.shape[1]), rows, cols, X[rows, cols])
 
 
-def _from_arrays(arrays: dict[str, np.ndarray], path: PathLike) -> IncompleteMatrix:
-    if len(arrays) == 1:
-        return _from_dense(next(iter(arrays.values())), f"{path}")
-    if set(arrays) != {"rows", "cols", "y", "shape"}:
+def _check_headers(headers: Headers, path: PathLike) -> None:
+    """Refuse what is no matrix before its values take memory."""
+    if len(headers) == 1:
+        _check_dense(next(iter(headers.values())), path)
+        return
+    if set(headers) != set(_TRIPLETS):
         raise FileError(
             f"{path}: expected one array with NaN where entries are missing, or arrays rows, cols, "
-            f"y, shape; found {', '.join(sorted(arrays)) or 'none'}"
+            f"y, shape; found {', '.join(sorted(headers)) or 'none'}"
         )
-    rows, cols, y, shape = (arrays[name] for name in ("rows", "cols", "y", "shape"))
+    rows, cols, y, shape = (headers[name] for name in _TRIPLETS)
     whole = all(a.dtype.kind in "iu" for a in (rows, cols, shape)) and y.dtype.kind in "biuf"
     fits = rows.ndim == cols.ndim == y.ndim == 1 and rows.size == cols.size == y.size
     if not (whole and fits and shape.shape == (2,)):
         raise FileError(
             f"{path}: expected integers rows, cols of shape (m,), numbers y of shape (m,) and two "
-            f"integers shape; got rows {_kind(rows)}, cols {_kind(cols)}, y {_kind(y)}, "
-            f"shape {_kind(shape)}"
+            f"integers shape; got rows {rows}, cols {cols}, y {y}, shape {shape}"
         )
+
+
+def _from_arrays(arrays: dict[str, np.ndarray], path: PathLike) -> IncompleteMatrix:
+    if len(arrays) == 1:
+        return _from_dense(next(iter(arrays.values())))
+    rows, cols, y, shape = (arrays[name] for name in _TRIPLETS)
     n1, n2 = (int(n) for n in shape)
     for name, index, n in (("rows", rows, n1), ("cols", cols, n2)):
         outside = np.flatnonzero((index < 0) | (index >= n))
@@ -203,36 +200,16 @@ def _from_arrays(arrays: dict[str, np.ndarray], path: PathLike) -> IncompleteMat
     return IncompleteMatrix((n1, n2), rows.astype(np.int64), cols.astype(np.int64), y)
 
 
-def _kind(array: np.ndarray) -> str:
-    return f"{array.dtype} of shape {array.shape}"
-
-
-def _from_matrix_market(path: PathLike) -> IncompleteMatrix:
-    try:
-        n1, n2, count, form, numbers, _ = scipy_io.mminfo(str(path))
-    except (OSError, ValueError, OverflowError, MemoryError) as error:
-        raise FileError(f"{path}: not a readable Matrix Market file ({error})") from None
-    if numbers not in ("real", "integer", "unsigned-integer", "double"):
-        raise FileError(f"{path}: expected real or integer values, got '{numbers}'")
-    # The shortest entry, "0\n" or "1 1 0\n", in a file of half of a symmetric matrix.
-    least = count * (6 if form == "coordinate" else 1)
-    size = Path(path).stat().st_size
-    if least > size or min(n1, n2) < 1:
-        raise FileError(
-            f"{path}: its header claims {count} entries of a {n1} x {n2} matrix, but the file has "
-            f"only {size} bytes"
-        )
-    try:
-        content = scipy_io.mmread(str(path))
-    except (OSError, ValueError, OverflowError, MemoryError) as error:
-        raise FileError(f"{path}: not a readable Matrix Market file ({error})") from None
-    if not sparse.issparse(content):
-        return _from_dense(np.asarray(content), f"{path}")
-    coo = sparse.coo_array(content)
-    rows, cols = (index.astype(np.int64) for index in coo.coords)
-    present = ~np.isnan(coo.data.astype(np.float64))
-    values = coo.data.astype(np.float64)[present]
-    return IncompleteMatrix((int(n1), int(n2)), rows[present], cols[present], values)
+def _suffix(path: PathLike) -> str:
+    """The format in which a matrix is written; a pipe or device of any name gets a table."""
+    suffix = Path(path).suffix.lower()
+    if suffix in _SUFFIXES:
+        return suffix
+    if is_stream(path):
+        return ".csv"
+    raise FileError(
+        f"{path}: unknown format '{suffix}', expected a name that ends in " + ", ".join(_SUFFIXES)
+    )
 
 
 def check_matrix_format(path: PathLike, shape: Sequence[int] = (1, 1)) -> None:
@@ -243,20 +220,27 @@ def check_matrix_format(path: PathLike, shape: Sequence[int] = (1, 1)) -> None:
     FileError
         If the name has an unknown ending, or the matrix is too large to be written densely.
     """
-    suffix = Path(path).suffix.lower()
-    if suffix not in _SUFFIXES:
-        raise FileError(
-            f"{path}: unknown format '{suffix}', expected a name that ends in "
-            + ", ".join(_SUFFIXES)
-        )
+    _suffix(path)
+    check_dense(path, shape)
+
+
+def check_dense(path: PathLike, shape: Sequence[int]) -> None:
+    """Find out whether a completed matrix of this shape can be had.
+
+    Raises
+    ------
+    FileError
+        If it has more entries than are of use, or takes more than the memory of this machine.
+    """
     if shape[0] * shape[1] > _MOST_ENTRIES:
         raise FileError(
             f"{path}: a completed {shape[0]} x {shape[1]} matrix has more entries than are of use "
             "in a file; write its factors instead"
         )
+    check_fits_memory(path, 8 * shape[0] * shape[1])
 
 
-def write_matrix(path: PathLike, X: np.ndarray, *, table: _tables.Table | None = None) -> None:
+def write_matrix(path: PathLike, X: np.ndarray, *, table: Table | None = None) -> None:
     """Write a complete matrix, whole or not at all, in the format that the name ends in.
 
     Parameters
@@ -273,15 +257,13 @@ def write_matrix(path: PathLike, X: np.ndarray, *, table: _tables.Table | None =
         If the format is unknown or the file cannot be written.
     """
     check_matrix_format(path, X.shape)
-    suffix = Path(path).suffix.lower()
+    suffix = _suffix(path)
     if suffix == ".npz":
         write_arrays(path, {"X": X})
     elif suffix == ".csv":
         with replacing(path, "w") as file:
-            _tables.write_table(file, X, table)
+            write_table(file, X, table)
     elif suffix == ".npy":
-        with replacing(path) as file:
-            np.save(file, X, allow_pickle=False)
+        write_array(path, X)
     else:
-        with replacing(path) as file:
-            scipy_io.mmwrite(file, X)
+        write_matrix_market(path, X)

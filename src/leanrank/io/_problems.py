@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from leanrank._files import FileError, PathLike, read_arrays
+from leanrank._files import FileError, PathLike
+from leanrank._npz import Headers, read_arrays
 from leanrank.operators import DenseSensing, Measurement, ObservedEntries, RankOneSensing
 
 __all__ = [
@@ -23,6 +25,22 @@ _KINDS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "rank-one sensing": (("x",), ("z",)),
 }
 """Arrays that each kind of measurement needs, and those that it may have."""
+
+_MOST_COLUMNS = 2**31 - 1
+
+_DIMENSIONS = {
+    "y": (1, 1),
+    "A": (3, 3),
+    "packed": (2, 2),
+    "x": (2, 2),
+    "z": (2, 2),
+    "rows": (1, 1),
+    "cols": (1, 1),
+    "shape": (1, 1),
+    "d": (0, 1),
+    "symmetric": (0, 1),
+}
+"""Least and most dimensions of each array; numbers may come as arrays of one."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +98,7 @@ def read_problem(path: PathLike, *, symmetric: bool = False) -> ProblemFile:
     """
     if Path(path).suffix.lower() != ".npz":
         raise FileError(f"{path}: expected the name of an .npz file")
-    arrays = read_arrays(path)
+    arrays = read_arrays(path, lambda headers: _check_headers(headers, path))
     kind = _kind(arrays, path)
     y = arrays["y"]
     symmetric = symmetric or bool(_number(arrays, "symmetric", path))
@@ -93,7 +111,17 @@ def read_problem(path: PathLike, *, symmetric: bool = False) -> ProblemFile:
     return ProblemFile(op, y, symmetric or op.symmetric)
 
 
-def _kind(arrays: dict[str, np.ndarray], path: PathLike) -> str:
+def _check_headers(headers: Headers, path: PathLike) -> None:
+    """Refuse what is no problem before its values take memory."""
+    _kind(headers, path)
+    for name, header in headers.items():
+        least, most = _DIMENSIONS[name]
+        if not least <= header.ndim <= most:
+            wanted = f"{least} dimension{'s' if least > 1 else ''}"
+            raise FileError(f"{path}: {name} must have {wanted}, got shape {header.shape}")
+
+
+def _kind(arrays: Collection[str], path: PathLike) -> str:
     """The one kind of measurement whose arrays are there."""
     names = set(arrays)
     for kind, (needed, optional) in _KINDS.items():
@@ -133,6 +161,11 @@ def _operator(
 
 def check_extent(path: PathLike, n1: int, n2: int, entries: int) -> None:
     """Refuse a shape that so few entries cannot determine, before memory is taken for it."""
+    if n2 > _MOST_COLUMNS:
+        raise FileError(
+            f"{path}: has {n2} columns, but positions are kept in 32 bits; at most "
+            f"{_MOST_COLUMNS} can be told apart. Transpose it if it has fewer rows"
+        )
     if entries < n1 + n2 - 1:
         raise FileError(
             f"{path}: {entries} entries of a {n1} x {n2} matrix are fewer than the {n1 + n2 - 1} "

@@ -12,7 +12,8 @@ from typing import IO, Any
 import numpy as np
 
 from leanrank._arrays import to_numpy
-from leanrank._files import FileError, PathLike, read_arrays, replacing, write_arrays
+from leanrank._files import FileError, PathLike, replacing
+from leanrank._npz import Headers, read_arrays, write_arrays
 from leanrank.callbacks import factor_arrays
 from leanrank.evidence import Certificate
 from leanrank.factors import Factors
@@ -115,7 +116,7 @@ def load_factors(path: PathLike) -> Factors:
     FileError
         If the file cannot be read or does not hold finite factors.
     """
-    return _factors(read_arrays(path), path)
+    return _factors(read_arrays(path, lambda headers: _check_factors(headers, path)), path)
 
 
 def load_checkpoint(path: PathLike) -> SavedRun:
@@ -187,18 +188,16 @@ def load_result(path: PathLike) -> Result:
     FileError
         If the file cannot be read or holds something else.
     """
-    arrays = read_arrays(path)
+    arrays = read_arrays(path, lambda headers: _check_factors(headers, path))
     factors = _factors(arrays, path)
     try:
         about = json.loads(str(arrays["result"]))
         values = json.loads(str(arrays["certificate"]))
-        names = [field.name for field in dataclasses.fields(Record)]
-        columns = [arrays[_HISTORY + name].tolist() for name in names]
+        columns = [_column(arrays, field) for field in dataclasses.fields(Record)]
         records = [Record(*line) for line in zip(*columns, strict=True)]
         certificate = None
         if values is not None:
-            values |= {name: tuple(values[name]) for name in ("reasons", "notes")}
-            certificate = Certificate(**values)
+            certificate = _certificate(values)
         return Result(
             factors,
             Status(about["status"]),
@@ -208,19 +207,45 @@ def load_result(path: PathLike) -> Result:
             {
                 name.removeprefix(_NORMS): norms
                 for name, norms in arrays.items()
-                if name.startswith(_NORMS)
+                if name.startswith(_NORMS) and norms.dtype.kind == "f"
             },
         )
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise FileError(
             f"{path}: holds factors, but not a whole result of save_result ({error})"
         ) from None
 
 
-def _factors(arrays: dict[str, np.ndarray], path: PathLike) -> Factors:
-    if "U" not in arrays:
-        found = ", ".join(sorted(arrays)) or "none"
+def _column(arrays: dict[str, np.ndarray], field: dataclasses.Field[Any]) -> list[Any]:
+    """The values of one field of all records."""
+    column = arrays[_HISTORY + field.name]
+    if column.dtype.kind != np.dtype(_DTYPES[str(field.type)]).kind or column.ndim != 1:
+        raise TypeError(f"'{_HISTORY}{field.name}' is {column.dtype} of shape {column.shape}")
+    return list(column.tolist())
+
+
+def _certificate(values: dict[str, Any]) -> Certificate:
+    """A certificate from what JSON knows: numbers, and lists of sentences."""
+    for name, value in values.items():
+        if not isinstance(value, bool | int | float | list | None):
+            raise TypeError(f"'{name}' of the certificate is {value!r}")
+    values |= {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+    return Certificate(**values)
+
+
+def _check_factors(headers: Headers, path: PathLike) -> None:
+    """Refuse what are no factors before their values take memory."""
+    if "U" not in headers:
+        found = ", ".join(sorted(headers)) or "none"
         raise FileError(f"{path}: has no array U, so no factors; found {found}")
+    for name in {"U", "V"} & set(headers):
+        if headers[name].ndim != 2:
+            raise FileError(
+                f"{path}: array '{name}' must have 2 dimensions, got shape {headers[name].shape}"
+            )
+
+
+def _factors(arrays: dict[str, np.ndarray], path: PathLike) -> Factors:
     try:
         factors = Factors(arrays["U"], arrays.get("V"))
     except (ValueError, TypeError) as error:

@@ -58,6 +58,8 @@ class ObservedEntries(Measurement):
         dtype: np.typing.DTypeLike = np.float64,
     ) -> None:
         self.shape = _checks.matrix_shape(shape, "shape")
+        if self.shape[1] >= 2**31:
+            raise ValueError(f"shape must have fewer than 2**31 columns, got {self.shape[1]}")
         rows = _checks.positions(rows, "rows", self.shape[0])
         cols = _checks.positions(cols, "cols", self.shape[1])
         if rows.size != cols.size:

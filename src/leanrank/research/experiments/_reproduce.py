@@ -22,14 +22,8 @@ import numpy as np
 
 import leanrank
 from leanrank import _checks
-from leanrank._files import (
-    FileError,
-    PathLike,
-    check_writable,
-    read_arrays,
-    replacing,
-    write_arrays,
-)
+from leanrank._files import FileError, PathLike, check_writable, replacing
+from leanrank._npz import read_arrays, write_arrays
 from leanrank._palette import INK
 from leanrank._threads import one_blas_thread
 from leanrank.io import plain_values, save_summary

@@ -1,0 +1,115 @@
+"""Matrices with missing entries, and what one should know about them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+
+from leanrank.factors import Factors
+from leanrank.io._tables import Table
+from leanrank.operators import ObservedEntries
+
+__all__ = ["IncompleteMatrix", "empty_notes", "outlier_notes"]
+
+
+@dataclass(frozen=True, eq=False)
+class IncompleteMatrix:
+    """The observed entries of a matrix, and how the file that they come from looks.
+
+    Attributes
+    ----------
+    shape : tuple of int
+    rows, cols : ndarray of int, shape (m,)
+        Positions, each once, row after row.
+    values : ndarray, shape (m,)
+    table : Table
+        Labels, header, separator and layout of a text file.
+    notes : tuple of str
+        What one should know about how the file was read.
+    """
+
+    shape: tuple[int, int]
+    rows: np.ndarray
+    cols: np.ndarray
+    values: np.ndarray
+    table: Table = field(default_factory=Table)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def missing(self) -> int:
+        """Number of entries that are not observed."""
+        return self.shape[0] * self.shape[1] - self.values.size
+
+    @cached_property
+    def empty(self) -> tuple[np.ndarray, np.ndarray]:
+        """Rows and columns without any observed entry: nothing is known of them."""
+        rows, cols = (np.bincount(k, minlength=n) for k, n in self._axes())
+        return np.flatnonzero(rows == 0), np.flatnonzero(cols == 0)
+
+    def _axes(self) -> tuple[tuple[np.ndarray, int], tuple[np.ndarray, int]]:
+        return (self.rows, self.shape[0]), (self.cols, self.shape[1])
+
+    @property
+    def fillable(self) -> int:
+        """Number of entries to fill in: missing ones whose row and column are not empty."""
+        rows, cols = (n - k.size for n, k in zip(self.shape, self.empty, strict=True))
+        return rows * cols - self.values.size
+
+    def operator(self) -> ObservedEntries:
+        """The measurement operator that sees the observed entries."""
+        return ObservedEntries(self.rows, self.cols, self.shape, dtype=self.values.dtype)
+
+    def completed(self, factors: Factors | None, *, keep_observed: bool = True) -> np.ndarray:
+        """All entries, shape (n1, n2): those of ``factors``, and the observed ones as given.
+
+        Rows and columns without any observed entry stay empty, that is, NaN.
+
+        Parameters
+        ----------
+        factors : Factors or None
+            None where nothing is missing.
+        keep_observed : bool
+            False puts the values of ``factors`` in the place of observed entries, too.
+        """
+        if factors is None:
+            X = np.full(self.shape, np.nan, dtype=self.values.dtype)
+        else:
+            X = np.array(factors.to_dense())
+            X[self.empty[0]] = np.nan
+            X[:, self.empty[1]] = np.nan
+        if keep_observed or factors is None:
+            X[self.rows, self.cols] = self.values
+        return X
+
+
+def empty_notes(matrix: IncompleteMatrix) -> list[str]:
+    """Which rows and columns have no entry."""
+    notes = []
+    labels = (matrix.table.row_labels, matrix.table.column_labels)
+    for word, empty, names in zip(("row", "column"), matrix.empty, labels, strict=True):
+        if empty.size:
+            shown = [f"'{names[k]}'" if names else f"{k + 1}" for k in empty[:3]]
+            shown += [f"{empty.size - 3} more"] if empty.size > 3 else []
+            words = f"{word}s" if empty.size > 1 else word
+            notes.append(f"{words} {', '.join(shown)}: no entry at all, so it is left empty")
+    return notes
+
+
+def outlier_notes(matrix: IncompleteMatrix) -> list[str]:
+    """A hint where the least or largest value comes again and again, far outside all others."""
+    values, counts = np.unique(matrix.values, return_counts=True)
+    if values.size < 3:
+        return []
+    for k, others in ((0, values[1:]), (-1, values[:-1])):
+        spread, gap = others[-1] - others[0], np.abs(values[k] - others[k])
+        places = matrix.cols[matrix.values == values[k]]
+        # In one column alone it is as likely a unit of its own.
+        if counts[k] > 2 and gap > spread and np.ptp(places) > 0:
+            return [
+                f"the value {values[k]:g} is there {counts[k]} times, and all others lie from "
+                f"{others[0]:g} to {others[-1]:g}; if it stands for a missing entry, say so "
+                f"(--missing {values[k]:g})"
+            ]
+    return []
