@@ -16,7 +16,7 @@ from leanrank.cli import _streams
 from leanrank.cli._demo import load_photograph, run_demo
 from leanrank.cli._report import show_demo
 from leanrank.cli._reproduce import reproduce
-from leanrank.cli._run import ARRAYS, PICTURES, Settings, Terminal
+from leanrank.cli._run import ARRAYS, PICTURES, Kept, Settings, Terminal
 from leanrank.cli._tables import completed_unchanged, read_input, refuse_complete
 from leanrank.results import Status
 
@@ -63,6 +63,23 @@ Symmetric = Annotated[bool, typer.Option("--symmetric", help="Recover X = U U^T.
 Deep = Annotated[
     bool, typer.Option("--deep", help="Find the rank by SGD of a deep linear network; slow.")
 ]
+CheckpointFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--checkpoint",
+        help="Keep there (.npz) what is done so far, to go on from after an interruption.",
+        metavar="FILE",
+    ),
+]
+Resume = Annotated[
+    Path | None,
+    typer.Option(
+        help="Go on from a checkpoint of the same command, and keep it up to date.", metavar="FILE"
+    ),
+]
+CheckpointEvery = Annotated[
+    float, typer.Option(min=0, help="Seconds between two writes of a checkpoint.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
 
 
@@ -97,6 +114,9 @@ def recover(
     seed: Seed = 0,
     symmetric: Symmetric = False,
     deep: Deep = False,
+    checkpoint: CheckpointFile = None,
+    resume: Resume = None,
+    checkpoint_every: CheckpointEvery = 30.0,
     quiet: Quiet = False,
 ) -> None:
     """Recover a matrix from the linear measurements in an .npz file.
@@ -105,11 +125,14 @@ def recover(
     like, symmetric.
     """
     terminal = Terminal(json=json, quiet=quiet, outputs=(out, plot, summary))
+    kept = Kept(checkpoint, resume, checkpoint_every)
     with terminal.errors():
-        terminal.check_outputs(file, (out, ARRAYS), (plot, PICTURES), (summary, ()))
+        terminal.check_outputs(
+            file, (out, ARRAYS), (plot, PICTURES), (summary, ()), (kept.path, ARRAYS)
+        )
         problem = io.read_problem(file, symmetric=symmetric)
         settings = Settings(rank, width, validation, time_limit, seed, problem.symmetric, deep)
-        result, seconds = terminal.recover(problem.op, problem.y, settings)
+        result, seconds = terminal.recover(problem.op, problem.y, settings, kept)
         values = settings.summary(result, file, seconds, measurements=problem.op.size)
         if out is not None and not terminal.is_empty(result):
             io.save_result(out, result, **values)
@@ -191,13 +214,18 @@ def complete(
     seed: Seed = 0,
     symmetric: Symmetric = False,
     deep: Deep = False,
+    checkpoint: CheckpointFile = None,
+    resume: Resume = None,
+    checkpoint_every: CheckpointEvery = 30.0,
     quiet: Quiet = False,
 ) -> None:
     """Fill in the missing entries of a matrix (.csv, .npy, .npz, .mtx)."""
     outputs = (out, factors, plot, summary)
     terminal = Terminal(json=json, quiet=quiet, pipes_data=out is None, outputs=outputs)
+    kept = Kept(checkpoint, resume, checkpoint_every)
     with terminal.errors():
-        terminal.check_outputs(file, (out, ()), (factors, ARRAYS), (plot, PICTURES), (summary, ()))
+        written = (out, ()), (factors, ARRAYS), (plot, PICTURES), (summary, ()), (kept.path, ARRAYS)
+        terminal.check_outputs(file, *written)
         if out is not None:
             io.check_matrix_format(out)
         matrix = read_input(
@@ -222,7 +250,7 @@ def complete(
             terminal.write_matrix(matrix.completed(None), out, matrix.table)
             completed_unchanged(terminal, file, summary)
             return
-        result, seconds = terminal.recover(matrix.operator(), matrix.values, settings)
+        result, seconds = terminal.recover(matrix.operator(), matrix.values, settings, kept)
         values = settings.summary(
             *(result, file, seconds),
             measurements=matrix.values.size,

@@ -16,17 +16,17 @@ from rich.console import Console
 
 from leanrank import io
 from leanrank._files import replacing
-from leanrank.callbacks import Progress
+from leanrank.callbacks import Checkpoint, Progress
 from leanrank.cli import _report, _streams
 from leanrank.operators import Measurement
 from leanrank.recover import recover
 from leanrank.results import Result, Status
-from leanrank.search import Strategy
+from leanrank.search import AnotherRunError, SavedRun, Strategy
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
-__all__ = ["ARRAYS", "PICTURES", "Settings", "Terminal"]
+__all__ = ["ARRAYS", "PICTURES", "Kept", "Settings", "Terminal"]
 
 ARRAYS = (".npz",)
 PICTURES = (".png", ".pdf", ".svg")
@@ -53,6 +53,37 @@ class Settings:
         return io.summary(
             result, seed=self.seed, parameters=parameters, seconds=seconds, **origin, **more
         )
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is kept of a run on the way, and what it goes on from.
+
+    Attributes
+    ----------
+    checkpoint, resume : path or None
+        Where a checkpoint is written, and where one is read from: the same if only the second is
+        given.
+    every : float
+        Seconds between two writes.
+    """
+
+    checkpoint: Path | None = None
+    resume: Path | None = None
+    every: float = 30.0
+
+    @property
+    def path(self) -> Path | None:
+        """The file to write to, if any."""
+        return self.checkpoint or self.resume
+
+    def saved(self) -> SavedRun | None:
+        """The run to go on from, if any."""
+        return None if self.resume is None else io.load_checkpoint(self.resume)
+
+    def checkpoints(self) -> list[Checkpoint]:
+        """The callback that writes, if any."""
+        return [] if self.path is None else [Checkpoint(self.path, every=self.every)]
 
 
 class Terminal:
@@ -146,9 +177,12 @@ class Terminal:
         silent = Console(stderr=True, force_terminal=False) if self._quiet else None
         return Progress(console=silent)
 
-    def recover(self, op: Measurement, y: np.ndarray, settings: Settings) -> tuple[Result, float]:
+    def recover(
+        self, op: Measurement, y: np.ndarray, settings: Settings, kept: Kept
+    ) -> tuple[Result, float]:
         """Run :func:`leanrank.recover`, with progress; the result and the seconds it took."""
         start = time.monotonic()
+        saved, checkpoints = kept.saved(), kept.checkpoints()
         try:
             with self.progress() as progress:
                 result = recover(
@@ -160,9 +194,15 @@ class Terminal:
                     strategy=_deep_strategy() if settings.deep else None,
                     validation=settings.validation,
                     time_limit=settings.time_limit,
-                    callbacks=[progress],
+                    start=saved,
+                    callbacks=[progress, *checkpoints],
                     random_state=settings.seed,
                 )
+        except AnotherRunError:
+            self._fail(
+                f"{kept.resume}: is the checkpoint of another run, with other measurements, "
+                "settings or seed: give the same ones, or leave out --resume"
+            )
         except (ValueError, TypeError) as error:
             self._fail(f"{error}")
         return result, time.monotonic() - start

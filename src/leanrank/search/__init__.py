@@ -5,10 +5,11 @@ from leanrank.search.growing import append_leading, grow, is_significant
 from leanrank.search.monitor import Monitor, StopRun
 from leanrank.search.paths import Paths
 from leanrank.search.plan import Plan
-from leanrank.search.saved import FinishedFits, SavedRun
+from leanrank.search.saved import AnotherRunError, FinishedFits, SavedRun
 from leanrank.search.strategy import GrowAndPenalise, Strategy
 
 __all__ = [
+    "AnotherRunError",
     "FinishedFits",
     "Fitter",
     "GrowAndPenalise",

@@ -12,7 +12,7 @@ from leanrank.factors import Factors, degrees_of_freedom
 from leanrank.operators import Measurement
 from leanrank.penalties import Penalty
 from leanrank.problem import Problem, check_library, check_measurements
-from leanrank.search.saved import SavedRun, fingerprint
+from leanrank.search.saved import AnotherRunError, SavedRun, fingerprint
 from leanrank.search.strategy import GrowAndPenalise, Strategy
 
 __all__ = [
@@ -36,10 +36,7 @@ def checked_start(
     """Factors to start from, if any, and the fits that an earlier run has finished."""
     if isinstance(start, SavedRun):
         if start.fingerprint != run:
-            raise ValueError(
-                "start is the checkpoint of another run: its measurements, settings or seed "
-                "differ; pass start=start.factors to begin anew from its factors"
-            )
+            raise AnotherRunError
         return start.start, start.fits
     if start is None:
         return None, ()

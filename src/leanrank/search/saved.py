@@ -17,11 +17,21 @@ import numpy as np
 from leanrank._arrays import Array, like, to_numpy
 from leanrank.factors import Factors
 
-__all__ = ["FinishedFits", "SavedRun", "fingerprint"]
+__all__ = ["AnotherRunError", "FinishedFits", "SavedRun", "fingerprint"]
 
 _FIT = "fit: "
 _FINGERPRINT = "fingerprint"
 _START = "start"
+
+
+class AnotherRunError(ValueError):
+    """A checkpoint that was given to a run which is not the one that it was made by."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "start is the checkpoint of another run: its measurements, settings or seed differ; "
+            "pass start=start.factors to begin anew from its factors"
+        )
 
 
 def fingerprint(y: Array, settings: Mapping[str, Any]) -> str:

@@ -6,7 +6,7 @@ import pytest
 import leanrank as lr
 from leanrank.operators import FullObservation
 from leanrank.problem import Problem
-from leanrank.research.deep import DeepFactors, Phase, _runs, annealing, initial_layers, train
+from leanrank.research.deep import DeepFactors, Phase, _blocks, annealing, initial_layers, train
 from leanrank.research.deep._narrow import narrowed, widened
 from leanrank.research.experiments._deep import observed as two_by_two
 
@@ -20,9 +20,9 @@ def both(monkeypatch, problem, starts, schedule, **options):
         widths.append(tuple(W.shape[0] for W in (found[0] if found else layers)[:-1]))
         return found
 
-    monkeypatch.setattr(_runs, "narrowed", watched)
+    monkeypatch.setattr(_blocks, "narrowed", watched)
     own = train(problem, starts, schedule, random_state=0, **options)
-    monkeypatch.setattr(_runs, "narrowed", lambda layers: None)
+    monkeypatch.setattr(_blocks, "narrowed", lambda layers: None)
     return own, train(problem, starts, schedule, random_state=0, **options), widths
 
 
@@ -75,7 +75,7 @@ def test_where_nothing_fades_nothing_is_narrowed(monkeypatch):
 
 def test_it_is_tried_as_soon_as_a_ridge_has_had_time():
     schedule = [Phase(500, 0.03, 0.1), Phase(9000, 0.2, 0.1), Phase(9000, 0.2, 0.0)]
-    blocks = _runs.plan(schedule, 20, (), (2, 2))
+    blocks = _blocks.plan(schedule, 20, (), (2, 2))
     assert [block.end for block in blocks if block.fading] == [2140, 3860, 5580, 7300, 9020]
     for warm_up, steps in ((500, 1640), (0, 1720)):  # to 1e-15, in whole records
         for less, faded in ((0, True), (20, False)):
