@@ -7,28 +7,29 @@ from pathlib import Path
 
 import pytest
 
-DOCS = Path(__file__).parent.parent / "docs"
+ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
 def blocks(page: str) -> list[tuple[int, str]]:
     """The Python blocks of a page, each with the line that it starts in."""
-    text = (DOCS / page).read_text(encoding="utf-8")
+    text = (ROOT / page).read_text(encoding="utf-8")
     return [(text[: m.start(1)].count("\n"), m.group(1)) for m in BLOCK.finditer(text)]
 
 
-@pytest.mark.parametrize("page", ["extending.md"])
-def test_every_block_runs(page):
+@pytest.mark.parametrize("page", ["README.md", "docs/extending.md"])
+def test_every_block_runs(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     found = blocks(page)
-    assert len(found) == (DOCS / page).read_text(encoding="utf-8").count("```") // 2 > 0
+    assert len(found) == (ROOT / page).read_text(encoding="utf-8").count("```python\n") > 0
     names: dict[str, object] = {"__name__": page}
     for line, code in found:
         # Empty lines put the block where it is on the page, for tracebacks.
-        program = compile("\n" * line + code, str(DOCS / page), "exec", dont_inherit=True)
+        program = compile("\n" * line + code, str(ROOT / page), "exec", dont_inherit=True)
         exec(program, names)
 
 
 def test_every_kind_of_part_has_a_section():
-    text = (DOCS / "extending.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs/extending.md").read_text(encoding="utf-8")
     for kind in ("An operator", "A loss", "A penalty", "A solver"):
         assert f"\n## {kind}\n" in text
