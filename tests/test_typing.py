@@ -11,16 +11,17 @@ import leanrank
 
 _SCRIPT = """
 import numpy as np
+import numpy.typing as npt
 import leanrank as lr
 
 rng = np.random.default_rng(0)
 table = rng.standard_normal((30, 2)) @ rng.standard_normal((2, 20))
 rows, cols = np.nonzero(rng.random(table.shape) < 0.5)
-op = lr.operators.ObservedEntries(rows, cols, table.shape)
+op = lr.operators.ObservedEntries(rows, cols, (30, 20))
 few = lr.operators.ObservedEntries([0, 1], [1, 0], (2, 2))
 result = lr.recover(op, table[rows, cols].tolist(), time_limit=60.0)
 problem = lr.Problem(few, [1.0, 2.0])
-X: np.ndarray = result.factors.to_dense()
+X: npt.NDArray[np.float64] = result.factors.to_dense()
 
 reveal_type(result.factors.U)
 reveal_type(result.factors.V)

@@ -35,6 +35,7 @@ class CollapseWarning(UserWarning):
     """A ridge is so large that it leaves no matrix but zero."""
 
 
+@one_blas_thread()
 def train(
     problem: Problem,
     starts: DeepFactors | Sequence[DeepFactors],
@@ -181,15 +182,14 @@ def _side_by_side(
             watchers.cancelled = True
             raise
 
-    with one_blas_thread():
-        pool = ThreadPoolExecutor(max_workers=min(threads or os.cpu_count() or 1, len(runs)))
-        try:
-            list(pool.map(go_or_stop_all, range(len(runs)), runs, seeds))
-        except KeyboardInterrupt:
-            pass
-        finally:
-            watchers.cancelled = True
-            pool.shutdown()
+    pool = ThreadPoolExecutor(max_workers=min(threads or os.cpu_count() or 1, len(runs)))
+    try:
+        list(pool.map(go_or_stop_all, range(len(runs)), runs, seeds))
+    except KeyboardInterrupt:
+        pass
+    finally:
+        watchers.cancelled = True
+        pool.shutdown()
 
 
 @dataclass
@@ -263,7 +263,7 @@ def _warn_of_collapse(problem: Problem, depth: int, schedule: Sequence[Phase]) -
             f"with the ridge {largest.ridge:g} of phase {schedule.index(largest)} zero is the only "
             "critical point, and all layers shrink to it; take a smaller ridge",
             CollapseWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
 
 
