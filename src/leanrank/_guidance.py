@@ -175,8 +175,11 @@ def check_penalty(penalty: Any) -> None:
 
 def check_solver(solver: Any) -> Any:
     """A solver; raise where it is none."""
-    if hasattr(solver, "stages"):
-        raise TypeError(f"solver must be a Solver, got {solver!r}: pass it as strategy")
+    if hasattr(solver, "stages") or isinstance(solver, str):
+        raise TypeError(
+            f"solver must be a Solver, such as GaussNewton(), got {solver!r}; how factors are "
+            "proposed is the strategy, such as strategy=leanrank.research.deep.RidgeLadder()"
+        )
     _check_part(solver, "solver", "a Solver, such as GaussNewton()", "init", "step")
     return solver
 
