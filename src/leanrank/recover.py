@@ -148,9 +148,8 @@ def recover(
     check_recoverable(op, symmetric)
     rank, width = (number_of_columns(op, k, name) for k, name in ((rank, "rank"), (width, "width")))
     loss = check_loss(op, y, loss).normalised()
-    scale = measurement_scale(op, y, loss)
-    unit = 1.0 / scale if scale > 0 else 1.0
-    problem = Problem(op, y * unit, loss=loss.scaled(unit))
+    scale = measurement_scale(op, y, loss) or 1.0
+    problem = Problem(op, y / scale, loss=loss.scaled(1.0 / scale))
     strategy = checked_strategy(strategy, problem, symmetric, rank, penalty)
     validation = checked_validation(validation, op)
     max_iter = _checks.whole_number(max_iter, "max_iter", least=1)
@@ -176,7 +175,7 @@ def recover(
     run = fingerprint(y, settings)
     start, known = checked_start(start, op, symmetric, run)
     monitor = Monitor(callbacks, scale, finished=FinishedFits(known), fingerprint=run, start=start)
-    begin = None if start is None else start.scaled(unit)
+    begin = None if start is None else start.scaled(1.0 / scale)
     paths = Paths(problem, symmetric, most, strategy, Fitter(solver, rng, monitor, policy), begin)
     monitor.begin()
     result = Plan(paths, scale, rank, penalty, validation, max_iter).result()

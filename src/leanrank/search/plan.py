@@ -13,7 +13,7 @@ from leanrank.problem import Problem, exact_tolerance
 from leanrank.results import Result, Status
 from leanrank.search.choosing import Choice, best_predicting, of_rank
 from leanrank.search.exact import exact_fit, least_rank, lower_exact_fit
-from leanrank.search.fitting import Stage
+from leanrank.search.fitting import Fitter, Stage
 from leanrank.search.growing import append_leading
 from leanrank.search.holding_out import Split, split, while_better
 from leanrank.search.monitor import StopRun
@@ -49,9 +49,17 @@ class Plan:
     validation: float | tuple[Measurement, Array] | None
     max_iter: int
 
+    @property
+    def problem(self) -> Problem:
+        return self.paths.problem
+
+    @property
+    def fitter(self) -> Fitter:
+        return self.paths.fitter
+
     def result(self) -> Result:
         """What the plan leads to, whatever happens on the way."""
-        monitor = self.paths.fitter.monitor
+        monitor = self.fitter.monitor
         try:
             return self._result()
         except (StopRun, KeyboardInterrupt) as reason:
@@ -64,13 +72,13 @@ class Plan:
                 None,
                 monitor.history,
                 monitor.column_norms,
-                self.paths.fitter.policy,
+                self.fitter.policy,
             )
 
     def _result(self) -> Result:
         """The steps, one after another."""
-        if self.scale == 0:
-            return self._finished(self.paths.nothing(), self._certificate(self.paths.nothing()))
+        if self.problem.zero_loss == 0:
+            return self._certified(self.problem, self.paths.nothing(), None)
         if self.penalty is not None:
             return self._refitted(Choice(self._penalised(self.penalty)))
         if self.rank is not None:
@@ -78,7 +86,7 @@ class Plan:
         data = self._held_out()
         stages = self._explored(data)
         best = min(stages, key=lambda stage: stage.held_out)
-        self.paths.fitter.monitor.best = best.factors
+        self.fitter.monitor.best = best.factors
         exact = exact_fit(self.paths, data, stages, best)
         if exact is not None:
             return self._of_least_rank(*exact, stages)
@@ -87,7 +95,7 @@ class Plan:
 
     def _held_out(self) -> Split:
         """The user's own held-out measurements, or a share of all."""
-        problem, fitter = self.paths.problem, self.paths.fitter
+        problem, fitter = self.problem, self.fitter
         if isinstance(self.validation, tuple):
             op, y = self.validation
             return Split(problem, Problem(op, y / self.scale, loss=problem.loss.unweighted()))
@@ -98,28 +106,26 @@ class Plan:
         """A path on what is not held out, for as long as that pays on the rest."""
         widest = max(1, self.paths.widest(data.train))
         stages = self.paths.stages(data.train, "explore", widest)
-        return while_better(stages, data, self.paths.fitter.policy.patience)
+        return while_better(stages, data, self.fitter.policy.patience)
 
     def _of_least_rank(
         self, exact: Factors, held_out_error: float | None, stages: list[Stage]
     ) -> Result:
         """An exact fit less the directions that it can spare; one of lower rank if it is loose."""
-        paths = self.paths
-        result = self._certified(
-            paths.problem, least_rank(paths.problem, exact, paths.fitter), held_out_error
-        )
+        exact = least_rank(self.problem, exact, self.fitter)
+        result = self._certified(self.problem, exact, held_out_error)
         if result.success:
             return result
-        lower = lower_exact_fit(paths, stages, result.rank)
+        lower = lower_exact_fit(self.paths, stages, result.rank)
         if lower is None:
             return result
-        other = self._certified(paths.problem, lower, None)
+        other = self._certified(self.problem, lower, None)
         return other if other.success else result
 
     def _penalised(self, penalty: Penalty) -> Factors:
         """The stationary point of the user's own penalised problem, pruned."""
-        fitter, width = self.paths.fitter, self.paths.max_width
-        unit = self.paths.problem.with_penalty(penalty.scaled(1.0 / self.scale))
+        fitter, width = self.fitter, self.paths.max_width
+        unit = self.problem.with_penalty(penalty.scaled(1.0 / self.scale))
         begin = self.paths.nothing() if self.paths.start is None else self.paths.start
         start = append_leading(unit, unit.evaluate(begin), fitter, width - begin.width)
         own = fitter.with_gauss_newton(
@@ -133,8 +139,7 @@ class Plan:
 
     def _refitted(self, choice: Choice) -> Result:
         """Fit to rounding or stationarity, and certify."""
-        problem, fitter = self.paths.problem, self.paths.fitter
-        factors = choice.factors
+        problem, fitter, factors = self.problem, self.fitter, choice.factors
         if choice.ridge is not None:
             problem = problem.with_penalty(choice.ridge)
             factors = shrink(problem, factors, factors.width, fitter, "penalise").factors
@@ -149,45 +154,36 @@ class Plan:
     ) -> Result:
         """The result that these factors are."""
         factors = factors.compress()  # a ridge may have emptied them all
-        self.paths.fitter.monitor.note_pruned(factors)
-        fitter = self.paths.fitter
-        certificate = certify(
-            problem,
-            factors,
-            fitter.rng,
-            held_out_error=held_out_error,
-            policy=fitter.policy.evidence,
-        )
+        rng, limits = self.fitter.rng, self.fitter.policy.evidence
+        self.fitter.monitor.note_pruned(factors)
+        certificate = certify(problem, factors, rng, held_out_error=held_out_error, policy=limits)
         return self._finished(factors, rescaled(certificate, self.scale))
-
-    def _certificate(self, factors: Factors) -> Certificate:
-        return certify(self.paths.problem, factors, self.paths.fitter.rng)
 
     def _finished(self, factors: Factors, certificate: Certificate) -> Result:
         """Status and message that follow from a certificate, in the units of y."""
-        monitor = self.paths.fitter.monitor
+        monitor = self.fitter.monitor
         status = Status.CONVERGED if certificate.holds else Status.STALLED
         return Result(
-            factors.scaled(self.scale) if self.scale > 0 else factors,
+            factors.scaled(self.scale),
             status,
             self._message(certificate),
             certificate,
             monitor.history,
             monitor.column_norms,
-            self.paths.fitter.policy,
+            self.fitter.policy,
         )
 
     def _message(self, certificate: Certificate) -> str:
         """What came out, in a sentence."""
-        if self.scale == 0:
+        if self.problem.zero_loss == 0:
             return "every measurement is zero, and so is the matrix"
         message = "; ".join(certificate.reasons)
         if certificate.holds:
-            exact = certificate.relative_residual <= exact_tolerance(self.paths.problem.y)
+            exact = certificate.relative_residual <= exact_tolerance(self.problem.y)
             found = "exact fit of rank" if exact else "fitted to the level of the noise, rank"
             message = (
                 f"{found} {certificate.rank}; estimated relative error "
                 f"{certificate.error_estimate:.1e}"
             )
-        remark = self.paths.strategy.remark(certificate.rank, self.paths.fitter)
+        remark = self.paths.strategy.remark(certificate.rank, self.fitter)
         return f"{message}; {remark}" if remark else message
