@@ -28,6 +28,7 @@ from leanrank._measurements import (
     check_library,
     check_loss,
     check_measurements,
+    counted,
     exact_tolerance,
     measurement_scale,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "check_loss",
     "check_measurements",
     "check_squared",
+    "counted",
     "exact_tolerance",
     "measurement_scale",
 ]

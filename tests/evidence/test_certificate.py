@@ -91,7 +91,7 @@ def test_what_speaks_against_an_answer_is_said(make_dense):
     assert "nothing in the measurements rises above the noise" in nothing.reasons[0]
     held = check_certificate(op, y, truth, held_out=(op, -y))
     assert held.held_out_error == pytest.approx(2.0)
-    assert "missed by 200%" in "; ".join(held.reasons)
+    assert "missed by 200.0%" in "; ".join(held.reasons)
     good = check_certificate(op, y, truth, held_out=(op.subset([0, 1]), y[:2]))
     assert good.holds
     assert good.held_out_error < 1e-12

@@ -12,7 +12,7 @@ from leanrank._arrays import Array, ArrayLike, gaussian, norm, to_numpy
 from leanrank._guidance import explains_arguments, measured_pair
 from leanrank._threads import one_blas_thread
 from leanrank.evidence.certificate import Certificate, rescaled
-from leanrank.evidence.filled import different, filled_error, observed_entries
+from leanrank.evidence.filled import Filled, different, filled_error, observed_entries
 from leanrank.evidence.rules import Facts, judge
 from leanrank.evidence.sensitivity import Sensitivity, sensitivity
 from leanrank.evidence.structure import (
@@ -33,6 +33,7 @@ from leanrank.problem import (
     Problem,
     check_loss,
     check_measurements,
+    counted,
     exact_tolerance,
     measurement_scale,
 )
@@ -66,7 +67,8 @@ def check_certificate(
     loss : Loss, optional
         What residuals cost, in the units of ``y``; squares by default.
     held_out : pair (Measurement, array), optional
-        Measurements that the factors were not fitted to.
+        Measurements that the factors were not fitted to, each of weight one; where they differ in
+        noise, :class:`~leanrank.operators.Weighted` ones.
     random_state : int or Generator
         Draws of random directions, signs and blocks.
     policy : EvidencePolicy, optional
@@ -95,7 +97,8 @@ def check_certificate(
         raise ValueError(f"factors must be of shape {op.shape}, got {factors.shape}")
     _checks.real_array(factors.W, "factors", ndim=2)
     rng = _checks.generator(random_state)
-    loss = check_loss(op, y, loss).normalised()
+    op, y, loss = counted(op, y, check_loss(op, y, loss), penalty is not None)
+    loss = loss.normalised()
     scale = measurement_scale(op, y, loss)
     held_out_error = None
     if held_out is not None:
@@ -142,13 +145,14 @@ def certify(
     level = 0.0 if exact else noise_level(problem, point, rng)
     singular = to_numpy(factors.singular_values()) if rank else np.zeros(0)
     active, identifiability, error = 0.0, 1.0, 0.0 if exact else math.inf
-    filled, answer = None, None
+    filled, answer = Filled(), None
     if rank:
         start = gaussian(rng, tuple(factors.W.shape), factors.W)
         active = smallest_eigenvalue(problem.hessian(point, tangent), start)[0]
         answer = sensitivity(problem, point, tangent, rng, 1 if exact else policy.draws)
-        identifiability, error = answer.identifiability, answer.error / factors.norm()
         filled = filled_error(problem, point, answer.changes, exact, policy, rng)
+        identifiability = answer.identifiability
+        error = math.hypot(answer.error, math.sqrt(filled.misfit)) / factors.norm()
     certificate = Certificate(
         holds=False,
         reasons=(),
@@ -165,7 +169,7 @@ def certify(
         condition_number=float(singular[0] / singular[-1]) if rank and singular[-1] > 0 else 1.0,
         error_estimate=error,
         held_out_error=held_out_error,
-        filled_error=filled,
+        filled_error=filled.error,
     )
     reasons = judge(_facts(problem, point, certificate, answer, exact, policy, rng), policy)
     return replace(certificate, holds=not reasons, reasons=reasons)
