@@ -5,8 +5,18 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from leanrank import _checks
-from leanrank._arrays import Array, array_namespace, is_numpy_array, like, norm
+from leanrank._arrays import (
+    Array,
+    array_namespace,
+    integers,
+    is_numpy_array,
+    like,
+    norm,
+    to_numpy,
+)
 from leanrank._guidance import measured_values
 from leanrank.losses import Loss, Squared
 from leanrank.operators import Measurement
@@ -15,6 +25,7 @@ __all__ = [
     "check_library",
     "check_loss",
     "check_measurements",
+    "counted",
     "exact_tolerance",
     "measurement_scale",
 ]
@@ -43,6 +54,23 @@ def check_loss(op: Measurement, y: Array, loss: Loss | None) -> Loss:
             "Projected(Weighted(op, weights), basis) and weigh the basis, too"
         )
     return loss.bound(y).fitted(-y)
+
+
+def counted(
+    op: Measurement, y: Array, loss: Loss, penalised: bool = False
+) -> tuple[Measurement, Array, Loss]:
+    """The measurements without those of weight zero, which nobody is to take for observed.
+
+    All of them under a penalty where the loss is a sum, as it would change in size.
+    """
+    if loss.weights is None or (penalised and op.weight * op.size > 1.5):
+        return op, y, loss
+    weights = to_numpy(loss.weights)
+    if weights.all():
+        return op, y, loss
+    index = np.flatnonzero(weights)
+    y = array_namespace(y).take(y, integers(index, y), axis=0)
+    return op.subset(index), y, loss.subset(index)
 
 
 def check_library(x: Array, op: Measurement, name: str) -> Any:

@@ -28,6 +28,7 @@ from leanrank._measurements import (
     check_library,
     check_loss,
     check_measurements,
+    counted,
     exact_tolerance,
     measurement_scale,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "check_loss",
     "check_measurements",
     "check_squared",
+    "counted",
     "exact_tolerance",
     "measurement_scale",
 ]
@@ -152,12 +154,13 @@ class Problem:
         """The same measurements under another penalty; passes are counted together."""
         return self._with(penalty=penalty)
 
-    def refitted(self, point: Point) -> Problem:
+    def refitted(self, point: Point, least: float = 0.0) -> Problem:
         """The problem with what its loss estimates (a threshold, a scale) taken at a point.
 
-        Itself where there is nothing to estimate. Passes are counted together.
+        Itself where there is nothing to estimate, and no less than ``least`` times what it was.
+        Passes are counted together.
         """
-        loss = self.loss.fitted(point.residual, self.unknowns(point.factors))
+        loss = self.loss.fitted(point.residual, self.unknowns(point.factors), least)
         return self if loss is self.loss else self._with(loss=loss)
 
     def comparable(self, points: Sequence[Point]) -> list[float]:

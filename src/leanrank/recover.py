@@ -19,6 +19,7 @@ from leanrank.problem import (
     Problem,
     check_loss,
     check_measurements,
+    counted,
     measurement_scale,
 )
 from leanrank.results import Result
@@ -142,12 +143,13 @@ def recover(
     (2, True)
     """
     y = check_measurements(op, y)
+    op, y, loss = counted(op, y, check_loss(op, y, loss), penalty is not None)
     callbacks = _checks.functions(callbacks, "callbacks")
     if time_limit is not None:
         callbacks += (Deadline(_checks.real_number(time_limit, "time_limit", above=0)),)
     check_recoverable(op, symmetric)
     rank, width = (number_of_columns(op, k, name) for k, name in ((rank, "rank"), (width, "width")))
-    loss = check_loss(op, y, loss).normalised()
+    loss = loss.normalised()
     scale = measurement_scale(op, y, loss) or 1.0
     problem = Problem(op, y / scale, loss=loss.scaled(1.0 / scale))
     strategy = checked_strategy(strategy, problem, symmetric, rank, penalty)

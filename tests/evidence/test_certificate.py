@@ -8,9 +8,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from leanrank import Factors, GroupLasso, Ridge, check_certificate, recover, simulate
+from leanrank import Factors, GroupLasso, Ridge, StudentT, check_certificate, recover, simulate
 from leanrank.io import load_result, save_result
-from leanrank.operators import DenseSensing, FullObservation
+from leanrank.operators import DenseSensing, FullObservation, ObservedEntries
 from leanrank.policy import EvidencePolicy
 from leanrank.problem import Problem, measurement_scale
 from leanrank.solvers import GaussNewton, solve
@@ -91,7 +91,7 @@ def test_what_speaks_against_an_answer_is_said(make_dense):
     assert "nothing in the measurements rises above the noise" in nothing.reasons[0]
     held = check_certificate(op, y, truth, held_out=(op, -y))
     assert held.held_out_error == pytest.approx(2.0)
-    assert "missed by 200%" in "; ".join(held.reasons)
+    assert "missed by 200.0%" in "; ".join(held.reasons)
     good = check_certificate(op, y, truth, held_out=(op.subset([0, 1]), y[:2]))
     assert good.holds
     assert good.held_out_error < 1e-12
@@ -195,3 +195,18 @@ def test_limits_are_checked():
         EvidencePolicy(draws=0)
     with pytest.raises(TypeError, match="structure must be a"):
         EvidencePolicy(structure="1.2")
+
+
+def test_a_row_that_follows_an_outlier_is_no_evidence(rng):
+    """Most measurements are fitted exactly, but those of one row are taken for outliers."""
+    truth = Factors(rng.uniform(1.0, 2.0, (12, 1)), rng.uniform(1.0, 2.0, (10, 1)))
+    op = ObservedEntries(*np.divmod(np.arange(120), 10), (12, 10))
+    y = op.forward(truth)
+    y[3] += 50.0  # in row 0
+    right = check_certificate(op, y, truth, loss=StudentT())
+    assert right.holds
+    W = truth.W.copy()
+    W[0] *= y[3] / (y[3] - 50.0)
+    wrong = check_certificate(op, y, truth.with_stacked(W), loss=StudentT())
+    assert not wrong.holds
+    assert any(reason.startswith("row 0 (counted from 0)") for reason in wrong.reasons)

@@ -47,16 +47,30 @@ LIMITS = [
     # rule, what is varied, just inside, just outside, what else is so, part of the sentence
     ("unknowns", "distinct", 37, 36, {"exact": True}, "36 different measurements cannot determine"),
     ("misfit", "distinct", 150, 149, {"wider": 100}, "too few to tell noise from misfit"),
-    ("rows", "rows", np.arange(0), np.array([4]), {}, "1 row(s) have too few"),
-    ("columns", "cols", np.arange(0), np.arange(7), {}, "7 column(s) have too few"),
+    ("rows", "rows", np.arange(0), np.array([4]), {}, "row 4 (counted from 0) has too few"),
+    (
+        "columns",
+        "cols",
+        np.arange(0),
+        np.arange(7),
+        {},
+        "7 columns (0, 1, 2, 3, 4, ..., counted from 0) have",
+    ),
     ("identifiability", "identifiability", 1e-7, 0.99e-7, {}, "other matrices of this rank"),
     ("gradient of an exact fit", "relative_gradient", 1e-4, 1.01e-4, {"exact": True}, "stationary"),
     ("gradient", "relative_gradient", 1e-3, 1.01e-3, {}, "not stationary"),
-    ("error", "error_estimate", 0.1, 0.101, {"relative_residual": 0.1}, "more than 10%"),
-    ("filled", "filled_error", 0.2, 0.201, {}, "not observed are uncertain by 20%"),
+    (
+        "error",
+        "error_estimate",
+        0.1,
+        0.101,
+        {"relative_residual": 0.1},
+        "uncertain by 10.1%, more than 10%",
+    ),
+    ("filled", "filled_error", 0.2, 0.201, {}, "not observed are uncertain by 20.1%"),
     ("strain", "strain", 1.0, 1.01, {}, "missed 1.0 times as badly"),
-    ("held by few", "held_by", 4.0, 3.99, {}, "a block of rows hangs together"),
-    ("held out", "held_out_error", 0.5, 0.501, {"relative_residual": 0.4}, "missed by 50%"),
+    ("held by few", "held_by", 4.0, 3.99, {}, "few measurements join a block of rows"),
+    ("held out", "held_out_error", 0.5, 0.501, {"relative_residual": 0.4}, "missed by 50.1%"),
     # 0.01 / sqrt(1 - 36 / 200) = 0.01104 is explained, and half as much again allowed.
     ("held out, beyond noise", "held_out_error", 0.01656, 0.01658, {}, "would explain 1.1%"),
     ("structure", "noise_gap", 1.2, 1.201, {}, "the residual has structure"),
@@ -79,6 +93,25 @@ def test_every_rule_is_tested():
     assert {row[0] for row in LIMITS} | {"signal"} == {rule.name for rule in RULES}
 
 
+@pytest.mark.parametrize("name", ["error_estimate", "filled_error", "held_out_error"])
+def test_what_is_not_finite_is_said_in_words(name):
+    (reason,) = judge(facts(**{name: math.inf}), EvidencePolicy())
+    assert "inf" not in reason
+    assert reason.startswith("measurements" if name == "held_out_error" else "nothing says how far")
+    assert ": " in reason
+
+
+def test_a_sentence_has_one_remedy():
+    """Reasons are joined by semicolons, and what helps stands behind the one colon."""
+    number, others = 0.3, {"rows": np.arange(3), "cols": np.arange(2), "symmetric": True}
+    for rule in RULES:
+        for sentence in filter(None, (rule.sentence, rule.unbounded)):
+            said = sentence.format(f=facts(**others), number=number, limit=0.1)
+            assert ":" not in said
+            assert said[0].islower() or said[0].isdigit()
+            assert not said.endswith(".")
+
+
 def test_a_number_that_is_no_number_speaks_against_an_answer():
     for name in ("identifiability", "relative_gradient", "error_estimate", "noise_gap"):
         assert judge(facts(**{name: math.nan}), EvidencePolicy())
@@ -98,9 +131,9 @@ def test_a_fit_of_full_rank_has_no_wider_one():
 
 def test_few_rows_are_named_and_many_counted():
     reasons = judge(facts(rows=np.array([3, 5]), cols=np.arange(9)), EvidencePolicy())
-    assert "(row 3, 5, counted from 0): at rank 2 their values are a guess" in reasons[0]
-    assert "9 column(s)" in reasons[1]
-    assert "(column 0, 1, 2, 3, 4, ..., counted" in reasons[1]
+    assert reasons[0].startswith("2 rows (3, 5, counted from 0) have too few measurements")
+    assert "determined: at rank 2 what stands there is a guess" in reasons[0]
+    assert "9 columns (0, 1, 2, 3, 4, ..., counted" in reasons[1]
 
 
 def test_what_noise_explains_grows_with_leverage():

@@ -139,6 +139,10 @@ def _certificate_rows(c: Certificate) -> list[tuple[str, str, str]]:
         rows.append(("held-out error", f"{c.held_out_error:.1e}", "where nothing was fitted"))
     if c.rank:
         rows.append(("estimated error", f"{c.error_estimate:.1e}", "of the matrix, relative"))
+    if c.filled_error is not None:
+        rows.append(
+            ("filled-in error", f"{c.filled_error:.1e}", "estimated, where nothing was seen")
+        )
     rows.append(("gap to noise", f"{c.noise_gap:.2f}", "up to about 1: nothing left to be found"))
     if not c.rank:
         return rows

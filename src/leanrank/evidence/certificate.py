@@ -40,8 +40,9 @@ class Certificate:
     condition_number : float
         Largest over smallest singular value of the recovered matrix.
     error_estimate : float
-        Estimated relative error of X in Frobenius norm: noise of the residual's size propagated
-        through the linearised measurements.
+        Estimated relative error of X in Frobenius norm, the root of an expected square: noise of
+        the residual's size propagated through the linearised measurements, and what is missed in
+        the largest block of entries that were not observed. A single error may be smaller by luck.
     held_out_error : float or None
         Relative error on measurements that were held out; None if none were.
     filled_error : float or None

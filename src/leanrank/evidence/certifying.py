@@ -8,11 +8,11 @@ from dataclasses import replace
 import numpy as np
 
 from leanrank import _checks
-from leanrank._arrays import Array, ArrayLike, gaussian, norm, to_numpy
+from leanrank._arrays import Array, ArrayLike, array_namespace, gaussian, norm, to_numpy
 from leanrank._guidance import explains_arguments, measured_pair
 from leanrank._threads import one_blas_thread
 from leanrank.evidence.certificate import Certificate, rescaled
-from leanrank.evidence.filled import different, filled_error, observed_entries
+from leanrank.evidence.filled import Filled, different, filled_error, observed_entries
 from leanrank.evidence.rules import Facts, judge
 from leanrank.evidence.sensitivity import Sensitivity, sensitivity
 from leanrank.evidence.structure import (
@@ -33,6 +33,7 @@ from leanrank.problem import (
     Problem,
     check_loss,
     check_measurements,
+    counted,
     exact_tolerance,
     measurement_scale,
 )
@@ -66,7 +67,8 @@ def check_certificate(
     loss : Loss, optional
         What residuals cost, in the units of ``y``; squares by default.
     held_out : pair (Measurement, array), optional
-        Measurements that the factors were not fitted to.
+        Measurements that the factors were not fitted to, each of weight one; where they differ in
+        noise, :class:`~leanrank.operators.Weighted` ones.
     random_state : int or Generator
         Draws of random directions, signs and blocks.
     policy : EvidencePolicy, optional
@@ -95,7 +97,8 @@ def check_certificate(
         raise ValueError(f"factors must be of shape {op.shape}, got {factors.shape}")
     _checks.real_array(factors.W, "factors", ndim=2)
     rng = _checks.generator(random_state)
-    loss = check_loss(op, y, loss).normalised()
+    op, y, loss = counted(op, y, check_loss(op, y, loss), penalty is not None)
+    loss = loss.normalised()
     scale = measurement_scale(op, y, loss)
     held_out_error = None
     if held_out is not None:
@@ -142,13 +145,14 @@ def certify(
     level = 0.0 if exact else noise_level(problem, point, rng)
     singular = to_numpy(factors.singular_values()) if rank else np.zeros(0)
     active, identifiability, error = 0.0, 1.0, 0.0 if exact else math.inf
-    filled, answer = None, None
+    filled, answer = Filled(), None
     if rank:
         start = gaussian(rng, tuple(factors.W.shape), factors.W)
         active = smallest_eigenvalue(problem.hessian(point, tangent), start)[0]
         answer = sensitivity(problem, point, tangent, rng, 1 if exact else policy.draws)
-        identifiability, error = answer.identifiability, answer.error / factors.norm()
         filled = filled_error(problem, point, answer.changes, exact, policy, rng)
+        identifiability = answer.identifiability
+        error = math.hypot(answer.error, math.sqrt(filled.misfit)) / factors.norm()
     certificate = Certificate(
         holds=False,
         reasons=(),
@@ -165,7 +169,7 @@ def certify(
         condition_number=float(singular[0] / singular[-1]) if rank and singular[-1] > 0 else 1.0,
         error_estimate=error,
         held_out_error=held_out_error,
-        filled_error=filled,
+        filled_error=filled.error,
     )
     reasons = judge(_facts(problem, point, certificate, answer, exact, policy, rng), policy)
     return replace(certificate, holds=not reasons, reasons=reasons)
@@ -191,6 +195,27 @@ def _notes(problem: Problem) -> tuple[str, ...]:
     return ()
 
 
+def _undetermined(problem: Problem, point: Point) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns that the measurements cannot determine.
+
+    A loss that resists outliers can follow some measurements of a row and take the rest for
+    outliers. So those that count for less than half do not count here, and of the others one more
+    than the rank must agree.
+    """
+    op, factors = problem.op, point.factors
+    if not factors.width:
+        nobody = np.zeros(0, dtype=np.intp)
+        return nobody, nobody
+    if problem.loss.quadratic:
+        return op.undetermined(factors.width, factors.symmetric)
+    loss, residual = problem.loss, point.residual
+    full = loss.majoriser(array_namespace(residual).zeros_like(residual))
+    followed = np.flatnonzero(to_numpy(loss.majoriser(residual)) > 0.5 * to_numpy(full))
+    if not followed.size:
+        return np.arange(op.shape[0]), np.arange(op.shape[1])
+    return op.subset(followed).undetermined(factors.width + 1, factors.symmetric)
+
+
 def _facts(
     problem: Problem,
     point: Point,
@@ -202,8 +227,7 @@ def _facts(
 ) -> Facts:
     """What the rules look at besides the certificate."""
     op, symmetric = problem.op, point.factors.symmetric
-    nobody = np.zeros(0, dtype=np.intp)
-    rows, cols = op.undetermined(c.rank, symmetric) if c.rank else (nobody, nobody)
+    rows, cols = _undetermined(problem, point)
     wider = degrees_of_freedom(op.shape, c.rank + 1, symmetric)
     opposed = 0.0
     if symmetric and not exact and c.measurements > c.degrees_of_freedom:

@@ -15,14 +15,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from leanrank._arrays import to_numpy
 from leanrank.evidence.sensitivity import gauss_newton_step, noise_deviation
 from leanrank.factors import Factors
-from leanrank.operators import Measurement, ObservedEntries
+from leanrank.operators import Measurement, ObservedEntries, Projected
 from leanrank.policy import EvidencePolicy
 from leanrank.problem import Point, Problem
 
 __all__ = [
     "Block",
+    "Filled",
     "different",
     "filled_error",
     "largest_hole",
@@ -51,6 +53,13 @@ class Block:
     def size(self) -> int:
         return (self.bottom - self.top) * (self.right - self.left)
 
+    def size_with_mirror(self, symmetric: bool) -> int:
+        """Entries of the block, and of its transpose if the matrix is symmetric, each once."""
+        if not symmetric:
+            return self.size
+        common = max(min(self.bottom, self.right) - max(self.top, self.left), 0)
+        return 2 * self.size - common * common
+
     def contains(self, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
         """Flags of the positions inside."""
         inside = (rows >= self.top) & (rows < self.bottom)
@@ -62,16 +71,35 @@ class Block:
         return float(np.sum((left @ factors.V[self.left : self.right].T) ** 2))
 
 
+@dataclass(frozen=True)
+class Filled:
+    """What is known of entries that were not observed.
+
+    Attributes
+    ----------
+    error : float or None
+        Estimated relative error on them, or on the largest hole if it is worse there; None where
+        measurements are not entries, or all entries were observed.
+    misfit : float
+        Expected squared error of X in the hole that is not noise.
+    """
+
+    error: float | None = None
+    misfit: float = 0.0
+
+
 def observed_entries(op: Measurement, symmetric: bool) -> ObservedEntries | None:
     """Each entry of X that measurements show, once; None where they are not entries."""
-    entries = _entries(op)
-    if entries is None:
+    found = _entries(op)
+    if found is None:
         return None
-    rows, cols = entries.rows, entries.cols
+    rows, cols, scale = found
+    rows, cols = rows[scale != 0], cols[scale != 0]
     if symmetric:
         rows, cols = np.concatenate([rows, cols]), np.concatenate([cols, rows])
     flat = np.unique(rows * np.int64(op.shape[1]) + cols)
-    return ObservedEntries(*np.divmod(flat, op.shape[1]), op.shape, dtype=entries.reference.dtype)
+    dtype = to_numpy(op.reference).dtype
+    return ObservedEntries(*np.divmod(flat, op.shape[1]), op.shape, dtype=dtype)
 
 
 def different(seen: ObservedEntries, symmetric: bool) -> int:
@@ -79,15 +107,12 @@ def different(seen: ObservedEntries, symmetric: bool) -> int:
     return (seen.size + int(np.sum(seen.rows == seen.cols))) // 2 if symmetric else seen.size
 
 
-def _entries(op: Measurement) -> ObservedEntries | None:
-    """The entries that are measured, in their order, if that is what is measured.
+def _entries(op: Measurement) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Rows, columns and factors of the entries that are measured, if that is what is measured.
 
-    Operators that change measurements one by one (``op.op`` of the same size) are looked through.
+    Of those that nuisances are eliminated from, too.
     """
-    inner = getattr(op, "op", None)
-    if isinstance(inner, Measurement) and inner.size == op.size:
-        return _entries(inner)
-    return op if isinstance(op, ObservedEntries) else None
+    return _entries(op.op) if isinstance(op, Projected) else op.entries()
 
 
 def filled_error(
@@ -97,10 +122,8 @@ def filled_error(
     exact: bool,
     policy: EvidencePolicy,
     rng: np.random.Generator,
-) -> float | None:
-    """Estimated relative error on the entries that were not observed.
-
-    Over all of them, or over the largest hole if it is worse there.
+) -> Filled:
+    """Estimated errors of the entries that were not observed.
 
     Parameters
     ----------
@@ -113,28 +136,24 @@ def filled_error(
     policy : EvidencePolicy
     rng : Generator
         Draws the blocks that are left out.
-
-    Returns
-    -------
-    float or None
-        None where measurements are not entries, or all entries were observed.
     """
     factors = point.factors
     seen = observed_entries(problem.op, factors.symmetric)
     if seen is None or seen.size == math.prod(seen.shape):
-        return None
+        return Filled()
     if changes is None:
-        return math.inf
+        return Filled(math.inf)
     changes = tuple(changes)
     noise = sum(_hidden_square(change, seen) for change in changes)
     error = _ratio(noise, _hidden_square(factors, seen))
     # What is exact everywhere else and determined in the hole is exact there, too.
     hole = None if exact else largest_hole(seen, policy)
     if hole is None:
-        return error
-    square = sum(hole.square(change) for change in changes)
-    square = max(square, hole.size * left_out_error(problem, point, hole, policy, rng))
-    return max(error, _ratio(square, hole.square(factors)))
+        return Filled(error)
+    expected = sum(hole.square(change) for change in changes)
+    square = max(expected, hole.size * left_out_error(problem, point, hole, policy, rng))
+    misfit = (square - expected) * (hole.size_with_mirror(factors.symmetric) / hole.size)
+    return Filled(max(error, _ratio(square, hole.square(factors))), misfit)
 
 
 def _hidden_square(factors: Factors, seen: ObservedEntries) -> float:
@@ -232,27 +251,33 @@ def left_out_error(
     One Gauss-Newton step without the block's measurements says how the fit would change. Where few
     of its entries were observed anywhere there is nothing to go by: infinite.
     """
-    entries = _entries(problem.op)
-    assert entries is not None
-    n1, n2 = entries.shape
+    found = _entries(problem.op)
+    assert found is not None
+    rows, cols, scale = found
+    precision = scale**2
+    if problem.loss.weights is not None:
+        precision = precision * to_numpy(problem.loss.weights)
+    n1, n2 = problem.op.shape
     height, width = hole.bottom - hole.top, hole.right - hole.left
     # In sums of squares, which leaving measurements out does not rescale.
     shift = problem.penalty.weights(point.factors.W) / (2.0 * problem.op.weight)
+    noise = noise_deviation(problem, point) ** 2
     squares = []
     for _ in range(policy.translates):
         top, left = int(rng.integers(n1 - height + 1)), int(rng.integers(n2 - width + 1))
         block = Block(top, top + height, left, left + width)
-        out = block.contains(entries.rows, entries.cols)
+        out = block.contains(rows, cols)
         if point.factors.symmetric:
-            out |= block.contains(entries.cols, entries.rows)
-        if not out.any() or out.all():
+            out |= block.contains(cols, rows)
+        if not precision[out].any() or not precision[~out].any():
             continue
         inside, held = problem.subset(np.flatnonzero(~out)), problem.subset(np.flatnonzero(out))
         there = held.op.tangent(point.factors)
         residual = there.value - held.y
         residual = residual + there.matvec(gauss_newton_step(inside, point.factors, shift))
-        squares.append(held.loss.size(residual) ** 2)
+        # In units of X: noise of one measurement is 1 / precision.
+        squares.append((held.loss.size(residual) ** 2 - noise) / np.mean(precision[out]))
     if not squares:
         return math.inf
     # The median, as some blocks hold the rest together and none of the others does.
-    return max(float(np.median(squares)) - noise_deviation(problem, point) ** 2, 0.0)
+    return max(float(np.median(squares)), 0.0)

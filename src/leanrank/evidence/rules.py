@@ -68,12 +68,12 @@ class Facts:
         return f"{self.distinct}{' different' if self.distinct < self.c.measurements else ''}"
 
     @property
-    def first_rows(self) -> str:
-        return _first(self.rows)
+    def which_rows(self) -> str:
+        return _named(self.rows, "row")
 
     @property
-    def first_cols(self) -> str:
-        return _first(self.cols)
+    def which_cols(self) -> str:
+        return _named(self.cols, "column")
 
     @property
     def or_indefinite(self) -> str:
@@ -87,8 +87,12 @@ class Facts:
         return noise * math.sqrt(self.missed)
 
 
-def _first(index: np.ndarray) -> str:
-    return ", ".join(str(i) for i in index[:5]) + (", ..." if len(index) > 5 else "")
+def _named(index: np.ndarray, kind: str) -> str:
+    """The subject of a sentence, and its verb."""
+    if len(index) == 1:
+        return f"{kind} {index[0]} (counted from 0) has"
+    first = ", ".join(str(i) for i in index[:5]) + (", ..." if len(index) > 5 else "")
+    return f"{len(index)} {kind}s ({first}, counted from 0) have"
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,8 @@ class Rule:
     sentence, remedy : str
         What speaks against the answer, and what would help. ``{f}`` are the facts, ``{number}``
         and ``{limit}`` what was compared.
+    unbounded : str
+        What is said instead where the number is not finite.
     least : bool
         Whether the limit is the least good value rather than the largest.
     last : bool
@@ -116,6 +122,7 @@ class Rule:
     limit: str
     sentence: str
     remedy: str
+    unbounded: str = ""
     least: bool = False
     last: bool = False
 
@@ -124,7 +131,8 @@ class Rule:
         number, limit = self.number(facts), float(getattr(policy, self.limit))
         if number is None or (number >= limit if self.least else number <= limit):
             return None
-        return f"{self.sentence}: {self.remedy}".format(f=facts, number=number, limit=limit)
+        sentence = self.sentence if math.isfinite(number) else self.unbounded or self.sentence
+        return f"{sentence}: {self.remedy}".format(f=facts, number=number, limit=limit)
 
 
 def _spare(f: Facts) -> float | None:
@@ -137,19 +145,19 @@ def _to_tell(f: Facts) -> float | None:
 
 def _held_out_excess(f: Facts) -> float | None:
     missed = f.c.held_out_error
-    return None if missed is None else missed / (f.explained + f.rounding)
+    return None if missed in (None, math.inf) else missed / (f.explained + f.rounding)
 
 
 _MORE = "take more measurements, or set a smaller width"
-_GUESS = "at rank {f.c.rank} their values are a guess; observe more of them"
+_GUESS = "at rank {f.c.rank} what stands there is a guess; observe more of it"
 
 RULES = (
     Rule(
         "signal",
         lambda f: float(f.c.rank == 0 and not f.exact),
         "nothing_found",
-        "nothing in the measurements rises above the noise: the zero matrix is all that they "
-        "support",
+        "nothing in the measurements rises above the noise, so that the zero matrix is all that "
+        "they support",
         "take more measurements, or less noisy ones",
         last=True,
     ),
@@ -175,16 +183,14 @@ RULES = (
         "rows",
         lambda f: len(f.rows),
         "undetermined",
-        "{number} row(s) have too few measurements to be determined (row {f.first_rows}, counted "
-        "from 0)",
+        "{f.which_rows} too few measurements to be determined",
         _GUESS,
     ),
     Rule(
         "columns",
         lambda f: len(f.cols),
         "undetermined",
-        "{number} column(s) have too few measurements to be determined (column {f.first_cols}, "
-        "counted from 0)",
+        "{f.which_cols} too few measurements to be determined",
         _GUESS,
     ),
     Rule(
@@ -214,23 +220,25 @@ RULES = (
         "error",
         lambda f: f.c.error_estimate,
         "largest_error",
-        "noise of the residual's size leaves X uncertain by {number:.0%}, more than {limit:.0%}",
+        "noise of the residual's size leaves X uncertain by {number:.1%}, more than {limit:.0%}",
         "take more measurements, or less noisy ones",
+        "nothing says how far off X is",
     ),
     Rule(
         "filled",
         lambda f: f.c.filled_error,
         "largest_filled_error",
-        "entries that were not observed are uncertain by {number:.0%}, more than {limit:.0%}, if "
-        "not everywhere then in a block of which nothing was seen",
+        "entries that were not observed are uncertain by {number:.1%}, more than {limit:.0%}, on "
+        "the whole or in a block of which nothing was seen",
         "observe some of them, or leave them out",
+        "nothing says how far off the entries are that were not observed",
     ),
     Rule(
         "held by few",
         lambda f: f.held_by,
         "held_by",
-        "a block of rows hangs together with the rest by few measurements (by their weight, "
-        "{number:.1f}), and turned another way it may fit as well",
+        "few measurements join a block of rows with the rest ({number:.1f}, counted by how much "
+        "they say), and turned another way it may fit as well",
         "take more measurements that join them",
         least=True,
     ),
@@ -246,15 +254,16 @@ RULES = (
         "held out",
         lambda f: f.c.held_out_error,
         "held_out",
-        "measurements that were held out are missed by {number:.0%}",
+        "measurements that were held out are missed by {number:.1%}",
         "the matrix is not of low rank, or the measurements are too few",
+        "measurements that were held out are zero, and the answer is not",
     ),
     Rule(
         "held out, beyond noise",
         _held_out_excess,
         "held_out_excess",
-        "measurements that were held out are missed by {f.c.held_out_error:.1%}, though noise of "
-        "the residual's size would explain {f.explained:.1%}, as the fit misses structure, or "
+        "measurements that were held out are missed by {f.c.held_out_error:.1%}, where noise of "
+        "the residual's size would explain {f.explained:.1%}, so that the fit misses structure or "
         "follows noise",
         "take more measurements, or set another width",
     ),
@@ -270,8 +279,8 @@ RULES = (
         "definite",
         lambda f: f.opposed,
         "opposed",
-        "the residual is what a column of negative sign would explain, {number:.1f} times as much "
-        "as it could explain of noise, as the matrix is indefinite",
+        "a column of negative sign would explain {number:.1f} times as much of the residual as it "
+        "could of noise, so that the matrix is indefinite",
         "leave symmetric=True out",
     ),
 )

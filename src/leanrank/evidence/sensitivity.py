@@ -114,7 +114,9 @@ def sensitivity(
     b = _seen(random_pull_back(factors, rng), gauges)
     probe = solve(b)
     identifiability = max(probe.smallest_ritz, 0.0) if probe.residual <= _TIGHT else 0.0
-    if not math.isfinite(deviation):
+    # Where conjugate gradients end early, they met a direction that no measurement sees.
+    stopped = probe.residual > _TIGHT and probe.iterations < _MOST_ITERATIONS
+    if stopped or not math.isfinite(deviation):
         return Sensitivity(identifiability, None)
     # Inverse iteration: another step of it, as far as draws of noise are worth more than one.
     flat = probe.x

@@ -95,7 +95,7 @@ class Loss(ABC):
         mean = self.mean_weight
         return self._with(weights=self.weights / mean).scaled(mean**-0.5)
 
-    def fitted(self, residual: Array, unknowns: int = 0) -> Self:
+    def fitted(self, residual: Array, unknowns: int = 0, least: float = 0.0) -> Self:
         """The loss with what is to be estimated from the residual of a fit; itself if nothing is.
 
         Parameters
@@ -103,6 +103,9 @@ class Loss(ABC):
         residual : array, shape (m,)
         unknowns : int
             Free parameters of the fit.
+        least : float
+            Least share of what was estimated before: where a scale falls slowly, rows whose few
+            measurements have an outlier among them follow.
         """
         return self
 

@@ -141,10 +141,11 @@ class Huber(ResidualLoss):
     def estimated(self) -> bool:
         return bool(self._estimate)
 
-    def fitted(self, residual: Array, unknowns: int = 0) -> Huber:
+    def fitted(self, residual: Array, unknowns: int = 0, least: float = 0.0) -> Huber:
         if not self._estimate:
             return self
-        return self._with(threshold=_EFFICIENT * _estimated(self, residual, unknowns))
+        estimate = _EFFICIENT * _estimated(self, residual, unknowns)
+        return self._with(threshold=max(estimate, least * (self.threshold or 0.0)))
 
     def _clipped(self, u: Array) -> tuple[Array, Array]:
         """|u|, and that cut at the threshold."""
@@ -223,10 +224,11 @@ class StudentT(ResidualLoss):
     def estimated(self) -> bool:
         return bool(self._estimate)
 
-    def fitted(self, residual: Array, unknowns: int = 0) -> StudentT:
+    def fitted(self, residual: Array, unknowns: int = 0, least: float = 0.0) -> StudentT:
         if not self._estimate:
             return self
-        return self._with(scale=_estimated(self, residual, unknowns))
+        estimate = _estimated(self, residual, unknowns)
+        return self._with(scale=max(estimate, least * (self.scale or 0.0)))
 
     def _unit(self) -> float:
         return math.sqrt(self.dof) * _known(self.scale, "scale")

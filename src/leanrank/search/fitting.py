@@ -90,7 +90,7 @@ class Fitter:
             max_iter = policy.max_steps if max_iter is None else max_iter
             state = self._last_state(problem, factors, phase, progress, max_iter)
             for _ in range(policy.rescalings if problem.loss.estimated else 0):
-                refitted = problem.refitted(state.point)
+                refitted = problem.refitted(state.point, policy.rescaling)
                 new, old = (p.mean_loss(state.point.residual) for p in (refitted, problem))
                 if problem.is_exact(state.point) or progress**2 * old < new < old / progress**2:
                     break
