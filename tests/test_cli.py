@@ -130,7 +130,7 @@ class TestRecover:
         def never(*args, **kwargs):
             raise AssertionError("the computation was started")
 
-        monkeypatch.setattr("leanrank.cli._run.recover", never)
+        monkeypatch.setattr("leanrank.cli._terminal.recover", never)
         run("recover", problem, "--out", problem, code=2)
         run("recover", problem, "--out", tmp_path / "no" / "r.npz", code=2)
         run("recover", problem, "--plot", tmp_path / "a.xyz", code=2)

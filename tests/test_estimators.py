@@ -46,7 +46,11 @@ def rms(x):
 
 @pytest.mark.filterwarnings("ignore::leanrank.estimators.RecoveryWarning")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
-@parametrize_with_checks([LowRankImputer(), LowRankImputer(rank=1, center=False, scale=False)])
+@parametrize_with_checks(
+    [LowRankImputer(), LowRankImputer(rank=1, center=False, scale=False)],
+    # It passes weights of the shape of its X, which are weights of entries here.
+    expected_failed_checks=lambda _: {"check_sample_weights_shape": "entries have weights, too"},
+)
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
 
@@ -121,7 +125,7 @@ def test_rows_are_conditional_means_in_the_fitted_model(center, scale):
 
 def test_likelihood_rises_and_is_stationary():
     _, X = table(noise=0.5, n=60, p=8, offset=0.5)
-    entries = observed(X)
+    entries, _ = observed(X)
 
     def log_likelihood(model):
         covariance = model.loadings @ model.loadings.T + np.diag(model.noise**2)

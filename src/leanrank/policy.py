@@ -104,11 +104,7 @@ class EvidencePolicy:
     hole_chance: float = 0.01
 
     def __post_init__(self) -> None:
-        for each in fields(self):
-            if each.type == "int":
-                _checks.whole_number(getattr(self, each.name), each.name, least=1)
-            else:
-                _checks.float_fields(self, each.name, least=0.0)
+        _check_numbers(self, least=1)
 
 
 @dataclass(frozen=True)
@@ -217,3 +213,21 @@ class Policy:
     abundant: float = 3.0
     ridges: tuple[float, ...] = (4.0, 2.0, 1.0, 0.5, 0.25)
     evidence: EvidencePolicy = field(default_factory=EvidencePolicy)
+
+    def __post_init__(self) -> None:
+        _check_numbers(self, least=0)
+        if not isinstance(self.evidence, EvidencePolicy):
+            raise TypeError(f"evidence must be an EvidencePolicy, got {self.evidence!r}")
+
+
+def _check_numbers(owner: EvidencePolicy | Policy, least: int) -> None:
+    """Whole numbers of at least ``least``, and real ones that are not negative."""
+    for each in fields(owner):
+        value = getattr(owner, each.name)
+        if each.type == "int":
+            _checks.whole_number(value, each.name, least=least)
+        elif each.type == "float":
+            _checks.float_fields(owner, each.name, least=0.0)
+        elif isinstance(each.type, str) and each.type.startswith("tuple"):
+            numbers = [_checks.real_number(x, each.name, above=0.0) for x in value]
+            object.__setattr__(owner, each.name, tuple(numbers))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 import leanrank as lr
 from leanrank import io
 from leanrank.io import FileError
+from leanrank.policy import EvidencePolicy
 
 
 @pytest.fixture(scope="module")
@@ -25,12 +27,54 @@ class TestResults:
         assert back.status is result.status
         assert back.message == result.message
         assert back.certificate == result.certificate
+        assert back.policy == result.policy == lr.Policy()
         assert back.history.records == result.history.records
         assert {k: v.tolist() for k, v in back.column_norms.items()} == {
             k: v.tolist() for k, v in result.column_norms.items()
         }
         with np.load(path, allow_pickle=False) as arrays:
             assert json.loads(str(arrays["summary"]))["seed"] == 3
+
+    def test_a_policy_of_ones_own_comes_back(self, tmp_path, result):
+        evidence = EvidencePolicy(draws=7, largest_error=0.25)
+        policy = lr.Policy(patience=5, ridges=(3.0, 0.1), flat=1e-300, evidence=evidence)
+        io.save_result(tmp_path / "r.npz", replace(result, policy=policy))
+        assert io.load_result(tmp_path / "r.npz").policy == policy
+        io.save_result(tmp_path / "r.npz", replace(result, policy=None))
+        assert io.load_result(tmp_path / "r.npz").policy is None
+
+    def test_a_result_without_a_policy_is_one(self, tmp_path, result):
+        assert self.with_policy(tmp_path, result, lambda text: None).policy is None
+        early = self.with_policy(tmp_path, result, lambda text: '{"patience": 4}')
+        assert early.policy == lr.Policy(patience=4)
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ('{"patience": 2, "luck": 0.5}', r"a Policy of another version .* not know luck$"),
+            ('{"evidence": {"b": 1, "a": 2}}', r"an? EvidencePolicy of another .* know a, b$"),
+            ('{"patience": "long"}', "not a whole result .*patience must be an integer"),
+            ('{"ridges": 3}', "not a whole result"),
+            ('{"evidence": [1]}', "not"),
+            ("[1, 2]", "not a whole result"),
+            ("{", "not a whole result"),
+        ],
+    )
+    def test_policies_that_cannot_be_read(self, tmp_path, result, text, message):
+        with pytest.raises(FileError, match=message):
+            self.with_policy(tmp_path, result, lambda _: text)
+
+    @staticmethod
+    def with_policy(tmp_path, result, change):
+        """The result that comes back where its policy was written otherwise."""
+        io.save_result(tmp_path / "r.npz", result)
+        with np.load(tmp_path / "r.npz", allow_pickle=False) as file:
+            arrays = dict(file)
+        text = change(str(arrays.pop("policy")))
+        if text is not None:
+            arrays["policy"] = np.array(text)
+        np.savez(tmp_path / "r.npz", **arrays)
+        return io.load_result(tmp_path / "r.npz")
 
     def test_failures_and_infinite_numbers_come_back(self, tmp_path):
         rng = np.random.default_rng(0)

@@ -16,8 +16,8 @@ from leanrank.cli import _streams
 from leanrank.cli._demo import load_photograph, run_demo
 from leanrank.cli._report import show_demo
 from leanrank.cli._reproduce import reproduce
-from leanrank.cli._run import ARRAYS, PICTURES, Kept, Settings, Terminal
 from leanrank.cli._tables import completed_unchanged, read_input, refuse_complete
+from leanrank.cli._terminal import ARRAYS, PICTURES, Kept, Settings, Terminal
 from leanrank.results import Status
 
 __all__ = ["app", "main"]

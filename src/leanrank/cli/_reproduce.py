@@ -18,7 +18,7 @@ from rich.text import Text
 
 from leanrank import io
 from leanrank.cli._report import say
-from leanrank.cli._run import Terminal
+from leanrank.cli._terminal import Terminal
 from leanrank.research import experiments as papers
 
 __all__ = ["reproduce"]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from leanrank import io
-from leanrank.cli._run import Terminal
+from leanrank.cli._terminal import Terminal
 
 __all__ = ["completed_unchanged", "read_input", "refuse_complete"]
 

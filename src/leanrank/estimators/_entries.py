@@ -7,22 +7,67 @@ from typing import NamedTuple
 
 import numpy as np
 
+from leanrank.losses import Squared
+
 __all__ = ["Columns", "Entries", "observed", "varying"]
 
 
 class Entries(NamedTuple):
-    """The observed entries of a table: values[i] at (rows[i], cols[i]), rows in order."""
+    """The observed entries of a table: values[i] at (rows[i], cols[i]), rows in order.
+
+    The noise of an entry has a variance over weights[i]; they are one on average over the table.
+    """
 
     rows: np.ndarray
     cols: np.ndarray
     values: np.ndarray
     shape: tuple[int, int]
+    weights: np.ndarray
+
+    def mean_square(self, values: np.ndarray) -> float:
+        """Weighted mean square of a value for each entry."""
+        return float(np.average(np.square(values, dtype=np.float64), weights=self.weights))
+
+    @property
+    def loss(self) -> Squared:
+        """What a residual costs; without weights where they are all the same."""
+        same = bool((self.weights == self.weights[:1]).all())
+        return Squared() if same else Squared(self.weights)
+
+    def row_weights(self) -> np.ndarray:
+        """Mean weight of the entries of each row, shape (n,); zero for a row that has none."""
+        counts = np.bincount(self.rows, minlength=self.shape[0])
+        return np.bincount(self.rows, self.weights, self.shape[0]) / np.maximum(counts, 1)
+
+    def row_counts(self) -> np.ndarray:
+        r"""Entries of equal weight that say as much, :math:`(\sum w)^2/\sum w^2`; shape (n,)."""
+        return self._equal(self.rows, self.shape[0])
+
+    def column_counts(self) -> np.ndarray:
+        """As :meth:`row_counts`, for columns; shape (p,)."""
+        return self._equal(self.cols, self.shape[1])
+
+    def _equal(self, index: np.ndarray, size: int) -> np.ndarray:
+        total = np.bincount(index, self.weights, size)
+        squares = np.bincount(index, self.weights**2, size)
+        # Equal weights give whole numbers, which limits are compared with.
+        return np.round(total**2 / np.where(squares > 0, squares, 1.0), 6)
 
 
-def observed(X: np.ndarray) -> Entries:
-    """The entries of a table, shape (n, p), that are not NaN."""
-    rows, cols = np.nonzero(~np.isnan(X))
-    return Entries(rows, cols, X[rows, cols], (int(X.shape[0]), int(X.shape[1])))
+def observed(X: np.ndarray, weights: np.ndarray | None = None) -> tuple[Entries, float]:
+    """The entries of a table that are not NaN and of positive weight, and their mean weight.
+
+    Both arrays are of shape (n, p).
+    """
+    seen = ~np.isnan(X)
+    rows, cols = np.nonzero(seen if weights is None else seen & (weights > 0))
+    given = np.ones(rows.size) if weights is None else weights[rows, cols]
+    # In units of the largest their sum does not overflow, and equal ones are ones.
+    largest = float(given.max(initial=0.0)) or 1.0
+    given = given / largest
+    mean = float(given.mean()) if given.size else 1.0
+    shape = (int(X.shape[0]), int(X.shape[1]))
+    return Entries(rows, cols, X[rows, cols], shape, given / mean), mean * largest
 
 
 @dataclass(frozen=True)
@@ -37,25 +82,27 @@ class Columns:
 
     @classmethod
     def of(cls, entries: Entries, center: bool, scale: bool) -> Columns:
-        cols, values, p = entries.cols, entries.values.astype(np.float64), entries.shape[1]
+        rows, cols, (n, p), weights = entries.rows, entries.cols, entries.shape, entries.weights
+        values = entries.values.astype(np.float64)
         counts = np.bincount(cols, minlength=p)
-        seen = np.maximum(counts, 1)
+        total = np.where(counts > 0, np.bincount(cols, weights, p), 1.0)
         peak = np.zeros(p)
         np.maximum.at(peak, cols, np.abs(values))
         # Sums are taken in units of the largest entry, so that none overflows or underflows.
         unit = np.where(peak > 0, peak, 1.0)
         values = values / unit[cols]
-        means = np.bincount(cols, values, p) / seen
+        means = np.bincount(cols, weights * values, p) / total
         offset = np.zeros(p)
         if center:
             # Means over complete rows, where there are many, keep a table of low rank about its
-            # means of that rank; means over different rows in each column add one to it.
-            n = entries.shape[0]
-            full = np.bincount(entries.rows, minlength=n) == np.count_nonzero(counts)
-            inside = full[entries.rows]
-            complete = np.bincount(cols[inside], values[inside], p) / max(np.sum(full), 1)
-            offset = complete if 4 * np.sum(full) >= n else means
-        spread = np.sqrt(np.bincount(cols, (values - offset[cols]) ** 2, p) / seen)
+            # means of that rank; means over different rows in each column add one to it, and so
+            # do weights that differ within a row.
+            share = entries.row_weights()
+            full = np.bincount(rows, minlength=n) == np.count_nonzero(counts)
+            complete = np.bincount(cols, (share * full)[rows] * values, p)
+            whole = float(np.sum(share[full]))
+            offset = complete / whole if 4 * whole >= np.sum(share) else means
+        spread = np.sqrt(np.bincount(cols, weights * (values - offset[cols]) ** 2, p) / total)
         # A column that varies by its own rounding is constant.
         varies = spread > 10 * np.finfo(entries.values.dtype).eps
         return cls(
@@ -72,8 +119,8 @@ def varying(entries: Entries, columns: Columns) -> tuple[Entries, np.ndarray, np
     inside = columns.varies[entries.cols]
     rows, cols = entries.rows[inside], entries.cols[inside]
     values = entries.values[inside].astype(np.float64)
-    values = (values - columns.offset[cols]) / columns.scale[cols]
+    values = ((values - columns.offset[cols]) / columns.scale[cols]).astype(entries.values.dtype)
     row_index, rows = np.unique(rows, return_inverse=True)
     col_index, cols = np.unique(cols, return_inverse=True)
     shape = (row_index.size, col_index.size)
-    return Entries(rows, cols, values.astype(entries.values.dtype), shape), row_index, col_index
+    return Entries(rows, cols, values, shape, entries.weights[inside]), row_index, col_index

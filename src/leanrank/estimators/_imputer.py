@@ -7,9 +7,10 @@ observed ones: with Z the centred and scaled table, B the loadings (the componen
 standard deviations of the rows along them), :math:`\sigma_j` the noise level of column j and o
 the observed entries of a row z,
 
-.. math:: \hat t = \arg\min_t \sum_{j \in o} \frac{((B t)_j - z_j)^2}{\sigma_j^2} + |t|^2,
-    \qquad \hat z = B \hat t.
+.. math:: \hat t = \arg\min_t \sum_{j \in o} \frac{w_j ((B t)_j - z_j)^2}{\sigma_j^2} + |t|^2,
+    \qquad \hat z = B \hat t,
 
+where the weights w are ones unless some entries are noisier than others.
 Without noise that is the recovered matrix itself, the least-squares fit to the observed entries.
 With noise it is more accurate, much more so where the rank is set too high; and it stays sensible
 for a row that has fewer observed entries than the rank, or none.
@@ -21,7 +22,7 @@ import math
 import time
 import warnings
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
@@ -32,6 +33,7 @@ from leanrank import _checks
 from leanrank._threads import one_blas_thread
 from leanrank.estimators._entries import Columns, Entries, observed, varying
 from leanrank.estimators._rows import RowModel
+from leanrank.estimators._weights import entry_weights
 from leanrank.factors import Factors, degrees_of_freedom
 from leanrank.operators import ObservedEntries
 from leanrank.problem import exact_tolerance
@@ -95,8 +97,8 @@ class LowRankImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # 
         Orthonormal rows, in scaled units and in decreasing order of ``singular_values_``; zero
         in columns that are empty or constant.
     singular_values_ : ndarray, shape (rank_,)
-        Standard deviations of the rows along the components times sqrt(n_samples), in scaled
-        units.
+        Standard deviations of the rows along the components times the root of the number of rows
+        that have entries, in scaled units.
     mean_, scale_ : ndarray, shape (n_features,)
         In the units of the columns: zeros without ``center``, ones without ``scale``. The mean is
         that of completed columns, which is less biased than that of what was observed.
@@ -104,7 +106,7 @@ class LowRankImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # 
         What a row without entries is completed with: ``mean_``, or without ``center`` the means
         of the observed entries.
     noise_variance_ : ndarray, shape (n_features,)
-        Variance of the noise in each column, in scaled units.
+        Variance of the noise in each column, in scaled units; that of an entry of average weight.
     status_ : Status
         CONVERGED only if the certificate holds.
     message_ : str
@@ -180,7 +182,7 @@ class LowRankImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # 
         self.on_failure = on_failure
 
     @one_blas_thread()
-    def fit(self, X: Any, y: Any = None) -> LowRankImputer:
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> LowRankImputer:
         """Find the components of a table.
 
         Parameters
@@ -189,6 +191,10 @@ class LowRankImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # 
             NaN where entries are missing.
         y : None
             Ignored.
+        sample_weight : array-like, shape (n_samples,) or (n_samples, n_features), optional
+            Inverse variances of the noise of rows, or of entries, up to a constant. Zero is as
+            good as missing. A row of weight two counts like one that is there twice in means,
+            scales and the recovery, and is still one row where those are counted or held out.
 
         Returns
         -------
@@ -196,9 +202,14 @@ class LowRankImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # 
             Itself.
         """
         self._check_parameters()
-        entries = observed(self._table(X, reset=True))
+        X = self._table(X, reset=True)
+        weights = None if sample_weight is None else entry_weights(sample_weight, X.shape)
+        entries, self._weight_unit = observed(X, weights)
         if entries.values.size == 0:
-            raise ValueError("X has no entries, every value is NaN: there is nothing to learn from")
+            gone = "NaN" if weights is None else "NaN or of weight zero"
+            raise ValueError(
+                f"X has no entries, every value is {gone}: there is nothing to learn from"
+            )
         columns = Columns.of(entries, self.center, self.scale)
         self._seen_columns = columns.counts > 0
         inner, row_index, col_index = varying(entries, columns)
@@ -213,7 +224,8 @@ class LowRankImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # 
         self._model = RowModel(loadings, np.zeros(p), noise)
         lengths = np.linalg.norm(loadings, axis=0)
         self.components_ = (loadings / lengths).T.astype(dtype)
-        self.singular_values_ = (lengths * math.sqrt(entries.shape[0])).astype(dtype)
+        n = np.unique(entries.rows).size
+        self.singular_values_ = (lengths * math.sqrt(n)).astype(dtype)
         self.noise_variance_ = noise**2
         self.mean_ = columns.offset + columns.scale * shift
         self.scale_ = columns.scale
@@ -228,18 +240,35 @@ class LowRankImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # 
             self._warn(f"{empty.size} column(s) have no entry and are {what}: {_shown(empty)}")
         return self
 
-    if TYPE_CHECKING:  # scikit-learn's has no types
+    def fit_transform(self, X: Any, y: Any = None, sample_weight: Any = None) -> np.ndarray:
+        """``fit`` and ``transform`` with the same weights.
 
-        def fit_transform(self, X: Any, y: Any = None, **fit_params: Any) -> np.ndarray: ...
+        Parameters
+        ----------
+        X : array-like, shape (n_samples, n_features)
+            NaN where entries are missing.
+        y : None
+            Ignored.
+        sample_weight : array-like, shape (n_samples,) or (n_samples, n_features), optional
+            As in :meth:`fit`.
+
+        Returns
+        -------
+        ndarray, shape (n_samples, n_features_out)
+        """
+        return self.fit(X, y, sample_weight).transform(X, sample_weight)
 
     @one_blas_thread()
-    def transform(self, X: Any) -> np.ndarray:
+    def transform(self, X: Any, sample_weight: Any = None) -> np.ndarray:
         """Complete rows, each from its own observed entries.
 
         Parameters
         ----------
         X : array-like, shape (n_samples, n_features)
             Rows of the training table or new ones, NaN where entries are missing.
+        sample_weight : array-like, shape (n_samples,) or (n_samples, n_features), optional
+            In the unit of those that ``fit`` was given. By default every entry counts as one of
+            average weight there. Entries of weight zero do not count in the completion of others.
 
         Returns
         -------
@@ -249,6 +278,9 @@ class LowRankImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # 
         """
         check_is_fitted(self)
         X = self._table(X, reset=False)
+        weights = np.ones(X.shape)
+        if sample_weight is not None:
+            weights = entry_weights(sample_weight, X.shape) / self._weight_unit
         missing = np.isnan(X)
         out = X.copy()
         if self.keep_observed:
@@ -257,9 +289,9 @@ class LowRankImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # 
             rows, replaced = np.arange(X.shape[0]), np.ones_like(missing)
         if rows.size:
             Z = np.where(missing[rows], 0.0, (X[rows] - self.mean_) / self.scale_)
-            seen = ~missing[rows] & self._seen_columns
-            completed = self.mean_ + self.scale_ * self._model.complete(Z, seen)
-            counts = seen.sum(axis=1)
+            given = np.where(missing[rows] | ~self._seen_columns, 0.0, weights[rows])
+            completed = self.mean_ + self.scale_ * self._model.complete(Z, given)
+            counts = np.count_nonzero(given, axis=1)
             completed[counts == 0] = self.statistics_
             out[rows] = np.where(replaced[rows], completed, X[rows])
             self._report_rows(rows, counts)
@@ -358,6 +390,7 @@ class LowRankImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # 
         return recover(
             op,
             entries.values,
+            loss=entries.loss,
             rank=rank,
             width=width,
             strategy=self._strategy(),
@@ -419,10 +452,9 @@ def _may_be_shifted(result: Result, entries: Entries) -> bool:
     if _is_exact(result, entries) or wider > min(n, p) or degrees_of_freedom((n, p), wider) > m:
         return False
     residual = result.factors.entries(entries.rows, entries.cols) - entries.values
-    counts = np.bincount(entries.cols)
-    spread = float(np.mean(entries.values.astype(np.float64) ** 2))
-    error = spread * float(np.mean(1.0 / counts - 1.0 / n))
-    return float(np.mean(residual.astype(np.float64) ** 2)) <= 4.0 * error
+    lost = float(np.mean(1.0 / entries.column_counts() - 1.0 / n))
+    error = entries.mean_square(entries.values) * lost
+    return entries.mean_square(residual) <= 4.0 * error
 
 
 def _shown(index: np.ndarray) -> str:

@@ -24,6 +24,7 @@ from leanrank import _checks, initial
 from leanrank._threads import one_blas_thread
 from leanrank.estimators._corrected import default_penalty, prune_corrected
 from leanrank.estimators._imputer import RecoveryWarning
+from leanrank.estimators._weights import row_weights
 from leanrank.evidence import (
     check_certificate,
     noise_level,
@@ -187,7 +188,8 @@ class QuadraticNetworkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[
         """
         X, y = validate_data(self, X, y, dtype=[np.float64, np.float32], y_numeric=True)
         self._check_parameters(X.shape[1])
-        weight = _weights(sample_weight, len(y))
+        weight = np.ones(len(y)) if sample_weight is None else row_weights(sample_weight, len(y))
+        weight = weight / weight.max()
         used = weight > 0
         X, y, weight = X[used], y[used].astype(np.float64), weight[used] / weight[used].mean()
         scale = _scales(X, unit=self.penalty is not None or self.correction)
@@ -372,23 +374,6 @@ def _largest(y: np.ndarray, dtype: np.dtype) -> float:
             f"{largest:.3g}; {remedy}"
         )
     return largest
-
-
-def _weights(sample_weight: Any, m: int) -> np.ndarray:
-    """Weights of m samples, checked; ones by default."""
-    if sample_weight is None:
-        return np.ones(m)
-    weight = np.asarray(_checks.real_array(sample_weight, "sample_weight", ndim=1), np.float64)
-    if weight.size != m:
-        raise ValueError(
-            f"sample_weight must have one value for each of the {m} samples, got {weight.size}"
-        )
-    if weight.min() < 0 or not weight.any():
-        raise ValueError(
-            "sample_weight must not be negative, nor zero throughout, got values from "
-            f"{weight.min():g} to {weight.max():g}"
-        )
-    return weight / weight.max()
 
 
 def _scales(X: np.ndarray, *, unit: bool) -> np.ndarray:

@@ -33,7 +33,9 @@ _PSEUDO_ENTRIES = 2.0
 
 @dataclass(frozen=True)
 class RowModel:
-    """A row is shift + loadings @ t + noise, with t standard normal; scaled units.
+    r"""A row is shift + loadings @ t + noise, with t standard normal; scaled units.
+
+    The noise of an entry of weight w is that of its column over :math:`\sqrt w`.
 
     Attributes
     ----------
@@ -51,20 +53,23 @@ class RowModel:
     @classmethod
     def of(cls, factors: Factors, entries: Entries, *, center: bool, exact: bool) -> RowModel:
         """The model of the rows of a recovered matrix, about their mean or about zero."""
-        (n, p), m = entries.shape, entries.values.size
+        p, m = entries.shape[1], entries.values.size
         if factors.width == 0:
-            size = math.sqrt(float(np.mean(entries.values**2))) if m else 0.0
+            size = math.sqrt(entries.mean_square(entries.values)) if m else 0.0
             return cls(np.zeros((p, 0)), np.zeros(p), np.full(p, size))
-        residual = (factors.entries(entries.rows, entries.cols) - entries.values).astype(float)
+        residual = factors.entries(entries.rows, entries.cols) - entries.values
         freedom = m - factors.degrees_of_freedom()
-        noise = math.sqrt(float(residual @ residual) / (freedom if freedom > 0 else m))
+        spare = m / freedom if freedom > 0 else 1.0
+        noise = math.sqrt(entries.mean_square(residual) * spare)
         U, s, Q = (np.asarray(part, dtype=np.float64) for part in factors.svd())
         # Scores of rows that barely determine them would distort mean and size of the others.
-        counts = np.bincount(entries.rows, minlength=n)
-        enough = s.size if exact else 2 * s.size + 1
-        scores = (U * s)[counts >= min(enough, np.median(counts))]
-        middle = scores.mean(axis=0) if center else np.zeros(s.size)
-        _, spread, axes = np.linalg.svd(scores - middle, full_matrices=False)
+        counts = entries.row_counts()
+        enough = counts >= min(s.size if exact else 2 * s.size + 1, np.median(counts))
+        scores, weights = (U * s)[enough], entries.row_weights()[enough]
+        weights /= weights.mean()
+        middle = np.average(scores, axis=0, weights=weights) if center else np.zeros(s.size)
+        roots = np.sqrt(weights)[:, None]
+        _, spread, axes = np.linalg.svd(roots * (scores - middle), full_matrices=False)
         kept = spread > 10 * exact_tolerance(entries.values) * float(np.max(s))
         loadings = Q @ (axes[kept].T * (spread[kept] / math.sqrt(scores.shape[0])))
         model = cls(loadings, Q @ middle, np.full(p, noise))
@@ -82,11 +87,11 @@ class RowModel:
         """
         (n, p), r = entries.shape, self.loadings.shape[1]
         rows, cols, z = entries.rows, entries.cols, entries.values.astype(np.float64)
-        indptr = np.searchsorted(rows, np.arange(n + 1))
-        seen = sparse.csr_array((np.ones(z.size), cols, indptr), shape=(n, p))
-        Z = sparse.csr_array((z, cols, indptr), shape=(n, p))
+        w, indptr = entries.weights, np.searchsorted(rows, np.arange(n + 1))
+        seen = sparse.csr_array((w, cols, indptr), shape=(n, p))
+        Z = sparse.csr_array((w * z, cols, indptr), shape=(n, p))
         B, shift, variance = self.loadings, self.shift, self.noise**2
-        ridge = np.diag(np.r_[np.zeros(int(center)), np.ones(r)]) / np.mean(z**2)
+        ridge = np.diag(np.r_[np.zeros(int(center)), np.ones(r)]) / entries.mean_square(z)
         counts = np.bincount(cols, minlength=p)
         lead = np.ones((n, int(center)))
         for _ in range(max_sweeps):
@@ -106,7 +111,7 @@ class RowModel:
             B, shift = solved[:, -r:], new_shift
             residual = z - shift[cols] - np.einsum("mi,mi->m", t[rows], B[cols])
             unknown = np.sum((seen.T @ covariance.reshape(n, -1)) * _outer(B), axis=1)
-            squares = np.bincount(cols, residual**2, p) + unknown
+            squares = np.bincount(cols, w * residual**2, p) + unknown
             common = max(float(np.sum(squares)) / z.size, np.finfo(float).tiny)
             variance = (squares + _PSEUDO_ENTRIES * common) / (counts + _PSEUDO_ENTRIES)
             if change <= 0.01 * p * math.sqrt(common * (r + 1) / z.size):
@@ -121,11 +126,11 @@ class RowModel:
         signs = np.sign(P[largest, np.arange(P.shape[1])])
         return RowModel(P * signs * lengths, self.shift, self.noise)
 
-    def complete(self, Z: np.ndarray, seen: np.ndarray) -> np.ndarray:
-        """Conditional means of rows less the shift, from the entries that are seen; shape (n, p).
+    def complete(self, Z: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        """Conditional means of rows less the shift, from their entries; shape (n, p).
 
-        An orthogonal factorisation for each row rather than its normal equations, so that exact
-        tables are completed exactly.
+        What is missing in Z is zero, and of weight zero. An orthogonal factorisation for each row
+        rather than its normal equations, so that exact tables are completed exactly.
         """
         p, r = self.loadings.shape
         out = np.zeros(Z.shape)
@@ -133,14 +138,14 @@ class RowModel:
             return out
         noise = np.maximum(self.noise, _NOISE_FLOOR * float(np.linalg.norm(self.loadings, 2)))
         unit = float(np.mean(noise))
-        weights, prior = unit / noise, unit * np.eye(r)
+        roots, prior = np.sqrt(weight) * (unit / noise), unit * np.eye(r)
         block = max(1, 2**21 // ((p + r) * r))
         for start in range(0, Z.shape[0], block):
             part = slice(start, start + block)
-            rows = np.where(seen[part, :, None], self.loadings * weights[:, None], 0.0)
+            rows = roots[part, :, None] * self.loadings
             stacked = np.concatenate([rows, np.broadcast_to(prior, (len(rows), r, r))], axis=1)
             Q, R = np.linalg.qr(stacked)
-            right = np.einsum("npr,np->nr", Q[:, :p], np.where(seen[part], Z[part] * weights, 0.0))
+            right = np.einsum("npr,np->nr", Q[:, :p], roots[part] * Z[part])
             t = np.linalg.solve(R, right[:, :, None])[:, :, 0]
             out[part] = t @ self.loadings.T
         return out

@@ -17,6 +17,7 @@ from leanrank._npz import Headers, read_arrays, write_arrays
 from leanrank.callbacks import factor_arrays
 from leanrank.evidence import Certificate
 from leanrank.factors import Factors
+from leanrank.policy import EvidencePolicy, Policy
 from leanrank.results import History, Record, Result, Status
 from leanrank.search import SavedRun
 
@@ -34,6 +35,7 @@ __all__ = [
 
 _NORMS = "column_norms: "
 _HISTORY = "history: "
+_POLICY = "policy"
 
 
 def summary(result: Result, **more: Any) -> dict[str, Any]:
@@ -135,7 +137,7 @@ def load_checkpoint(path: PathLike) -> SavedRun:
 
 
 def save_result(path: PathLike, result: Result, **more: Any) -> None:
-    """Write a result to an ``.npz`` without pickle: factors, singular values, history, summary.
+    """Write a result to an ``.npz`` without pickle: factors, history, policy, a summary, and so on.
 
     Parameters
     ----------
@@ -167,6 +169,8 @@ def save_result(path: PathLike, result: Result, **more: Any) -> None:
     arrays["certificate"] = np.array(
         json.dumps(None if certificate is None else dataclasses.asdict(certificate), default=float)
     )
+    policy = result.policy
+    arrays[_POLICY] = np.array(json.dumps(None if policy is None else dataclasses.asdict(policy)))
     arrays["summary"] = np.array(json.dumps(summary(result, **more)))
     for field in dataclasses.fields(Record):
         arrays[_HISTORY + field.name] = np.array(
@@ -183,10 +187,14 @@ _DTYPES: dict[str, Any] = {"str": np.str_, "int": np.int64, "float": np.float64}
 def load_result(path: PathLike) -> Result:
     """A result from a file of :func:`save_result`.
 
+    Its ``policy`` is None where the file has none, as those of early versions; numbers that a
+    policy in the file lacks are those of :class:`~leanrank.Policy`.
+
     Raises
     ------
     FileError
-        If the file cannot be read or holds something else.
+        If the file cannot be read or holds something else, or a policy with numbers that this
+        version does not know.
     """
     arrays = read_arrays(path, lambda headers: _check_factors(headers, path))
     factors = _factors(arrays, path)
@@ -198,6 +206,7 @@ def load_result(path: PathLike) -> Result:
         certificate = None
         if values is not None:
             certificate = _certificate(values)
+        policy = _policy(json.loads(str(arrays.get(_POLICY, "null"))))
         return Result(
             factors,
             Status(about["status"]),
@@ -209,7 +218,10 @@ def load_result(path: PathLike) -> Result:
                 for name, norms in arrays.items()
                 if name.startswith(_NORMS) and norms.dtype.kind == "f"
             },
+            policy,
         )
+    except _UnknownNumbersError as error:
+        raise FileError(f"{path}: {error}") from None
     except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise FileError(
             f"{path}: holds factors, but not a whole result of save_result ({error})"
@@ -229,8 +241,31 @@ def _certificate(values: dict[str, Any]) -> Certificate:
     for name, value in values.items():
         if not isinstance(value, bool | int | float | list | None):
             raise TypeError(f"'{name}' of the certificate is {value!r}")
-    values |= {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
-    return Certificate(**values)
+    return Certificate(**_with_tuples(values))
+
+
+def _with_tuples(values: dict[str, Any]) -> dict[str, Any]:
+    """Values of JSON, with tuples for lists."""
+    return {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+
+
+class _UnknownNumbersError(Exception):
+    """A policy of a newer version."""
+
+
+def _policy(values: dict[str, Any] | None) -> Policy | None:
+    """A policy from what JSON knows: numbers, lists of them, and a policy within."""
+    if values is None:
+        return None
+    evidence = values.pop("evidence", {})
+    for kind, given in ((Policy, values), (EvidencePolicy, evidence)):
+        unknown = sorted(set(given) - {field.name for field in dataclasses.fields(kind)})
+        if unknown:
+            raise _UnknownNumbersError(
+                f"holds a {kind.__name__} of another version of leanrank than "
+                f"{version('leanrank')}, which does not know {', '.join(unknown)}"
+            )
+    return Policy(**_with_tuples(values), evidence=EvidencePolicy(**evidence))
 
 
 def _check_factors(headers: Headers, path: PathLike) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from leanrank.estimators._entries import Entries
 from leanrank.estimators._imputer import LowRankImputer
 from leanrank.research.deep import Phase, RidgeLadder
+from leanrank.results import Result
 
 __all__ = ["DeepLinearCompletion"]
 
@@ -47,7 +49,8 @@ random_state, on_failure
 
     Notes
     -----
-    Attributes and errors are those of :class:`~leanrank.LowRankImputer`. A singular value below
+    Attributes and errors are those of :class:`~leanrank.LowRankImputer`, but that weights must be
+    zero or one and the same: networks are trained on plain squares. A singular value below
     0.03 of the largest is lost before the ridge has taken noise away, with more layers sooner; it
     is then found by growing.
 
@@ -104,6 +107,14 @@ random_state, on_failure
     def _check_parameters(self) -> None:
         super()._check_parameters()
         self._strategy()
+
+    def _run(self, entries: Entries, rank: int | None, end: float) -> Result:
+        if not entries.loss.plain:
+            raise ValueError(
+                "sample_weight must be zero or one and the same positive number, since deep "
+                "networks are trained on plain squares; LowRankImputer takes any weights"
+            )
+        return super()._run(entries, rank, end)
 
     def _strategy(self) -> RidgeLadder:
         return RidgeLadder(
