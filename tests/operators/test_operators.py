@@ -227,7 +227,7 @@ def test_what_an_operator_must_have():
     needed = {"reference", "forward", "adjoint", "subset"}
     assert Measurement.__abstractmethods__ == needed
     for name in needed:
-        parts = {other: None for other in needed - {name}} | {"shape": (2, 2), "size": 1}
+        parts = dict.fromkeys(needed - {name}) | {"shape": (2, 2), "size": 1}
         with pytest.raises(TypeError, match=name):
             type("Own", (Measurement,), parts)()
     own = type("Own", (Measurement,), dict.fromkeys(needed) | {"shape": (2, 2), "size": 4})()
