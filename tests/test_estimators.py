@@ -22,8 +22,10 @@ from leanrank import (
     RecoveryWarning,
     Status,
 )
-from leanrank.estimators._entries import observed
+from leanrank.estimators._entries import Entries, observed
 from leanrank.estimators._rows import RowModel
+from leanrank.factors import Factors
+from leanrank.problem import exact_tolerance
 
 
 def table(seed=0, n=40, p=12, rank=2, missing=0.3, noise=0.0, offset=3.0, dtype=np.float64):
@@ -149,6 +151,122 @@ def test_likelihood_rises_and_is_stationary():
         assert log_likelihood(worse) < log_likelihood(best)
         worse = RowModel(best.loadings * (1 + 4 * step), best.shift, best.noise)
         assert log_likelihood(worse) < log_likelihood(best)
+
+
+@pytest.mark.parametrize("center", [True, False])
+def test_a_sweep_is_that_of_expectation_maximisation_row_by_row(rng, center):
+    """With two pseudo-entries of the common noise in each column, and loadings like the entries."""
+    _, X = table(noise=0.5, n=15, p=6, missing=0.4, offset=0.5)
+    B, shift, noise = rng.standard_normal((6, 2)), rng.standard_normal(6), 0.5 + rng.random(6)
+    means, covariances = np.zeros((15, 2)), np.zeros((15, 2, 2))
+    for i, row in enumerate(X):
+        o = ~np.isnan(row)
+        covariances[i] = np.linalg.inv(np.eye(2) + B[o].T @ np.diag(noise[o] ** -2) @ B[o])
+        means[i] = covariances[i] @ B[o].T @ ((row - shift)[o] / noise[o] ** 2)
+    new, new_shift, squares, counts = np.zeros((6, 2)), shift.copy(), np.zeros(6), np.zeros(6)
+    for j, column in enumerate(X.T):
+        o = ~np.isnan(column)
+        T = np.hstack([np.ones((15, 1)), means])[o] if center else means[o]
+        normal = T.T @ T
+        normal[-2:, -2:] += covariances[o].sum(axis=0)
+        normal[-2:, -2:] += noise[j] ** 2 / np.nanmean(X**2) * np.eye(2)
+        solved = np.linalg.solve(normal, T.T @ column[o])
+        new[j], new_shift[j] = solved[-2:], solved[0] if center else shift[j]
+        residual = column[o] - new_shift[j] - means[o] @ new[j]
+        squares[j] = residual @ residual + new[j] @ covariances[o].sum(axis=0) @ new[j]
+        counts[j] = o.sum()
+    variances = (squares + 2.0 * squares.sum() / counts.sum()) / (counts + 2.0)
+    model = RowModel(B, shift, noise).most_likely(observed(X), center=center, max_sweeps=1)
+    np.testing.assert_allclose(model.loadings, new, rtol=1e-10)
+    np.testing.assert_allclose(model.shift, new_shift, rtol=1e-10)
+    np.testing.assert_allclose(model.noise**2, variances, rtol=1e-10)
+
+
+def test_sweeps_end_where_one_changes_little_against_the_standard_errors():
+    _, X = table(noise=0.5, n=60, p=8, offset=0.5)
+    entries, size = observed(X), np.count_nonzero(~np.isnan(X))
+    models = [RowModel(np.eye(8, 2), np.zeros(8), np.ones(8))]
+    for _ in range(200):
+        old = models[-1]
+        new = old.most_likely(entries, center=True, max_sweeps=1)
+        models.append(new)
+        change = np.linalg.norm(new.loadings - old.loadings)
+        change += np.linalg.norm(new.shift - old.shift)
+        counts = np.sum(~np.isnan(X), axis=0) + 2.0
+        common = np.sum(counts * new.noise**2) / (size + 2.0 * 8)
+        if change <= 0.01 * 8 * np.sqrt(common * 3 / size):
+            break
+    assert 3 < len(models) < 200
+    last = models[0].most_likely(entries, center=True)
+    np.testing.assert_allclose(last.loadings, models[-1].loadings, rtol=1e-9)
+
+
+def factors_with_thin_rows(counts, rank=2, columns=12):
+    """Factors whose rows are wild where there are few entries, and the entries: so many a row."""
+    rng = np.random.default_rng(1)
+    wild = np.where(np.asarray(counts) < np.median(counts), 1e3, 1.0)
+    U = rng.standard_normal((len(counts), rank)) + 1.0
+    factors = Factors(wild[:, None] * U, rng.standard_normal((columns, rank)))
+    rows = np.repeat(np.arange(len(counts)), counts)
+    cols = np.concatenate([np.arange(count) for count in counts])
+    shape = (len(counts), columns)
+    return factors, Entries(rows, cols, factors.to_dense()[rows, cols], shape)
+
+
+@pytest.mark.parametrize(
+    ("exact", "counts", "kept"),
+    [
+        (True, [12] * 9 + [1, 2], [0, 1, 2, 3, 4, 5, 6, 7, 8, 10]),  # as many as the rank
+        (False, [12] * 9 + [4, 5], [0, 1, 2, 3, 4, 5, 6, 7, 8, 10]),  # more than twice the rank
+        (False, [4] * 9 + [3, 5], [0, 1, 2, 3, 4, 5, 6, 7, 8, 10]),  # where most rows are thin
+    ],
+)
+def test_rows_that_barely_determine_their_scores_do_not_count(monkeypatch, exact, counts, kept):
+    monkeypatch.setattr(RowModel, "most_likely", lambda model, entries, *, center: model)
+    factors, entries = factors_with_thin_rows(counts)
+    rows = factors.to_dense()[kept]
+    model = RowModel.of(factors, entries, center=True, exact=exact)
+    np.testing.assert_allclose(model.shift, rows.mean(axis=0), rtol=1e-9)
+    covariance = model.loadings @ model.loadings.T
+    np.testing.assert_allclose(covariance, np.cov(rows.T, bias=True), rtol=1e-6, atol=1e-9)
+    about_zero = RowModel.of(factors, entries, center=False, exact=exact)
+    covariance = about_zero.loadings @ about_zero.loadings.T
+    np.testing.assert_allclose(covariance, rows.T @ rows / len(kept), rtol=1e-6, atol=1e-9)
+    np.testing.assert_array_equal(about_zero.shift, 0.0)
+
+
+@pytest.mark.parametrize(("share", "rank"), [(9.0, 1), (11.0, 2)])
+def test_directions_in_which_rows_do_not_vary_are_dropped(share, rank):
+    # Scores without a mean; the second direction about ten times what counts as exact.
+    Q = np.linalg.qr(np.hstack([np.ones((20, 1)), np.eye(20, 2)]))[0][:, 1:]
+    P = np.linalg.qr(np.random.default_rng(0).standard_normal((6, 2)))[0]
+    values = (Q[:, :1] @ P[:, :1].T).ravel()
+    small = share * exact_tolerance(values)
+    rows, cols = np.divmod(np.arange(120), 6)
+    entries = Entries(rows, cols, values, (20, 6))
+    model = RowModel.of(Factors(Q * [1.0, small], P), entries, center=True, exact=True)
+    assert model.loadings.shape == (6, rank)
+
+
+def test_noise_of_a_fit_counts_the_unknowns(rng, monkeypatch):
+    monkeypatch.setattr(RowModel, "most_likely", lambda model, entries, *, center: model)
+    factors = Factors(rng.standard_normal((9, 1)), rng.standard_normal((5, 1)))
+    for size, freedom in ((30, 30 - 13), (13, 13)):  # as many entries as unknowns: no estimate
+        rows, cols = np.divmod(np.sort(rng.permutation(45)[:size]), 5)
+        errors = rng.standard_normal(size)
+        entries = Entries(rows, cols, factors.to_dense()[rows, cols] + errors, (9, 5))
+        model = RowModel.of(factors, entries, center=True, exact=False)
+        np.testing.assert_allclose(model.noise, np.sqrt(errors @ errors / freedom), rtol=1e-12)
+
+
+def test_no_noise_is_a_noise_far_below_the_digits(rng):
+    B = np.array([[2.0], [1.0], [3.0]])
+    model = RowModel(B, np.zeros(3), np.zeros(3))
+    seen = np.array([[True, True, False]])
+    np.testing.assert_allclose(model.complete(seen * B.T, seen)[0, 2], 3.0, rtol=1e-15)
+    # Entries of a row that contradict one another: the least squares of both, not a breakdown.
+    both = model.complete(np.array([[2.0, 2.0, 0.0]]), seen)
+    np.testing.assert_allclose(both[0], B[:, 0] * 6.0 / 5.0, rtol=1e-12)
 
 
 def test_noise_is_found_and_a_rank_too_high_does_little_harm():

@@ -66,6 +66,34 @@ def test_conjugate_gradients_on_blocks_and_edges():
     np.testing.assert_array_equal(flat.x, 0 * b)
 
 
+def steps_and_residual(H, b, tol=1e-6):
+    out = conjugate_gradients(
+        lambda x: np.array(H) @ x, np.array(b), lambda r: r, tol=tol, max_iter=9
+    )
+    return out.iterations, out.residual
+
+
+def test_conjugate_gradients_stop_at_a_direction_that_is_flat_to_rounding():
+    for size in (1.0, 1e8):  # of the right-hand side, which is no matter
+        assert steps_and_residual([[0.9e-12]], [size]) == (0, 1.0)
+        assert steps_and_residual([[1.1e-12]], [size]) == (1, pytest.approx(0.0, abs=1e-12))
+    assert steps_and_residual([[-1.0]], [1.0]) == (0, 1.0)
+
+
+@pytest.mark.parametrize("growth", [0.9e6, 1.1e6])
+def test_conjugate_gradients_stop_where_the_residual_grows_without_end(growth):
+    # From e_1 the first step leaves the residual (0, -growth); one more is exact.
+    steps, residual = steps_and_residual([[1.0, growth], [growth, 2 * growth**2]], [1.0, 0.0])
+    assert steps == (2 if growth < 1e6 else 1)
+    assert residual == pytest.approx(0.0 if growth < 1e6 else growth, abs=1e-6)
+
+
+def test_conjugate_gradients_stop_at_the_tolerance():
+    H, b = [[1.0, 0.1], [0.1, 2.0]], [1.0, 0.0]  # the first step leaves a tenth
+    assert steps_and_residual(H, b, tol=0.101) == (1, pytest.approx(0.1))
+    assert steps_and_residual(H, b, tol=0.099) == (2, pytest.approx(0.0, abs=1e-12))
+
+
 CASES = [(10, 10, 10, 1), (30, 30, 1, 1), (40, 40, 0, 2), (7, 50, 7, 3), (60, 12, 12, 2)]
 CASES += [(80, 90, 3, 4), (1, 9, 1, 1), (9, 1, 1, 1), (3, 3, 2, 5)]
 
@@ -103,6 +131,87 @@ def test_leading_pairs_never_exceed_the_norm(rng):
         value = float(leading_pairs(M, 1, rng, M, depth=depth)[1][0])
         assert 0.5 * top < value <= top * (1 + 1e-12)
     assert value > 0.98 * top
+
+
+class Counted:
+    """A matrix that counts its products."""
+
+    def __init__(self, M, counts=None):
+        self.M, self.shape, self.counts = M, M.shape, [] if counts is None else counts
+
+    @property
+    def T(self):
+        return Counted(self.M.T, self.counts)
+
+    def __matmul__(self, other):
+        self.counts.append(other.shape[1])
+        return self.M @ other
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_leading_pairs_cost_two_products_a_block_or_two_in_all(rng, symmetric):
+    M = rng.standard_normal((22, 22))
+    for depth, width, products in ((3, 6, 2 * 3), (4, 6, 1 + symmetric), (2, 12, 1 + symmetric)):
+        counted = Counted(M)
+        values = leading_pairs(counted, width - 4, rng, M, symmetric=symmetric, depth=depth)[1]
+        assert len(counted.counts) == products
+        exact = np.linalg.eigvalsh((M + M.T) / 2)[::-1] if symmetric else np.linalg.svd(M)[1]
+        found = np.allclose(values, exact[: width - 4], rtol=1e-10)
+        assert found == (depth * width >= 22)  # so many directions are all there are
+        assert set(counted.counts) == {width if depth * width < 22 else 22}
+
+
+def test_bases_stay_orthogonal_where_blocks_bring_nothing_new(rng):
+    # Of rank three among blocks of five: all but the first are made up.
+    for size in (1e-8, 1.0, 1e8):
+        M = size * rng.standard_normal((70, 3)) @ rng.standard_normal((3, 90))
+        P, s, Q = leading_pairs(M, 1, rng, M)
+        exact = np.linalg.svd(M)[1][0]
+        assert s[0] == pytest.approx(exact, rel=1e-12)
+        assert np.linalg.norm(P) == pytest.approx(1.0, rel=1e-12)
+        np.testing.assert_allclose(M @ Q, P * s, atol=1e-9 * exact)
+
+
+def products_until(H, start, **options):
+    """Value, and how many products it took."""
+    H, count = np.array(H), []
+
+    def product(x):
+        count.append(1)
+        return H @ x
+
+    return smallest_eigenvalue(product, np.array(start), **options)[0], len(count)
+
+
+def test_smallest_eigenvalue_stops_at_its_tolerance():
+    # What is left of the first product is the entry beside the diagonal, the width is four.
+    for size in (1e-6, 1.0, 1e6):
+        for beside, number in ((0.39, 1), (0.41, 2)):
+            H = size * np.array([[-4.0, beside], [beside, 2.0]])
+            value, products = products_until(H, [1.0, 0.0], tol=0.1)
+            assert products == number
+            exact = np.linalg.eigvalsh(H)[0] if number == 2 else -4.0 * size
+            assert value == pytest.approx(exact, rel=1e-12)
+    # Of two directions the width is the larger end's, and the residual the second one's share.
+    for sign in (1.0, -1.0):
+        for beside, number in ((0.24, 2), (0.26, 3)):
+            H = np.array([[0.0, 3.0, 0.0], [3.0, -8.0 * sign, beside], [0.0, beside, 1.0]])
+            small, vector = np.linalg.eigh(H[:2, :2])
+            share = abs(vector[1, 0]) * 0.25 / np.abs(small).max()
+            assert products_until(H, [1.0, 0.0, 0.0], tol=share)[1] == number
+
+
+def test_smallest_eigenvalue_stops_at_rounding_and_at_its_limit(rng):
+    eps = np.finfo(float).eps
+    for beside, number in ((90 * eps, 1), (110 * eps, 2)):
+        assert products_until([[1.0, beside], [beside, 2.0]], [1.0, 0.0], tol=0.0)[1] == number
+    D = np.diag(np.arange(100.0))
+    assert products_until(D, rng.standard_normal(100), tol=0.0)[1] == 60
+    assert products_until(D, rng.standard_normal(100), tol=0.0, max_iter=7)[1] == 7
+    # The default tolerance sees a negative eigenvalue of a hundredth among many zeros.
+    values = np.zeros(1000)
+    values[:2] = 1.0, -0.01
+    assert smallest_eigenvalue(lambda x: values * x, rng.standard_normal(1000))[0] < -0.0099
 
 
 @given(seeds, st.integers(1, 9))

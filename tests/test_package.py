@@ -9,6 +9,7 @@ import pkgutil
 import rlcompleter
 import subprocess
 import sys
+from dataclasses import is_dataclass
 from importlib import import_module
 from pathlib import Path
 
@@ -55,6 +56,22 @@ def test_all_names_what_is_there(name):
     assert len(set(module.__all__)) == len(module.__all__)
     for public in module.__all__:
         getattr(module, public)
+
+
+CHANGING = {"Monitor", "FinishedFits"}
+"""Parts of the core that are there to be written to."""
+
+
+@pytest.mark.parametrize("room", ["search", "evidence", "solvers", "operators", "losses"])
+def test_parts_of_the_core_are_frozen(room):
+    found = set()
+    for module in MODULES:
+        for name, part in vars(import_module(module)).items():
+            own = isinstance(part, type) and part.__module__.startswith(f"leanrank.{room}.")
+            if own and is_dataclass(part):
+                found.add(name)
+                assert part.__dataclass_params__.frozen == (name not in CHANGING), name
+    assert found
 
 
 def test_what_is_public_is_documented():

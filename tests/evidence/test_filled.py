@@ -10,6 +10,7 @@ import pytest
 from leanrank import Factors, check_certificate, recover, simulate
 from leanrank.evidence.filled import (
     Block,
+    _ratio,
     different,
     filled_error,
     largest_hole,
@@ -102,6 +103,11 @@ def test_error_of_filled_entries_is_that_of_refits(fitted):
         estimates.append(check_certificate(instance.op, instance.y, factors).filled_error)
     ratio = math.sqrt(np.mean(np.square(errors)) / np.mean(np.square(estimates)))
     assert 1 / 1.5 < ratio < 1.5
+
+
+def test_an_error_of_nothing_is_infinite_unless_there_is_none():
+    assert [_ratio(4.0, 1.0), _ratio(0.0, 1.0), _ratio(0.0, 0.0)] == [2.0, 0.0, 0.0]
+    assert _ratio(1e-300, 0.0) == math.inf
 
 
 def test_without_a_bound_there_is_none(rng):

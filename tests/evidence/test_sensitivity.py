@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -11,14 +12,20 @@ import pytest
 from leanrank import Factors, check_certificate
 from leanrank.evidence.sensitivity import (
     Sensitivity,
+    _missed,
+    _strain,
+    _turns_a_block,
     change_of_matrix,
     gauss_newton_step,
     noise_deviation,
     random_pull_back,
     sensitivity,
 )
+from leanrank.linalg import ConjugateGradients, conjugate_gradients
 from leanrank.operators import FullObservation, ObservedEntries
 from leanrank.problem import Problem
+
+MODULE = sys.modules[sensitivity.__module__]
 
 # --- identifiability and error ------------------------------------------------------------------
 
@@ -199,6 +206,75 @@ def test_measurements_that_hold_a_block_are_counted():
     few, many = joined(2), joined(10)
     assert 1.0 <= seen_from(*few[:2], noise[: few[0].size]).held_by <= 2.2
     assert 4.0 < seen_from(*many[:2], noise[: many[0].size]).held_by < 12.0
+
+
+@pytest.mark.parametrize("count", [2, 4, 20, 200])
+def test_noise_strains_once_in_a_thousand_times(count):
+    """At measurements that hold a block alike, whose leverages of 1 / n shorten their residuals."""
+    share = np.full(count, 1.0 / count)
+    few = 1.0 / count
+    rng = np.random.default_rng(0)
+    fits = (1.0 - few) * np.mean(rng.standard_normal((50_000, count)) ** 2, axis=1)
+    strain = fits * _strain(share, np.ones(count))  # which is linear in the fit
+    assert 3e-4 < np.mean(strain > 1.0) < 6e-3
+
+
+def test_strain_weighs_measurements_by_what_hangs_on_them():
+    weights = np.array([0.5, 0.3, 0.2, 0.0])
+    few = 0.5**2 + 0.3**2 + 0.2**2
+    mean = 0.5 * 4.0 / (1.0 - 0.5) + 0.3 * 9.0 / (1.0 - 0.3) + 0.2 * 1.0 / (1.0 - 0.2)
+    expected = mean / (1.0 + 3.0 * math.sqrt(2.0 * few) + 6.0 * few)
+    fit = np.array([4.0, 9.0, 1.0, 1e6])
+    assert _strain(weights, fit) == pytest.approx(expected, rel=1e-12)
+    # One measurement that nearly all hangs on is counted as one of few, not divided by nothing.
+    alone = _strain(np.array([0.999, 0.001]), np.array([1.0, 0.0]))
+    assert alone == pytest.approx(1.0 / (1.0 + 3.0 * math.sqrt(2.0) + 6.0), rel=0.01)
+
+
+@pytest.mark.parametrize(("moves", "turns"), [((1, 1, 0), False), ((1, 1, 0.2), True)])
+def test_a_block_is_of_more_than_two_rows(moves, turns):
+    for size in (1e-9, 1.0, 1e9):
+        Z = size * np.array(moves)[:, None] * np.array([[0.6, 0.8]])
+        assert _turns_a_block(Z) is turns
+    assert not _turns_a_block(np.eye(9, 1))
+
+
+def test_leverages_near_one_count_as_nineteen_in_twenty():
+    assert _missed(np.array([0.5, 0.0])) == pytest.approx(1.5)
+    assert _missed(np.array([0.94])) == pytest.approx(1.0 / 0.06)
+    assert _missed(np.array([0.96, 1.2])) == pytest.approx(20.0)
+
+
+def test_solves_are_tight(make_dense, fitted, monkeypatch):
+    asked = []
+
+    def solve(H, b, precondition, *, tol, max_iter):
+        asked.append((tol, max_iter))
+        return conjugate_gradients(H, b, precondition, tol=tol, max_iter=max_iter)
+
+    monkeypatch.setattr(MODULE, "conjugate_gradients", solve)
+    instance = make_dense(noise=0.1, random_state=0)
+    problem = Problem(instance.op, instance.y)
+    point, tangent = problem.linearise(fitted(instance))
+    for draws, solves in ((1, 2), (4, 6)):  # the flat direction, once more, and the draws
+        asked.clear()
+        found = sensitivity(problem, point, tangent, np.random.default_rng(0), draws)
+        assert asked == [(1e-3, 500)] * solves
+        assert len(found.changes) == 1 + draws
+
+
+def test_what_is_not_solved_is_not_identifiable(make_dense, fitted, monkeypatch):
+    instance = make_dense(noise=0.1, random_state=0)
+    problem = Problem(instance.op, instance.y)
+    point, tangent = problem.linearise(fitted(instance))
+    for residual, known in ((0.99e-3, 0.5), (1.01e-3, 0.0)):
+
+        def solve(H, b, precondition, residual=residual, **options):
+            return ConjugateGradients(b, 1, residual, 0.5)
+
+        monkeypatch.setattr(MODULE, "conjugate_gradients", solve)
+        found = sensitivity(problem, point, tangent, np.random.default_rng(0), 1)
+        assert found.identifiability == known
 
 
 def test_what_cannot_be_turned_is_held_by_all(make):

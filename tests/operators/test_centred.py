@@ -41,6 +41,18 @@ def test_it_measures_what_differs_from_the_mean_matrix(rng):
     assert op.weight == RankOneSensing(x).weight
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_coefficients_of_several_right_hand_sides(rng, dtype):
+    s, values = rng.standard_normal(40) + 1.0, rng.standard_normal((40, 3))
+    op = Centred(RankOneSensing(rng.standard_normal((40, 6)).astype(dtype)), s.astype(dtype))
+    expected = np.linalg.lstsq(s[:, None], values, rcond=None)[0]
+    found, one = (op.coefficients(v.astype(dtype)) for v in (values, values[:, 0]))
+    np.testing.assert_allclose(found, expected, rtol=1e-4 if dtype == np.float32 else 1e-10)
+    assert (found.shape, one.shape) == ((1, 3), (1,))
+    assert one[0] == pytest.approx(expected[0, 0], rel=1e-4)
+    np.testing.assert_allclose(s @ op.project(values.astype(dtype)), 0.0, atol=1e-4)
+
+
 def test_along_is_least_squares_with_weights(rng):
     x, U = rng.standard_normal((40, 6)), rng.standard_normal((6, 2))
     y, weight = rng.standard_normal(40), rng.random(40)

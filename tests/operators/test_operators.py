@@ -223,6 +223,17 @@ def test_preconditioner_is_positive_and_finite_also_without_damping(make, rng):
         assert np.all(np.isfinite(op.tangent(zero).preconditioner(np.zeros(3))(R)))
 
 
+def test_what_an_operator_must_have():
+    needed = {"reference", "forward", "adjoint", "subset"}
+    assert Measurement.__abstractmethods__ == needed
+    for name in needed:
+        parts = dict.fromkeys(needed - {name}) | {"shape": (2, 2), "size": 1}
+        with pytest.raises(TypeError, match=name):
+            type("Own", (Measurement,), parts)()
+    own = type("Own", (Measurement,), dict.fromkeys(needed) | {"shape": (2, 2), "size": 4})()
+    assert (own.weight, own.symmetric, own.eliminated) == (0.25, False, 0)
+
+
 @pytest.mark.parametrize("make", MAKERS)
 def test_no_columns(make, rng):
     op, _ = make(rng)

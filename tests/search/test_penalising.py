@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from leanrank import Factors, simulate
+from leanrank import Factors, GroupLasso, simulate
 from leanrank.policy import Policy
 from leanrank.problem import Problem
 from leanrank.search import Fitter, Monitor, Stage, penalising
 from leanrank.search.penalising import penalise, penalise_wide, stages_by_penalising
-from leanrank.solvers import GaussNewton
+from leanrank.solvers import GaussNewton, State
 
 KINDS = {
     "dense": lambda **kw: simulate.dense_sensing((12, 9), 3, m=250, **kw),
@@ -118,6 +121,83 @@ def test_strong_penalties_first_and_from_the_last_good_stage(grown, monkeypatch)
     else:
         first, second = Policy().strengths_from_last
         assert tried == [(2, first), (0, strong), (2, second), (0, middle), (0, weak)]
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_the_penalty_is_relative_to_what_is_left(symmetric, monkeypatch, rng):
+    op = simulate.FullObservation((7, 7))
+    problem = Problem(op, rng.standard_normal(49))
+    base = problem.evaluate(Factors.empty((7, 7), symmetric))
+    seen = []
+
+    def emptied(problem, start, penalty, fitter):
+        seen.append((start.width, penalty))
+        return start
+
+    monkeypatch.setattr(penalising, "_emptied", emptied)
+    penalise(problem, base, fitter(), width=3, strength=0.02)
+    # A column of a matrix of the residual's size, of which all is seen.
+    size = np.linalg.norm(base.residual)
+    column = np.sqrt(size if symmetric else 2.0 * size)
+    ((width, penalty),) = seen
+    assert width == 3
+    assert penalty.strength == pytest.approx(0.02 * base.loss / column, rel=1e-12)
+    assert penalty.smoothing == pytest.approx((0.05 * column) ** 2, rel=1e-12)
+
+
+@dataclass(frozen=True)
+class Scripted:
+    """A solver whose values, and norms of whose last column, are as told."""
+
+    values: tuple[float, ...]
+    last: tuple[float, ...] = ()
+    damping: float = 0.0
+    max_inner: int = 0
+
+    def init(self, problem: Problem, factors: Factors, step: int = 0) -> State:
+        point = replace(problem.evaluate(factors), value=self.values[step])
+        return State(point, step, problem.passes, SimpleNamespace(damping=0.7))
+
+    def step(self, problem: Problem, state: State) -> State:
+        step = state.iteration + 1
+        W = np.array(state.factors.W)
+        W[:, -1] *= (self.last[step - 1] if step <= len(self.last) else 1.0) / np.linalg.norm(
+            W[:, -1]
+        )
+        return self.init(problem, state.factors.with_stacked(W), step)
+
+
+def emptied(monkeypatch, script: Scripted, **policy) -> tuple[list[int], Factors]:
+    """Widths on the way, and what is left; the pruning threshold is one."""
+    monkeypatch.setattr(penalising, "PENALISED", script)
+    problem = Problem(simulate.FullObservation((5, 4)), np.ones(20))
+    own = Fitter(GaussNewton(), np.random.default_rng(0), Monitor(), Policy(**policy))
+    start = Factors(np.eye(5, 3), np.eye(4, 3))
+    penalty = GroupLasso(0.1, 0.25)
+    assert penalty.prune_threshold == 1.0
+    left = penalising._emptied(problem, start, penalty, own)
+    return [record.width for record in own.monitor.history], left
+
+
+@pytest.mark.parametrize(("last", "steps"), [(0.9989, 8), (0.9991, 4)])
+def test_emptying_ends_where_three_steps_change_nothing(monkeypatch, last, steps):
+    values = (1.0, 1.0, 1.0, last, *[0.5 * last] * 200)
+    assert len(emptied(monkeypatch, Scripted(values))[0]) == steps
+
+
+def test_emptying_has_its_steps(monkeypatch):
+    falling = tuple(0.9**k for k in range(200))
+    assert len(emptied(monkeypatch, Scripted(falling))[0]) == 150
+    assert len(emptied(monkeypatch, Scripted(falling), penalised_steps=7)[0]) == 7
+
+
+def test_columns_that_vanish_on_the_way_are_dropped(monkeypatch):
+    script = Scripted((1.0,) * 9, last=(0.101, 0.099))
+    # The third column is kept at a tenth of the threshold and more; dropping it begins anew.
+    widths, left = emptied(monkeypatch, script)
+    assert widths[:3] == [3, 3, 2]
+    assert left.width == 2
+    np.testing.assert_allclose(left.column_norms()[0], np.sqrt(2.0))
 
 
 def test_it_ends_with_the_first_exact_fit():

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from leanrank import Factors, simulate
 from leanrank.penalties import Ridge
+from leanrank.policy import Policy
 from leanrank.problem import Problem
-from leanrank.search import Fitter, Monitor, grow
+from leanrank.search import Fitter, Monitor, grow, shrinking
 from leanrank.search.holding_out import joined, of_width, split, while_better
 from leanrank.search.shrinking import better_ridge, shrink
 from leanrank.solvers import GaussNewton, solve
@@ -184,3 +186,113 @@ def test_no_ridge_where_the_residual_is_noise(fitter):
     steps = len(fitter.monitor.history)
     assert better_ridge(paths, 2, errors, fitter, most=8) is None
     assert len(fitter.monitor.history) == steps
+
+
+@pytest.mark.parametrize(("wide", "more"), [(0, 1), (3, 1), (4, 2), (7, 2), (8, 3), (9, 2)])
+def test_a_quarter_is_added_in_each_round(monkeypatch, fitter, wide, more):
+    problem = approximately_low_rank(sensing).with_penalty(Ridge(0.25))
+    asked = []
+
+    def append(problem, point, fitter, k, *, least):
+        asked.append((k, least))
+        return point.factors
+
+    monkeypatch.setattr(shrinking, "append_leading", append)
+    monkeypatch.setattr(shrinking, "_fitted", lambda problem, factors, fitter, phase: factors)
+    start = Factors(np.eye(14, wide), np.eye(11, wide))
+    shrink(problem, start, 12, fitter, "x")  # but the matrix has eleven columns
+    assert asked == [(min(more, 11 - wide), pytest.approx(1.02 * 0.5))]
+
+
+def test_there_are_six_rounds_at_most(monkeypatch, fitter):
+    problem = approximately_low_rank(sensing).with_penalty(Ridge(0.25))
+    rounds = []
+
+    def fitted(problem, factors, fitter, phase):
+        rounds.append(factors.width)
+        return factors
+
+    def append(problem, point, fitter, k, *, least):
+        return Factors(np.eye(14, point.factors.width + 1), np.eye(11, point.factors.width + 1))
+
+    monkeypatch.setattr(shrinking, "append_leading", append)
+    monkeypatch.setattr(shrinking, "_fitted", fitted)
+    point = shrink(problem, Factors(np.eye(14, 1), np.eye(11, 1)), 11, fitter, "x")
+    assert rounds == [1, 2, 3, 4, 5, 6]
+    assert point.factors.width == 6
+
+
+def test_fits_on_the_way_are_short_and_drop_what_is_negligible(monkeypatch, fitter):
+    asked = []
+
+    def fit(self, problem, factors, phase, **options):
+        asked.append((self.solver.max_inner, options))
+        return SimpleNamespace(factors=factors)
+
+    monkeypatch.setattr(Fitter, "fit", fit)
+    problem = approximately_low_rank(sensing)
+    for weakest, width in ((1.01e-3, 3), (0.99e-3, 2)):
+        s = np.sqrt([1.0, 0.5, weakest])
+        factors = Factors(np.eye(14, 3) * s, np.eye(11, 3) * s)
+        assert shrinking._fitted(problem, factors, fitter, "x").width == width
+    assert asked == [(40, {"progress": 0.999, "max_iter": 12})] * 2
+
+
+def ridges_of(monkeypatch, fitter, problem, width, *, losses, most=8):
+    """Ridges and tops that are tried where shrinking predicts with errors as told."""
+    paths = assessed(problem, fitter, rounds=1)
+    part, _ = paths[0]
+    tried, errors = [], iter(losses)
+
+    def shrunk(problem, factors, top, fitter, phase):
+        tried.append((problem.penalty.strength, top))
+        return problem.evaluate(factors)
+
+    monkeypatch.setattr(shrinking, "shrink", shrunk)
+    monkeypatch.setattr(shrinking, "joined", lambda tried: np.full(part.held.op.size, next(errors)))
+    found = better_ridge(paths, width, np.full(part.held.op.size, 1.0), fitter, most=most)
+    return tried, found, paths
+
+
+@pytest.mark.parametrize(
+    ("losses", "number", "best"),
+    [
+        ([0.9, 0.8, 0.7, 0.6, 0.5], 5, 4),
+        ([0.9, 0.8, 0.85, 0.1, 0.1], 3, 1),
+        ([0.9, 1.2, 0.1, 0.1, 0.1], 2, 0),
+    ],
+)
+def test_ridges_go_down_until_they_predict_worse(monkeypatch, fitter, losses, number, best):
+    instance = simulate.dense_sensing((14, 11), 4, m=200, noise=0.05, random_state=0)
+    problem = Problem(instance.op, instance.y)
+    scale = 0.99  # of what the zero matrix misses, beyond which nothing has been learnt
+    tried, found, paths = ridges_of(monkeypatch, fitter, problem, 1, losses=losses)
+    part, path = paths[0]
+    assert part.zero_error * scale > max(losses)
+    stage = of_width(path, 1)
+    G = gradient(part.train, stage.factors.to_dense())
+    natural = 0.5 * np.linalg.norm(G, 2)
+    ratios = [4.0, 2.0, 1.0, 0.5, 0.25]
+    np.testing.assert_allclose(
+        [t[0] for t in tried], np.array(ratios[:number]) * natural, rtol=1e-6
+    )
+    assert {t[1] for t in tried} == {8}  # twice the widest stage and two more
+    assert found.ridge.strength == pytest.approx(ratios[best] * natural, rel=1e-6)
+
+
+def test_no_factors_are_wider_than_asked_for(monkeypatch, fitter):
+    instance = simulate.dense_sensing((14, 11), 4, m=200, noise=0.05, random_state=0)
+    problem = Problem(instance.op, instance.y)
+    tried, _, _ = ridges_of(monkeypatch, fitter, problem, 1, losses=[0.5] * 5, most=5)
+    assert {top for _, top in tried} == {5}
+
+
+@pytest.mark.parametrize(("abundant", "none"), [(0.999, True), (1.001, False)])
+def test_of_noise_a_ridge_is_tried_where_measurements_are_few(monkeypatch, fitter, abundant, none):
+    instance = simulate.dense_sensing((14, 11), 2, m=300, noise=0.2, random_state=0)
+    problem = Problem(instance.op, instance.y)
+    train = assessed(problem, fitter, rounds=1)[0][0].train.op.size
+    limit = abundant * train / (2 * (14 + 11 - 2))
+    own = replace(fitter, policy=Policy(abundant=limit))
+    tried, _, _ = ridges_of(monkeypatch, own, problem, 2, losses=[0.5] * 5)
+    assert (tried == []) is none

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, fields, is_dataclass, replace
 
 import numpy as np
 import pytest
@@ -59,6 +59,26 @@ def test_a_step_keeps_what_is_not_its_own(solver):
     state = solver.init(problem, initial.identity((6, 6), scale=0.3, symmetric=True))
     state = solver.step(problem, replace(state, phase="refit", scale=7.0, iteration=4))
     assert (state.phase, state.scale, state.iteration) == ("refit", 7.0, 5)
+
+
+@pytest.mark.parametrize("solver", SOLVERS, ids=lambda solver: type(solver).__name__)
+def test_solvers_states_and_memories_are_frozen(solver):
+    inst = simulate.dense_sensing(6, 1, m=60, symmetric=True, random_state=0)
+    state = solver.init(
+        Problem(inst.op, inst.y), initial.identity((6, 6), scale=0.3, symmetric=True)
+    )
+    for part in (solver, state, state.memory):
+        for field in fields(part) if is_dataclass(part) else ():
+            with pytest.raises(FrozenInstanceError):
+                setattr(part, field.name, None)
+
+
+def test_factors_of_a_state_in_the_units_of_y():
+    problem, truth = sensing()
+    state = GradientDescent(0.1).init(problem, truth)
+    assert state.factors_in_units is state.factors
+    scaled = replace(state, scale=2.0).factors_in_units
+    np.testing.assert_allclose(scaled.to_dense(), 2.0 * truth.to_dense(), rtol=1e-12)
 
 
 @pytest.mark.parametrize("make", SEEDED)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,12 +12,13 @@ from hypothesis import strategies as st
 
 from leanrank import Factors, simulate
 from leanrank._arrays import to_numpy
+from leanrank.linalg import conjugate_gradients
 from leanrank.losses import Squared
 from leanrank.operators import DenseSensing, FullObservation
 from leanrank.penalties import GroupLasso, NoPenalty, Ridge
 from leanrank.problem import Problem
 from leanrank.results import Status
-from leanrank.solvers import GaussNewton, iterate, solve
+from leanrank.solvers import GaussNewton, _gauss_newton, iterate, solve
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -156,6 +158,125 @@ def test_invariant_under_rotation_of_the_start(seed, kind):
         for f in (start, start.with_stacked(start.W @ Q))
     )
     np.testing.assert_allclose(one, other, rtol=1e-6, atol=1e-6 * np.abs(one).max())
+
+
+@pytest.mark.parametrize("penalty", [NoPenalty(), Ridge(0.2), GroupLasso(0.3, 0.1)])
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_a_step_is_that_of_the_dense_damped_equations(rng, symmetric, penalty):
+    """With a column so small that it is damped by a millionth of the largest curvature."""
+    n1, n2, mu = 6, 6 if symmetric else 5, 0.3
+    W = rng.standard_normal((n1 if symmetric else n1 + n2, 3)) * [1.0, 0.3, 1e-4]
+    factors = Factors.stacked(W, (n1, n2), symmetric)
+    problem = Problem(FullObservation((n1, n2)), rng.standard_normal((n1, n2)), penalty)
+    # Measurements are quadratic in W: differences give their derivative exactly.
+    J = np.array(
+        [
+            problem.op.forward(factors.with_stacked(W + E)).ravel()
+            - problem.op.forward(factors.with_stacked(W - E)).ravel()
+            for E in np.eye(W.size).reshape(-1, *W.shape)
+        ]
+    ).T
+    H = 0.5 * problem.op.weight * J.T @ J + np.diag(np.tile(penalty.weights(W), len(W)))
+    columns = 0.5 * problem.op.weight * np.mean(np.sum(J * J, axis=0).reshape(W.shape), axis=0)
+    D = np.tile(np.maximum(columns, 1e-6 * columns.max()), len(W))
+    solver = GaussNewton(mu, forcing=1e-9, balance=False)
+    state = solver.init(problem, factors)
+    memory = replace(state.memory, scale=1e40 * problem.zero_loss)  # as if the fit were exact
+    Z, predicted = solver._direction(problem, state.point, memory, mu)
+    g = state.point.gradient.ravel()
+    expected = -np.linalg.solve(H + mu * np.diag(D), g)
+    far = np.linalg.norm(Z - expected.reshape(Z.shape), axis=0)
+    assert np.all(far < 0.01 * np.linalg.norm(expected.reshape(Z.shape), axis=0))
+    model = -g @ expected - 0.5 * expected @ H @ expected
+    assert predicted == pytest.approx(model, rel=1e-2)
+    trial, _ = solver._trial(problem, state.point, Z)
+    np.testing.assert_array_equal(trial.factors.W, W + Z)
+
+
+def with_direction(monkeypatch, predicted, sign=1.0):
+    """A problem and solver whose direction is a gradient step, and the dampings that it tries."""
+    dampings = []
+
+    def direction(self, problem, point, memory, damping):
+        dampings.append(damping)
+        Z = -1e-3 * sign * point.gradient
+        new = problem.evaluate(point.factors.with_stacked(point.factors.W + Z))
+        return Z, predicted(point.value - new.value)
+
+    monkeypatch.setattr(GaussNewton, "_direction", direction)
+    instance = instances(0)[0]
+    return Problem(instance.op, instance.y), near(instance, 0), dampings
+
+
+@pytest.mark.parametrize(
+    ("ratio", "factor"),
+    [(0.76, 0.3), (5.0, 0.3), (0.74, 1.0), (0.26, 1.0), (0.25, 1.0), (0.24, 3.0), (1e-9, 3.0)],
+)
+def test_the_damping_follows_how_well_the_model_predicts(monkeypatch, ratio, factor):
+    problem, start, _ = with_direction(monkeypatch, lambda decrease: decrease / ratio)
+    solver = GaussNewton(0.5, balance=False)
+    state = solver.step(problem, solver.init(problem, start))
+    assert state.memory.damping == pytest.approx(0.5 * factor, rel=1e-12)
+    # A model that predicts no decrease says nothing against the one that there was.
+    for nothing in (0.0, -1.0):
+        problem, start, _ = with_direction(monkeypatch, lambda decrease, p=nothing: p)
+        state = solver.step(problem, solver.init(problem, start))
+        assert state.memory.damping == pytest.approx(0.5 * 0.3, rel=1e-12)
+
+
+@pytest.mark.parametrize(("damping", "second"), [(0.5, 2.0), (0.0, 1e-12)])
+def test_what_does_not_descend_is_tried_with_more_damping(monkeypatch, damping, second):
+    problem, start, dampings = with_direction(monkeypatch, abs, sign=-1.0)
+    solver = GaussNewton(damping)
+    state = solver.init(problem, start)
+    after = solver.step(problem, state)
+    np.testing.assert_allclose(dampings, [damping, *(second * 4.0**k for k in range(11))])
+    assert "flat to rounding" in after.stalled
+    assert (after.memory, after.point) == (state.memory, state.point)
+
+
+@pytest.mark.parametrize(
+    ("loss", "forcing", "tol"),
+    [(1.0, 0.3, 0.3), (0.2**4, 0.3, 0.2), (0.2**4, 0.1, 0.1), (1e-20, 0.3, 1e-3)],
+)
+def test_the_inner_solve_is_as_accurate_as_the_fit(monkeypatch, loss, forcing, tol):
+    asked = []
+
+    def solver_of(hessian, b, precondition, *, tol, max_iter):
+        asked.append((tol, max_iter))
+        return conjugate_gradients(hessian, b, precondition, tol=tol, max_iter=max_iter)
+
+    monkeypatch.setattr(_gauss_newton, "conjugate_gradients", solver_of)
+    instance = instances(0)[0]
+    problem = Problem(instance.op, instance.y)
+    solver = GaussNewton(forcing=forcing)
+    state = solver.init(problem, near(instance, 0))
+    assert state.memory.scale == problem.zero_loss
+    memory = replace(state.memory, scale=state.point.loss / loss)
+    solver._direction(problem, state.point, memory, 0.1)
+    assert asked == [(pytest.approx(tol), 200)]
+    GaussNewton(max_inner=3)._direction(problem, state.point, memory, 0.1)
+    assert asked[1][1] == 3
+
+
+def test_where_y_is_zero_there_is_nothing_to_fit():
+    problem = Problem(FullObservation((4, 4)), np.zeros((4, 4)), Ridge(0.1))
+    result = solve(GaussNewton(), problem, Factors(np.eye(4, 2)))
+    assert result.success
+    assert result.factors.norm() < 1e-8
+
+
+@pytest.mark.parametrize("balance", [True, False])
+def test_factors_are_balanced_where_asked(rng, balance):
+    instance = instances(0)[0]
+    problem = Problem(instance.op, instance.y)
+    start = Factors(3.0 * instance.truth.U + 0.1, instance.truth.V / 3.0)
+    solver = GaussNewton(balance=balance)
+    state = solver.init(problem, start)
+    np.testing.assert_allclose(state.factors.to_dense(), start.to_dense(), atol=1e-12)
+    for own in (state, solver.step(problem, state)):
+        U, V = own.factors.U, own.factors.V
+        assert np.allclose(U.T @ U, V.T @ V, atol=1e-9) == balance
 
 
 def test_statuses():

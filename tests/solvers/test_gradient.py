@@ -168,6 +168,22 @@ def test_noise_only_where_the_gradient_is_small_and_not_too_often():
     assert cosines.max() < 0.99
 
 
+def test_what_is_left_out_of_the_noise_is_relative_to_the_problem():
+    problem, _ = sensing()
+    solver = PerturbedGradientDescent(0.01)
+    memory = solver.init(problem, Factors(np.ones((6, 2)))).memory
+    assert memory.threshold == memory.radius == 1e-3 * problem.gradient_scale
+    own = PerturbedGradientDescent(0.01, radius=0.3).init(problem, Factors(np.ones((6, 2)))).memory
+    assert (own.threshold, own.radius) == (1e-3 * problem.gradient_scale, 0.3)
+    # Noise in the first of any fifty steps.
+    noisy = PerturbedGradientDescent(0.001, radius=0.1, threshold=1e9, random_state=0)
+    state, last = noisy.init(problem, Factors(np.ones((6, 2)))), []
+    for _ in range(52):
+        state = noisy.step(problem, state)
+        last.append(state.memory.last)
+    assert last == [0] * 50 + [50] * 2
+
+
 def test_steps_repeat_exactly_and_seeds_differ():
     problem, _ = sensing()
     zero = Factors(np.zeros((6, 2)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,7 +15,8 @@ from leanrank.operators import DenseSensing, FullObservation
 from leanrank.penalties import GroupLasso, Ridge
 from leanrank.problem import Problem
 from leanrank.results import Status
-from leanrank.solvers import LBFGS, GradientDescent, iterate, solve
+from leanrank.solvers import LBFGS, GradientDescent, _lbfgs, iterate, solve
+from leanrank.solvers._line_search import line_search
 
 
 def sensing(seed=0, d=8, r=2, m=120, penalty=None):
@@ -129,6 +132,51 @@ def test_pruning_takes_the_memory_along():
         assert s.shape == y.shape == (8, 3)
     after = solver.step(problem, pruned)
     assert after.point.value < pruned.point.value
+
+
+def test_pairs_that_lead_nowhere_are_forgotten():
+    problem, _ = sensing(penalty=Ridge(0.1))
+    solver = LBFGS()
+    fresh = solver.init(problem, Factors(np.random.default_rng(0).standard_normal((8, 2))))
+    s = np.random.default_rng(1).standard_normal((8, 2))
+    misled = replace(fresh, memory=replace(fresh.memory, pairs=((s, -s),)))  # it climbs
+    direction = solver._direction(fresh.point.gradient, misled.memory)
+    assert np.sum(direction * fresh.point.gradient) > 0
+    expected, state = solver.step(problem, fresh), solver.step(problem, misled)
+    np.testing.assert_array_equal(state.factors.W, expected.factors.W)
+    assert len(state.memory.pairs) == len(expected.memory.pairs) == 1
+    assert state.point.value < fresh.point.value
+    assert not state.stalled
+
+
+def test_ten_pairs_are_kept_if_they_are_curved():
+    problem, _ = sensing(penalty=Ridge(0.1))
+    state = LBFGS().init(problem, Factors(np.random.default_rng(0).standard_normal((8, 2))))
+    widths = []
+    for _ in range(14):
+        state = LBFGS().step(problem, state)
+        widths.append(len(state.memory.pairs))
+    assert widths == [*range(1, 11), 10, 10, 10, 10]
+    s = np.array([1.0, 0.0])
+    for along, curved in ((1.01e-10, True), (0.99e-10, False), (-1.0, False)):
+        for size in (1e-3, 1e3):
+            assert _lbfgs._curved((s, size * np.array([along, 1.0]))) == curved
+    assert not _lbfgs._curved((s, 0.0 * s))
+
+
+def test_steps_are_searched_from_one_under_the_usual_conditions(monkeypatch):
+    asked = []
+
+    def search(problem, point, direction, step, **options):
+        asked.append((step, options))
+        return line_search(problem, point, direction, step, **options)
+
+    monkeypatch.setattr(_lbfgs, "line_search", search)
+    problem, _ = sensing()
+    solver = LBFGS()
+    state = solver.init(problem, Factors(np.random.default_rng(0).standard_normal((8, 2))))
+    solver.step(problem, state)
+    assert asked == [(1.0, {"armijo": 1e-4, "wolfe": 0.9, "tries": 40})]
 
 
 def test_it_stalls_with_a_sentence_and_never_says_converged():

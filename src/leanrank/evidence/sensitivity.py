@@ -168,14 +168,14 @@ def _missed(leverage: np.ndarray) -> float:
 
 
 def _seen(b: Array, gauges: Array) -> Array:
-    """A direction of unit length without what eliminated unknowns could take over."""
+    """A direction of unit length, or zero, without what eliminated unknowns could take over."""
     if gauges.shape[0]:
         xp = array_namespace(b)
         flat = xp.reshape(gauges, (gauges.shape[0], -1))
         basis = xp.linalg.qr(flat.T)[0]
         vector = xp.reshape(b, (-1,))
         b = xp.reshape(vector - basis @ (basis.T @ vector), b.shape)
-    return b / norm(b)
+    return b / (norm(b) or 1.0)  # zero is what is left where all that it could be is flat
 
 
 def _inverse(

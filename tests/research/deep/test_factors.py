@@ -82,6 +82,18 @@ def test_the_lean_factors_of_a_network(rng):
         deep.to_factors(rank=5)
 
 
+@pytest.mark.parametrize("size", [1e-9, 1.0, 1e9])
+@pytest.mark.parametrize(("options", "tol"), [({}, 1e-6), ({"tol": 0.1}, 0.1)])
+def test_singular_values_below_a_share_of_the_largest_are_left_out(size, options, tol):
+    for share, width in ((1.01 * tol, 2), (0.99 * tol, 1)):
+        deep = DeepFactors([size * np.diag([1.0, share, 0.0]), np.eye(3)])
+        factors = deep.to_factors(**options)
+        assert factors.width == width
+        np.testing.assert_allclose(np.sum(factors.U**2, axis=0), np.sum(factors.V**2, axis=0))
+        assert deep.to_factors(rank=3).width == 2  # as many as there are above zero
+        assert deep.to_factors(rank=0).width == 0
+
+
 def test_input_that_cannot_be_right():
     with pytest.raises(ValueError, match="at least two matrices, got 1"):
         DeepFactors([np.eye(2)])

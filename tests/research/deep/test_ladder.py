@@ -1,6 +1,7 @@
 """A ladder of ridges: the rank is found, what is weak is grown, and nothing is claimed falsely."""
 
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,7 +9,15 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import leanrank as lr
 from leanrank.problem import Problem
-from leanrank.research.deep import CollapseWarning, Phase, RidgeLadder, annealing, initial_layers
+from leanrank.research.deep import (
+    CollapseWarning,
+    DeepFactors,
+    Phase,
+    RidgeLadder,
+    _ladder,
+    annealing,
+    initial_layers,
+)
 from leanrank.research.deep._engines import sharpest_entry, sharpness
 from leanrank.results import Status
 
@@ -108,6 +117,93 @@ def test_the_ridge_of_collapse_is_where_a_full_matrix_is_lost(highest):
     ends = list(ladder.networks(problem, leading, 8, np.random.default_rng(0)))
     assert len(ends) == (highest < 1.0)
     assert all(end.singular_values()[0] > 0.25 for end in ends)
+
+
+def rungs(monkeypatch, ladder, problem, leading, ends):
+    """The phases of a ladder, and the networks that it gives, where descent ends as told."""
+    phases, ends = [], iter(ends)
+
+    def descend(problem, network, phase, batch, rng, show):
+        phases.append((batch, phase))
+        return next(ends)
+
+    monkeypatch.setattr(_ladder, "_descend", descend)
+    rng = np.random.default_rng(0)
+    return phases, list(ladder.networks(problem, leading, 8, rng))
+
+
+def of_size(size, depth=3):
+    return DeepFactors.balanced(size * np.eye(5, 4)[:, :1] @ np.eye(4)[:1], depth)
+
+
+@pytest.mark.parametrize("depth", [2, 3, 5])
+def test_ridges_rise_from_the_lowest_to_the_highest_share_of_what_leaves_nothing(
+    monkeypatch, depth
+):
+    problem, leading = unit_problem(lr.simulate.full_observation((5, 4), 2, random_state=0))
+    ladder = RidgeLadder(depth, lowest=0.1, highest=0.81, factor=2.0, epochs=7.5)
+    phases, found = rungs(monkeypatch, ladder, problem, leading, [of_size(1.0, depth)] * 9)
+    # s (u v^T) is stationary for the ridge (2 / m) (1 - s) s^(1 - 2 / L).
+    s = np.linspace(0.0, 1.0, 10_001)[1:]
+    nothing = 2.0 / 20 * np.max((1.0 - s) * s ** (1.0 - 2.0 / depth))
+    ridges = [phase.ridge for _, phase in phases]
+    np.testing.assert_allclose(ridges, nothing * np.array([0.1, 0.2, 0.4, 0.8]), rtol=1e-3)
+    assert len(found) == 4
+    assert {(batch, phase.steps) for batch, phase in phases} == {(1, 150)}
+    higher = RidgeLadder(depth, lowest=0.1, highest=0.79, factor=2.0)
+    phases, _ = rungs(monkeypatch, higher, problem, leading, [of_size(1.0, depth)] * 9)
+    assert len(phases) == 3
+
+
+def test_learning_rates_are_stable_on_the_sharpest_entry_and_under_the_ridge(monkeypatch):
+    problem, leading = unit_problem(lr.simulate.full_observation((5, 4), 2, random_state=0))
+    reference = sharpest_entry(problem.op, DeepFactors.balanced(leading, 3))
+    wide = of_size(50.0)  # sharper than the reference
+    ladder = RidgeLadder(learning_rate=0.2, factor=4.0)
+    phases, _ = rungs(monkeypatch, ladder, problem, leading, [of_size(1e-1), wide, wide, wide])
+    rates = [phase.learning_rate for _, phase in phases]
+    assert len(rates) == 4
+    assert rates[0] <= 0.2 / reference * (1 + 1e-12)
+    assert rates[1] == pytest.approx(0.2 / reference, rel=1e-12)
+    sharpest = sharpest_entry(problem.op, wide)
+    np.testing.assert_allclose(rates[2:], 0.2 / sharpest, rtol=1e-12)
+    # However large a rate is asked for, a step takes half of every weight at most.
+    phases, _ = rungs(monkeypatch, RidgeLadder(learning_rate=1e9), problem, leading, [wide] * 99)
+    assert len(phases) == 13
+    for _, phase in phases:
+        assert phase.learning_rate * phase.ridge == pytest.approx(0.5, rel=1e-12)
+
+
+def test_a_ladder_ends_once_the_network_is_about_zero(monkeypatch):
+    problem, leading = unit_problem(lr.simulate.full_observation((5, 4), 2, random_state=0))
+    ends = [of_size(1.0), of_size(0.0101), of_size(0.0099), of_size(1.0)]
+    phases, found = rungs(monkeypatch, RidgeLadder(), problem, leading, ends)
+    assert (len(phases), found) == (3, ends[:2])
+
+
+@pytest.mark.parametrize(("diverging", "steps"), [(0, 4000), (3, 4000), (99, 499)])
+def test_what_diverges_goes_on_at_half_the_rate_for_twice_as_long(monkeypatch, diverging, steps):
+    problem, _ = unit_problem(lr.simulate.full_observation((5, 4), 2, random_state=0))
+    tried, shown, start, passes = [], [], of_size(1.0), problem.passes
+
+    def train(problem, network, schedule, *, batch_size, every, random_state):
+        (phase,) = schedule
+        assert every == phase.steps
+        tried.append(phase)
+        status = Status.DIVERGED if len(tried) <= diverging else Status.MAX_ITER
+        return SimpleNamespace(statuses=[status], networks=[start])
+
+    monkeypatch.setattr(_ladder, "train", train)
+    phase = Phase(steps, 0.1, 0.01)
+    _ladder._descend(problem, start, phase, 2, np.random.default_rng(0), shown.append)
+    parts, halvings = 8 if steps == 4000 else 1, min(diverging, 10)
+    assert len(shown) == parts
+    assert len(tried) == halvings + parts
+    for number, own in enumerate(tried):
+        halved = 2 ** min(number, halvings)
+        assert own == Phase(halved * steps // parts, 0.1 / halved, 0.01)
+    updates = sum(own.steps for own in tried)
+    assert problem.passes - passes == pytest.approx(2.0 * 2 * updates / 20, rel=1e-12)
 
 
 def test_the_same_seed_gives_the_same_answer():

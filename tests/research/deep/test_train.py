@@ -74,6 +74,23 @@ def test_updates_are_those_of_the_formula(rng, depth, batch, replacement):
     assert training.statuses == (Status.MAX_ITER,)
 
 
+@pytest.mark.parametrize("depth", [2, 3])
+def test_weight_decay_that_compiled_code_puts_off_never_underflows(depth):
+    # Half of all weights in each of 3000 steps, and the gradient makes up for it.
+    start = DeepFactors([np.array([[1.2]])] * depth)
+    rows = cols = np.zeros(1, int)
+    picks = np.zeros((3000, 1), int)
+    problem = Problem(ObservedEntries(rows, cols, (1, 1)), np.array([2.0]))
+    engine = _engines.engine(problem, start, Sampling(1, 1, True))
+    squares, products = engine.advance(picks, Phase(3000, 0.2, 2.5), np.array([1000, 3000]))
+    own = by_the_formula(start.layers, rows, cols, problem.y, picks, 0.2, 2.5)
+    assert squares.size == 3000
+    for W, reference in zip(engine.layers(), own, strict=True):
+        np.testing.assert_allclose(W, reference, rtol=1e-9, atol=1e-300)
+    np.testing.assert_allclose(products.ravel(), np.prod(own) if depth == 2 else 0.0, atol=1e-9)
+    assert (own[0] > 0.5) == (depth == 2)  # a deeper network collapses under such a ridge
+
+
 def test_the_gradient_is_that_of_the_loss(rng):
     # One step on all entries without a ridge, against differences of the loss.
     problem = two_by_two(0.25)

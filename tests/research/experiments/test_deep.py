@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from leanrank.research import experiments as papers
-from leanrank.research.deep import DeepFactors
+from leanrank.research.deep import DeepFactors, Training
 from leanrank.research.experiments import (
     Results,
     Status,
@@ -85,6 +85,53 @@ def test_a_run_that_diverges_after_its_jump_is_not_one_that_stays():
     assert verdict.status is FAILS
     assert "runs that diverge: 1, 1 of them after a jump" in verdict.measured
     assert verdict.numbers["largest_ratio_after"] == 1e-17
+
+
+def fig1(*, back=1e-17, failing=1.0, succeeding=1.0, after=1001, losses=(0.11, 0.09)):
+    """Verdict where a share of 200 offshoots from before and of those from after are as claimed."""
+    jumps = np.full(200, 5000)
+    share = np.arange(200) / 200
+    offshoots = [
+        np.where(share < failing, losses[0], 0.0),  # 1 step before the jump
+        np.where(share < 0.5, losses[0], 0.0),  # between both, where it does not count
+        np.where(share < 0.5, losses[0], 0.0),
+        np.where(share < succeeding, losses[1], 1.0),
+    ]
+    row = {
+        "jumps": jumps,
+        "times": np.array([4999, 5000, 6000, 5000 + after]),
+        "offshoots": np.array(offshoots),
+        "back": np.full(200, back),
+        "diverged": np.zeros(200, bool),
+    }
+    settings = deep_fig1.experiment.settings({}, quick=True)
+    return deep_fig1.judge(settings, Results([row])).status
+
+
+def test_fig1_verdicts_at_their_limits():
+    assert fig1() is HOLDS
+    # No singular value may come back to a millionth of the first.
+    assert [fig1(back=1e-6), fig1(back=1.01e-6)] == [HOLDS, FAILS]
+    # More than 95 % of offshoots from before fail, more than 99 % of those from after succeed.
+    assert [fig1(failing=0.955), fig1(failing=0.95)] == [HOLDS, FAILS]
+    assert [fig1(succeeding=0.995), fig1(succeeding=0.99)] == [HOLDS, FAILS]
+    # To succeed is a test loss below a tenth.
+    assert [fig1(losses=(0.1, 0.099)), fig1(losses=(0.099, 0.09))] == [HOLDS, FAILS]
+    assert fig1(losses=(0.11, 0.1)) is FAILS
+    # After the jump is more than 1000 steps after: those at 1000 are not counted.
+    assert fig1(after=1000) is FAILS
+
+
+def test_fig1_jumps_are_looked_at_for_return_once_they_have_settled(monkeypatch):
+    settled = []
+
+    def largest(training, *, settling):
+        settled.append(settling)
+        return np.full(len(training.networks), 1e-17)
+
+    monkeypatch.setattr(Training, "largest_after_jump", largest)
+    run("fig1", runs=1, width=5, steps=2000, quiet_steps=10)
+    assert settled == [1000]
 
 
 def test_runs_that_all_diverge_are_judged():

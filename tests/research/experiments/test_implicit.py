@@ -164,6 +164,27 @@ def test_fig4_verdicts():
     assert "does not get worse with d" in flat.measured
 
 
+def test_fig4_verdicts_at_their_limits():
+    def status(projected, factored=((0.01, 0.01), (0.01, 0.01))):
+        return fig4(projected, factored).status
+
+    # Descent on U recovers where its error is below a twentieth.
+    worse = [[0.8, 0.6], [0.9, 0.7]]
+    recovered = [[0.049, 0.049], [0.049, 0.049]]
+    assert [status(worse, recovered), status(worse, [[0.05, 0.049]] * 2)] == [HOLDS, WITH]
+    # Projected descent fails somewhere, at every size, with an error above a fifth ...
+    assert status([[0.201, 0.1], [0.205, 0.12]]) is HOLDS
+    assert status([[0.2, 0.1], [0.205, 0.12]]) is FAILS
+    assert status([[0.2, 0.1], [0.2, 0.12]]) is FAILS
+    # ... and is more than three times as far off everywhere.
+    assert status([[0.5, 0.031], [0.6, 0.031]]) is HOLDS
+    assert status([[0.5, 0.03], [0.6, 0.031]]) is FAILS
+    # It gets worse with d on average, and nowhere better by more than two hundredths.
+    assert status([[0.5, 0.300], [0.520, 0.281]]) is HOLDS
+    assert status([[0.5, 0.300], [0.6, 0.279]]) is FAILS
+    assert status([[0.5, 0.300], [0.518, 0.281]]) is FAILS
+
+
 def test_fig5_quadratic_networks_do_not_memorise_and_gaussian_sensing_does():
     verdict = run("fig5", d=24, step_size=1e-3, full_step=3e-3, updates=8000, iterations=500)
     assert verdict.status is WITH

@@ -1,0 +1,117 @@
+"""What the rules are told of an answer, and the relative error on other measurements."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from leanrank import Factors, check_certificate, simulate
+from leanrank.evidence import certifying
+from leanrank.evidence.certifying import relative_error_on
+from leanrank.evidence.structure import explained_of_noise, opposed_share
+from leanrank.factors import degrees_of_freedom
+from leanrank.operators import FullObservation, ObservedEntries
+from leanrank.policy import EvidencePolicy
+from leanrank.problem import Problem
+
+
+@pytest.fixture
+def told(monkeypatch):
+    """The facts that rules get for an answer, and the draws of noise that were asked for."""
+    seen = {}
+    judge, sensitivity = certifying.judge, certifying.sensitivity
+
+    def judged(facts, policy):
+        seen["facts"] = facts
+        return judge(facts, policy)
+
+    def drawn(problem, point, tangent, rng, draws):
+        seen["draws"] = draws
+        return sensitivity(problem, point, tangent, rng, draws)
+
+    monkeypatch.setattr(certifying, "judge", judged)
+    monkeypatch.setattr(certifying, "sensitivity", drawn)
+
+    def tell(op, y, factors):
+        seen.clear()
+        certificate = check_certificate(op, y, factors)
+        return certificate, seen["facts"], seen.get("draws")
+
+    return tell
+
+
+def test_of_a_noisy_answer(told):
+    instance = simulate.dense_sensing((7, 6), 2, m=90, noise=0.1, random_state=0)
+    certificate, facts, draws = told(instance.op, instance.y, instance.truth)
+    assert (facts.exact, facts.symmetric, facts.full_rank, draws) == (False, False, False, 4)
+    assert (facts.wider, facts.distinct) == (degrees_of_freedom((7, 6), 3), 90)
+    assert (facts.opposed, facts.strain, facts.held_by) == (0.0, 0.0, math.inf)
+    assert 1.0 < facts.missed < 2.0
+    assert facts.rounding == 1e-6
+    assert (facts.rows.size, facts.cols.size) == (0, 0)
+    assert certificate.degrees_of_freedom == degrees_of_freedom((7, 6), 2)
+    s = np.asarray(instance.truth.singular_values())
+    assert certificate.condition_number == pytest.approx(s[0] / s[1])
+
+
+def test_of_an_exact_answer(told):
+    instance = simulate.dense_sensing(8, 2, m=70, symmetric=True, random_state=0)
+    certificate, facts, draws = told(instance.op, instance.y, instance.truth)
+    assert (facts.exact, facts.symmetric, facts.opposed, draws) == (True, True, 0.0, 1)
+    assert certificate.noise_gap == 0.0
+    assert certificate.holds
+
+
+def test_of_nothing(told):
+    instance = simulate.dense_sensing((7, 6), 2, m=90, noise=0.1, random_state=0)
+    certificate, facts, draws = told(instance.op, instance.y, Factors.empty((7, 6)))
+    assert draws is None
+    assert (facts.strain, facts.held_by, facts.missed) == (0.0, math.inf, math.inf)
+    assert (facts.rows.size, facts.cols.size, facts.wider) == (0, 0, 12)
+    assert (certificate.rank, certificate.condition_number) == (0, 1.0)
+    assert (certificate.active_curvature, certificate.identifiability) == (0.0, 1.0)
+    assert certificate.error_estimate == math.inf
+    assert certificate.filled_error is None
+
+
+@pytest.mark.parametrize(("m", "asked"), [(70, True), (16, True), (15, False)])
+def test_opposition_is_told_in_what_noise_would_explain(told, m, asked):
+    # Rank two of order eight has 15 degrees of freedom, rank three has 21.
+    instance = simulate.dense_sensing(8, 2, m=m, symmetric=True, noise=0.3, random_state=0)
+    _, facts, _ = told(instance.op, instance.y, instance.truth)
+    problem = Problem(instance.op, instance.y)
+    share = opposed_share(problem, problem.evaluate(instance.truth), np.random.default_rng(0))
+    noise = explained_of_noise(6, m - 15, EvidencePolicy())
+    assert facts.opposed == pytest.approx(share / noise if asked else 0.0, rel=1e-6)
+    assert (facts.opposed > 0) == asked
+
+
+def test_rows_that_are_not_determined_and_entries_seen_twice_are_told(told, rng):
+    mask = np.ones((8, 8), dtype=bool)
+    mask[7, 1:] = False
+    rows, cols = np.nonzero(mask)
+    op = ObservedEntries(np.append(rows, 0), np.append(cols, 0), (8, 8))
+    truth = Factors(rng.standard_normal((8, 2)), rng.standard_normal((8, 2)))
+    y = op.forward(truth) + 0.01 * rng.standard_normal(op.size)
+    _, facts, _ = told(op, y, truth)
+    assert facts.rows.tolist() == [7]
+    assert (op.size, facts.distinct) == (58, 57)
+
+
+@pytest.mark.parametrize(("rank", "full"), [(3, False), (4, True)])
+def test_as_many_columns_as_the_shorter_side_are_full_rank(told, rng, rank, full):
+    op = FullObservation((6, 4))
+    truth = Factors(rng.standard_normal((6, rank)), rng.standard_normal((4, rank)))
+    _, facts, _ = told(op, op.forward(truth) + 0.1 * rng.standard_normal(24), truth)
+    assert facts.full_rank is full
+
+
+def test_an_error_on_measurements_is_relative_to_them(rng):
+    op = FullObservation((3, 2))
+    one = Factors(np.ones((3, 1)), np.ones((2, 1)))
+    y = np.full((3, 2), 4.0)
+    assert relative_error_on(op, y, one) == pytest.approx(0.75)
+    assert relative_error_on(op, np.zeros((3, 2)), one) == math.inf
+    assert relative_error_on(op, np.zeros((3, 2)), Factors.empty((3, 2))) == 0.0
