@@ -130,6 +130,9 @@ class Policy:
     slack : int
         Measurements beyond the number of factors from which a row counts as well observed.
         Rows with fewer trap a fit, with fast growing values.
+    spare_for_outliers : float
+        Further measurements, over the number of factors, from which a row counts as well observed
+        where there may be outliers: rows of six and nine entries followed theirs at rank 3.
     determined : float
         Measurements over the unknowns of a matrix of twice the width, below which they are few:
         growing was seen trapped below 1.3.
@@ -188,6 +191,7 @@ class Policy:
     many_measurements: int = 2000
     patience: int = 2
     slack: int = 2
+    spare_for_outliers: float = 2.0
     determined: float = 1.5
     unpredicted: float = 0.25
     widest_share: float = 0.9

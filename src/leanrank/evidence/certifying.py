@@ -199,8 +199,8 @@ def _undetermined(problem: Problem, point: Point) -> tuple[np.ndarray, np.ndarra
     """Rows and columns that the measurements cannot determine.
 
     A loss that resists outliers can follow some measurements of a row and take the rest for
-    outliers. So those that count for less than half do not count here, and of the others one more
-    than the rank must agree.
+    outliers. So those that count for less than half do not count here, and of the others more than
+    twice the rank must agree: a row of six entries followed its outlier at rank 3.
     """
     op, factors = problem.op, point.factors
     if not factors.width:
@@ -213,7 +213,7 @@ def _undetermined(problem: Problem, point: Point) -> tuple[np.ndarray, np.ndarra
     followed = np.flatnonzero(to_numpy(loss.majoriser(residual)) > 0.5 * to_numpy(full))
     if not followed.size:
         return np.arange(op.shape[0]), np.arange(op.shape[1])
-    return op.subset(followed).undetermined(factors.width + 1, factors.symmetric)
+    return op.subset(followed).undetermined(2 * factors.width + 1, factors.symmetric)
 
 
 def _facts(

@@ -12,6 +12,7 @@ from leanrank._arrays import norm
 from leanrank.factors import Factors
 from leanrank.policy import Policy
 from leanrank.problem import Point, Problem
+from leanrank.search.consensus import agreed_rows
 from leanrank.search.monitor import Monitor
 from leanrank.solvers import GaussNewton, Solver, State, iterate
 
@@ -132,14 +133,22 @@ class Fitter:
         """
         if factors.width == 0:
             return problem.evaluate(factors)
-        index = problem.op.well_observed(factors.width + self.policy.slack, factors.symmetric)
+        least = factors.width + self.policy.slack
+        if problem.loss.estimated:
+            least += round(self.policy.spare_for_outliers * factors.width)
+        index = problem.op.well_observed(least, factors.symmetric)
         if index is None:
             return self.fit(problem, factors, phase).point
         inner = problem.subset(index)
         point = self.fit(inner, factors, phase).point
         noise, weights = inner.loss.size(point.residual), problem.loss.weights
         whole = problem.op.estimate_rest(point.factors, problem.y, index, noise, weights)
-        if inner.is_exact(point):
+        exact = inner.is_exact(point)
+        if problem.loss.estimated:
+            # From here on the scale is that of the fit: a larger one would let outliers pull again.
+            problem = problem.refitted(problem.evaluate(whole))
+            whole = agreed_rows(problem, problem.evaluate(whole), self.rng)
+        if exact:
             return self.fit(problem, whole, phase).point
         return problem.evaluate(whole)
 

@@ -12,6 +12,7 @@ from leanrank.penalties import Penalty
 from leanrank.problem import Problem, exact_tolerance
 from leanrank.results import Result, Status
 from leanrank.search.choosing import Choice, best_predicting, of_rank
+from leanrank.search.consensus import agreed_rows
 from leanrank.search.exact import exact_fit, least_rank, lower_exact_fit
 from leanrank.search.fitting import Fitter, Stage
 from leanrank.search.growing import append_leading
@@ -22,6 +23,8 @@ from leanrank.search.penalising import PENALISED
 from leanrank.search.shrinking import shrink
 
 __all__ = ["Plan"]
+
+_CONSENSUS_ROUNDS = 5
 
 
 @dataclass(frozen=True)
@@ -143,6 +146,8 @@ class Plan:
         if choice.ridge is not None:
             problem = problem.with_penalty(choice.ridge)
             factors = shrink(problem, factors, factors.width, fitter, "penalise").factors
+        if problem.loss.estimated:
+            problem = problem.refitted(problem.evaluate(factors))
         if factors.width:
             settled = fitter.policy.settled
             state = fitter.fit(problem, factors, "refit", progress=settled, max_iter=self.max_iter)
@@ -153,11 +158,26 @@ class Plan:
         self, problem: Problem, factors: Factors, held_out_error: float | None
     ) -> Result:
         """The result that these factors are."""
-        factors = factors.compress()  # a ridge may have emptied them all
+        factors = self._agreed(problem, factors).compress()  # a ridge may have emptied them all
         rng, limits = self.fitter.rng, self.fitter.policy.evidence
         self.fitter.monitor.note_pruned(factors)
         certificate = certify(problem, factors, rng, held_out_error=held_out_error, policy=limits)
         return self._finished(factors, rescaled(certificate, self.scale))
+
+    def _agreed(self, problem: Problem, factors: Factors) -> Factors:
+        """The fit, continued from rows that no outlier misleads, if it comes out lower."""
+        if problem.loss.quadratic or not factors.width:
+            return factors
+        settled = self.fitter.policy.settled
+        for _ in range(_CONSENSUS_ROUNDS):
+            point = problem.evaluate(factors)
+            own = problem.refitted(point)
+            start = agreed_rows(own, point, self.fitter.rng)
+            state = self.fitter.fit(own, start, "refit", progress=settled, max_iter=self.max_iter)
+            if not own.mean_loss(state.point.residual) < (1 - 1e-3) * own.mean_loss(point.residual):
+                break
+            factors = state.factors
+        return factors
 
     def _finished(self, factors: Factors, certificate: Certificate) -> Result:
         """Status and message that follow from a certificate, in the units of y."""
