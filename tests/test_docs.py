@@ -31,5 +31,6 @@ def test_every_block_runs(page, tmp_path, monkeypatch):
 
 def test_every_kind_of_part_has_a_section():
     text = (ROOT / "docs/extending.md").read_text(encoding="utf-8")
-    for kind in ("An operator", "A loss", "A penalty", "A solver"):
+    parts = ("An operator", "A loss", "A penalty", "A solver", "A strategy", "An experiment")
+    for kind in parts:
         assert f"\n## {kind}\n" in text

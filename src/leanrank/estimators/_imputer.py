@@ -21,31 +21,24 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from leanrank import _checks
 from leanrank._threads import one_blas_thread
+from leanrank.estimators._arguments import RecoveryWarning, check_fit_options, entry_weights
 from leanrank.estimators._entries import Columns, Entries, observed, varying
+from leanrank.estimators._recovery import recover_table
 from leanrank.estimators._rows import RowModel
-from leanrank.estimators._weights import entry_weights
-from leanrank.factors import Factors, degrees_of_freedom
 from leanrank.operators import ObservedEntries
-from leanrank.problem import exact_tolerance
 from leanrank.recover import recover
-from leanrank.results import History, Result, Status
+from leanrank.results import Result
 from leanrank.search import Strategy
 
 __all__ = ["LowRankImputer", "RecoveryWarning"]
-
-
-class RecoveryWarning(ConvergenceWarning):  # type: ignore[misc]
-    """Completed entries are there, but something speaks against relying on them."""
 
 
 class LowRankImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -213,7 +206,10 @@ class LowRankImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # 
         columns = Columns.of(entries, self.center, self.scale)
         self._seen_columns = columns.counts > 0
         inner, row_index, col_index = varying(entries, columns)
-        result, model, self.n_iter_ = self._recover(inner)
+        end = math.inf if self.time_limit is None else time.monotonic() + self.time_limit
+        result, model, self.n_iter_ = recover_table(
+            inner, lambda part, rank: self._run(part, rank, end), self.rank, self.center
+        )
         self.result_, self.status_, self.certificate_ = result, result.status, result.certificate
         self.message_ = result.message + self._left_out(entries, row_index.size, col_index.size)
         self.rank_ = model.loadings.shape[1]
@@ -329,60 +325,9 @@ class LowRankImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # 
         """Check here what recover would not get to see, or not under this name."""
         for name in ("center", "scale", "keep_observed", "keep_empty_features"):
             _checks.flag(getattr(self, name), name)
-        if self.on_failure not in ("warn", "raise", "ignore"):
-            raise ValueError(
-                f'on_failure must be "warn", "raise" or "ignore", got {self.on_failure!r}'
-            )
-        for name in ("rank", "width"):
-            if getattr(self, name) is not None:
-                _checks.whole_number(getattr(self, name), name, least=1)
-        _checks.whole_number(self.max_iter, "max_iter", least=1)
-        if self.time_limit is not None:
-            _checks.real_number(self.time_limit, "time_limit", above=0)
-        if self.validation is not None:
-            _checks.real_number(self.validation, "validation", above=0, most=0.9)
-        _checks.generator(self.random_state)
-
-    def _recover(self, entries: Entries) -> tuple[Result, RowModel, int]:
-        """Factors of the scaled table, the model of its rows, and the number of iterations."""
-        shape, m = entries.shape, entries.values.size
-        least = degrees_of_freedom(shape, 1)
-        if m < max(least, 1):
-            nothing = Factors.empty((max(shape[0], 1), max(shape[1], 1)), False, entries.values)
-            status, message = (
-                Status.STALLED,
-                (
-                    f"{m} entries are fewer than the {least} unknowns of a matrix of rank one and "
-                    f"shape {shape[0]} x {shape[1]}: missing entries are completed with column "
-                    "means; observe more of them, or leave out rows and columns that have few"
-                ),
-            )
-            if m == 0:
-                status, message = Status.CONVERGED, "every column is constant where it was observed"
-            result = Result(nothing, status, message, None, History())
-            return result, RowModel.of(nothing, entries, center=self.center, exact=True), 0
-        end = math.inf if self.time_limit is None else time.monotonic() + self.time_limit
-        result = self._run(entries, self.rank, end)
-        n_iter = result.n_iter
-        # The means of what was observed need not be those of the table: a table of some rank
-        # about its own means may be of the next rank about these.
-        if self.center and self.rank is not None and _may_be_shifted(result, entries):
-            second = self._run(entries, self.rank + 1, end)
-            n_iter += second.n_iter
-            result = second if _is_exact(second, entries) else result
-        exact = _is_exact(result, entries)
-        model = RowModel.of(result.factors, entries, center=self.center, exact=exact)
-        rank = model.loadings.shape[1]
-        if exact and 0 < rank < result.rank:
-            values = (entries.values - model.shift[entries.cols]).astype(entries.values.dtype)
-            centred = entries._replace(values=values)
-            second = self._run(centred, rank, end)
-            n_iter += second.n_iter
-            if _is_exact(second, centred):
-                result, shift = second, model.shift
-                model = RowModel.of(result.factors, centred, center=True, exact=True)
-                model = replace(model, shift=shift + model.shift)
-        return result, model, n_iter
+        if self.rank is not None:
+            _checks.whole_number(self.rank, "rank", least=1)
+        check_fit_options(self)
 
     def _run(self, entries: Entries, rank: int | None, end: float) -> Result:
         op = ObservedEntries(entries.rows, entries.cols, entries.shape, dtype=entries.values.dtype)
@@ -434,27 +379,6 @@ class LowRankImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # 
     def _warn(self, message: str) -> None:
         if self.on_failure == "warn":
             warnings.warn(message, RecoveryWarning, stacklevel=4)
-
-
-def _is_exact(result: Result, entries: Entries) -> bool:
-    certificate = result.certificate
-    return certificate is not None and certificate.relative_residual <= exact_tolerance(
-        entries.values
-    )
-
-
-def _may_be_shifted(result: Result, entries: Entries) -> bool:
-    """Whether means of observed entries, taken for those of columns, may explain the residual.
-
-    Allows for twice the standard error that they have where entries are missing at random.
-    """
-    (n, p), m, wider = entries.shape, entries.values.size, result.rank + 1
-    if _is_exact(result, entries) or wider > min(n, p) or degrees_of_freedom((n, p), wider) > m:
-        return False
-    residual = result.factors.entries(entries.rows, entries.cols) - entries.values
-    lost = float(np.mean(1.0 / entries.column_counts() - 1.0 / n))
-    error = entries.mean_square(entries.values) * lost
-    return entries.mean_square(residual) <= 4.0 * error
 
 
 def _shown(index: np.ndarray) -> str:

@@ -11,7 +11,6 @@ squares over neurons and intercept together.
 
 from __future__ import annotations
 
-import time
 import warnings
 from dataclasses import replace
 from typing import Any
@@ -22,9 +21,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from leanrank import _checks, initial
 from leanrank._threads import one_blas_thread
+from leanrank.estimators._arguments import RecoveryWarning, check_fit_options, row_weights
 from leanrank.estimators._corrected import default_penalty, prune_corrected
-from leanrank.estimators._imputer import RecoveryWarning
-from leanrank.estimators._weights import row_weights
 from leanrank.evidence import (
     check_certificate,
     noise_level,
@@ -37,7 +35,7 @@ from leanrank.policy import EvidencePolicy
 from leanrank.problem import Problem, exact_tolerance, measurement_scale
 from leanrank.recover import recover
 from leanrank.results import History, Result, Status
-from leanrank.solvers import Callback
+from leanrank.solvers import Deadline
 
 __all__ = ["QuadraticNetworkRegressor"]
 
@@ -243,19 +241,9 @@ class QuadraticNetworkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[
         """Check here what recover would not get to see, or not under this name."""
         for name in ("fit_intercept", "correction"):
             _checks.flag(getattr(self, name), name)
-        if self.on_failure not in ("warn", "raise", "ignore"):
-            raise ValueError(
-                f'on_failure must be "warn", "raise" or "ignore", got {self.on_failure!r}'
-            )
         if self.n_neurons is not None:
             _checks.whole_number(self.n_neurons, "n_neurons", least=1, most=d)
-        if self.width is not None:
-            _checks.whole_number(self.width, "width", least=1)
-        _checks.whole_number(self.max_iter, "max_iter", least=1)
-        if self.time_limit is not None:
-            _checks.real_number(self.time_limit, "time_limit", above=0)
-        if self.validation is not None:
-            _checks.real_number(self.validation, "validation", above=0, most=0.9)
+        check_fit_options(self)
         if self.penalty is not None and not isinstance(self.penalty, (GroupLasso, Ridge)):
             raise TypeError(f"penalty must be GroupLasso or Ridge, got {self.penalty!r}")
         if self.n_neurons is not None and (self.penalty is not None or self.correction):
@@ -267,7 +255,6 @@ class QuadraticNetworkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[
             )
         if self.correction and isinstance(self.penalty, Ridge):
             raise ValueError(f"correction=True needs a GroupLasso penalty, got {self.penalty!r}")
-        _checks.generator(self.random_state)
 
     def _recover(self, x: np.ndarray, y: np.ndarray, root: np.ndarray) -> Result:
         """The matrix X of scaled features, and how it came about."""
@@ -339,7 +326,7 @@ class QuadraticNetworkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[
             penalty,
             width=d if self.width is None else min(self.width, d),
             max_iter=self.max_iter,
-            callbacks=_deadline(self.time_limit),
+            callbacks=() if self.time_limit is None else (Deadline(self.time_limit),),
             rng=rng,
         )
 
@@ -354,13 +341,6 @@ class QuadraticNetworkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[
         down = problem.gradient_matrix(-point.residual)
         strength = float(virtual_columns(down, point.factors, rng)[1][0])
         return strength > EvidencePolicy().structure * noise_level(problem, point, rng)
-
-
-def _deadline(seconds: float | None) -> tuple[Callback, ...]:
-    if seconds is None:
-        return ()
-    end = time.monotonic() + seconds
-    return (lambda state: time.monotonic() > end,)
 
 
 def _largest(y: np.ndarray, dtype: np.dtype) -> float:

@@ -1,14 +1,35 @@
-"""Sample weights, checked where they come in."""
+"""What the estimators check alike, and the warning that they give."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 
 from leanrank import _checks
 
-__all__ = ["entry_weights", "row_weights"]
+__all__ = ["RecoveryWarning", "check_fit_options", "entry_weights", "row_weights"]
+
+
+class RecoveryWarning(ConvergenceWarning):  # type: ignore[misc]
+    """Completed entries are there, but something speaks against relying on them."""
+
+
+def check_fit_options(estimator: Any) -> None:
+    """Check what recover would not get to see, or not under this name."""
+    if estimator.on_failure not in ("warn", "raise", "ignore"):
+        raise ValueError(
+            f'on_failure must be "warn", "raise" or "ignore", got {estimator.on_failure!r}'
+        )
+    if estimator.width is not None:
+        _checks.whole_number(estimator.width, "width", least=1)
+    _checks.whole_number(estimator.max_iter, "max_iter", least=1)
+    if estimator.time_limit is not None:
+        _checks.real_number(estimator.time_limit, "time_limit", above=0)
+    if estimator.validation is not None:
+        _checks.real_number(estimator.validation, "validation", above=0, most=0.9)
+    _checks.generator(estimator.random_state)
 
 
 def row_weights(sample_weight: Any, n: int) -> np.ndarray:
