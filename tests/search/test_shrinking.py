@@ -280,6 +280,15 @@ def test_ridges_go_down_until_they_predict_worse(monkeypatch, fitter, losses, nu
     assert found.ridge.strength == pytest.approx(ratios[best] * natural, rel=1e-6)
 
 
+@pytest.mark.parametrize(("first", "number"), [(0.995, 5), (0.985, 2)])
+def test_what_hardly_beats_nothing_is_no_reason_to_stop(monkeypatch, fitter, first, number):
+    instance = simulate.dense_sensing((14, 11), 4, m=200, noise=0.05, random_state=0)
+    problem = Problem(instance.op, instance.y)
+    nothing = assessed(problem, fitter, rounds=1)[0][0].zero_error
+    losses = nothing * np.array([first, 0.999, 0.999, 0.999, 0.999])
+    assert len(ridges_of(monkeypatch, fitter, problem, 1, losses=losses)[0]) == number
+
+
 def test_no_factors_are_wider_than_asked_for(monkeypatch, fitter):
     instance = simulate.dense_sensing((14, 11), 4, m=200, noise=0.05, random_state=0)
     problem = Problem(instance.op, instance.y)
