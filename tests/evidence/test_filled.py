@@ -127,6 +127,8 @@ def test_without_a_bound_there_is_none(rng):
         ((40, 50), Block(0, 16, 34, 50), 0.5),
         ((60, 30), Block(55, 60, 0, 9), 0.9),
         ((600, 500), Block(203, 251, 101, 160), 0.1),
+        ((10, 200), Block(4, 6, 70, 130), 0.5),
+        ((200, 10), Block(70, 130, 4, 6), 0.5),
     ],
 )
 def test_a_hole_is_found_whole(shape, block, share):

@@ -22,6 +22,7 @@ from leanrank.evidence.sensitivity import (
     sensitivity,
 )
 from leanrank.linalg import ConjugateGradients, conjugate_gradients
+from leanrank.losses import Squared
 from leanrank.operators import FullObservation, ObservedEntries
 from leanrank.problem import Problem
 
@@ -316,3 +317,21 @@ def test_one_step_is_least_squares(make, jacobian):
     np.testing.assert_allclose(r + J @ step.ravel(), best, atol=0.02 * np.linalg.norm(r))
     shift = np.array([1e12, 1e12])
     assert np.abs(gauss_newton_step(problem, factors, shift) + factors.W).max() < 1e-3
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_one_step_under_a_penalty_is_ridge_regression(make, jacobian, rng, weighted):
+    """In sums of squares, whatever the operator's weight is: shift |w|^2 for each column."""
+    instance = make(noise=0.3, random_state=0)
+    weights = rng.uniform(0.5, 2.0, instance.op.size) if weighted else None
+    problem = Problem(instance.op, instance.y, loss=Squared(weights))
+    factors = instance.truth.balance()
+    J = jacobian(instance.op, factors)
+    r, W = problem.evaluate(factors).residual, factors.W
+    w = np.ones(r.size) if weights is None else np.asarray(problem.loss.weights)
+    curvature = float(np.mean(np.sum(J * J, axis=0)))
+    shift = curvature * np.array([0.05, 0.2])
+    S = np.tile(shift, len(W))
+    expected = -np.linalg.solve(J.T @ (w[:, None] * J) + np.diag(S), J.T @ (w * r) + S * W.ravel())
+    step = gauss_newton_step(problem, factors, shift)
+    assert np.linalg.norm(step.ravel() - expected) < 0.01 * np.linalg.norm(expected)
