@@ -212,7 +212,8 @@ def judge(root: Path, room: str, size: int, seed: int) -> dict[str, int]:
     """Counts of outcomes in a sample of a room, each mutant in a line on the way."""
     began = time.monotonic()
     if outcome(root, concerned(root, room)) != "survived":
-        raise RuntimeError(f"the tests of {room} fail without any mutant; see {root}/mutation.log")
+        log = (root / "mutation.log").read_text(encoding="utf-8")
+        raise RuntimeError(f"the tests of {room} fail without any mutant:\n{log[-3000:]}")
     limit = max(60.0, 4.0 * (time.monotonic() - began))
     counts = dict.fromkeys(("killed", "timeout", "survived", "equivalent"), 0)
     equivalents = known_equivalents()
