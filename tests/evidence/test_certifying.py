@@ -116,7 +116,7 @@ def test_the_scale_of_a_robust_loss_is_that_of_the_answer(rng):
     assert problem.evaluate(instance.truth).value != fitted.evaluate(instance.truth).value
 
 
-@pytest.mark.parametrize(("rank", "full"), [(3, False), (4, True)])
+@pytest.mark.parametrize(("rank", "full"), [(3, False), (4, True), (5, True)])
 def test_as_many_columns_as_the_shorter_side_are_full_rank(told, rng, rank, full):
     op = FullObservation((6, 4))
     truth = Factors(rng.standard_normal((6, rank)), rng.standard_normal((4, rank)))

@@ -140,6 +140,19 @@ def test_a_hole_is_found_whole(shape, block, share):
     assert found.size <= 1.5 * block.size
 
 
+@pytest.mark.parametrize(("share", "found"), [(0.98, True), (1.02, False)])
+def test_a_hole_is_one_if_chance_explains_it_less_often_than_is_allowed(share, found):
+    """Of about (n1 n2)^2 / 4 blocks, each is empty with probability exp(-s)."""
+    block = Block(3, 8, 5, 10)
+    op = seen_where(with_hole((20, 24), block))
+    # Observed with a chance of p_i q_j / p: of five of the rows, the columns and the matrix.
+    chance = (19 / 24) * (15 / 20) / (1.0 - 25 / 480)
+    surprise = -25 * math.log(1.0 - chance)
+    blocks = (20 * 24) ** 2 / 4
+    policy = EvidencePolicy(hole_chance=blocks * math.exp(-share * surprise))
+    assert largest_hole(op, policy) == (block if found else None)
+
+
 def test_gaps_of_chance_are_no_hole():
     rng = np.random.default_rng(0)
     for _ in range(100):
