@@ -10,7 +10,7 @@ import pytest
 
 from leanrank import Factors, simulate
 from leanrank.penalties import Ridge
-from leanrank.policy import Policy
+from leanrank.policy import EvidencePolicy, Policy
 from leanrank.problem import Problem
 from leanrank.search import Fitter, Monitor, grow, shrinking
 from leanrank.search.holding_out import joined, of_width, split, while_better
@@ -305,3 +305,12 @@ def test_of_noise_a_ridge_is_tried_where_measurements_are_few(monkeypatch, fitte
     own = replace(fitter, policy=Policy(abundant=limit))
     tried, _, _ = ridges_of(monkeypatch, own, problem, 2, losses=[0.5] * 5)
     assert (tried == []) is none
+
+
+def test_measurements_abound_from_three_times_the_unknowns_on(monkeypatch, fitter):
+    instance = simulate.dense_sensing((14, 11), 2, m=162, noise=0.2, random_state=0)
+    problem = Problem(instance.op, instance.y)
+    train = assessed(problem, fitter, rounds=1)[0][0].train.op.size
+    assert train == 3 * 2 * (14 + 11 - 2)
+    own = replace(fitter, policy=Policy(evidence=EvidencePolicy(structure=9.0)))
+    assert ridges_of(monkeypatch, own, problem, 2, losses=[0.5] * 5)[0] == []
