@@ -56,7 +56,17 @@ KINDS = [
     {"USub", "UAdd", "Not", "Invert", "Delete"},
 ]
 """Operators that may stand in for one another."""
-PRELOADED = ["numba", "pandas", "pytest", "scipy.optimize", "sklearn.utils.estimator_checks"]
+PRELOADED = [
+    "array_api_strict",
+    "hypothesis",
+    "numba",
+    "pandas",
+    "pytest",
+    "scipy.optimize",
+    "sklearn.utils.estimator_checks",
+]
+
+_ELSEWHERE = 3
 
 
 @dataclass(frozen=True)
@@ -130,43 +140,39 @@ def _compiles(root: Path, mutant: Mutant) -> bool:
     return True
 
 
-def concerned(root: Path, room: str, path: str | None = None) -> list[str]:
-    """The tests that concern a module, or a whole room, its own first."""
+def concerned(root: Path, room: str, path: str | None = None) -> list[list[str]]:
+    """The tests that concern a module, or a whole room: its own, and then the others."""
     name = Path(path).name if path else ""
     own = f"tests/{room}/test_{name.lstrip('_')}"
     others = sorted(f.relative_to(root).as_posix() for f in (root / "tests" / room).glob("test_*"))
     others = [t for t in others if not path or name in SLOW.get(t, {name})]
     first = [path, own] if own in others else [path] if path else []
-    return first + [t for t in others if t != own] + ROOMS[room]
+    return [first, [t for t in others if t != own] + ROOMS[room]]
 
 
-def run_tests(root: str, tests: list[str], log: str) -> None:
-    """In a process of its own: 0 if all tests pass, 1 if one fails."""
+def run_tests(root: str, parts: list[list[str]], log: str) -> None:
+    """In a process of its own: it ends with 0 if all tests pass, with 1 if one fails."""
     import pytest
 
     os.chdir(root)
     with Path(log).open("w", encoding="utf-8") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
-    options = [
-        "-x",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-        "-W",
-        "ignore::pytest.PytestAssertRewriteWarning",
-    ]
-    code = pytest.main([*options, *tests])
-    if not sys.modules["leanrank"].__file__.startswith(root):
-        raise RuntimeError(f"the tests did not run on the copy: {sys.modules['leanrank'].__file__}")
-    os._exit(0 if code == 0 else 1 if code in (1, 2) else 3)
+    options = ["-x", "-q", "-p", "no:cacheprovider"]
+    options += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]  # what is preloaded
+    codes = (pytest.main([*options, *tests]) for tests in parts if tests)
+    failed = any(code not in (0, 5) for code in codes)  # 5: a module without an example
+    package = sys.modules.get("leanrank")
+    if package is not None and not package.__file__.startswith(root):
+        os._exit(_ELSEWHERE)
+    os._exit(int(failed))
 
 
-def outcome(root: Path, tests: list[str], limit: float | None = None) -> str:
+def outcome(root: Path, parts: list[list[str]], limit: float | None = None) -> str:
     """``survived``, ``killed`` or ``timeout``."""
     log = str(root / "mutation.log")
     process = multiprocessing.get_context("forkserver").Process(
-        target=run_tests, args=(str(root), tests, log)
+        target=run_tests, args=(str(root), parts, log)
     )
     process.start()
     process.join(limit)
@@ -174,8 +180,8 @@ def outcome(root: Path, tests: list[str], limit: float | None = None) -> str:
         process.kill()
         process.join()
         return "timeout"
-    if process.exitcode not in (0, 1) and process.exitcode > 0:
-        raise RuntimeError(Path(log).read_text()[-3000:])
+    if process.exitcode == _ELSEWHERE:
+        raise RuntimeError("the tests did not run on the copy, but on a package that is installed")
     return "survived" if process.exitcode == 0 else "killed"
 
 
@@ -190,13 +196,13 @@ def copied(into: str) -> Path:
     return Path(into)
 
 
-def meet(root: Path, mutant: Mutant, tests: list[str], limit: float) -> str:
+def meet(root: Path, mutant: Mutant, parts: list[list[str]], limit: float) -> str:
     """What becomes of a mutant; the file is as it was afterwards."""
     file = root / mutant.path
     source, stat = file.read_text(encoding="utf-8"), file.stat()
     file.write_text(mutant.code(source), encoding="utf-8")
     try:
-        return outcome(root, tests, limit)
+        return outcome(root, parts, limit)
     finally:
         file.write_text(source, encoding="utf-8")
         os.utime(file, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # what was compiled is still good
@@ -212,7 +218,8 @@ def judge(root: Path, room: str, size: int, seed: int) -> dict[str, int]:
     """Counts of outcomes in a sample of a room, each mutant in a line on the way."""
     began = time.monotonic()
     if outcome(root, concerned(root, room)) != "survived":
-        raise RuntimeError(f"the tests of {room} fail without any mutant; see {root}/mutation.log")
+        log = (root / "mutation.log").read_text(encoding="utf-8")
+        raise RuntimeError(f"the tests of {room} fail without any mutant:\n{log[-3000:]}")
     limit = max(60.0, 4.0 * (time.monotonic() - began))
     counts = dict.fromkeys(("killed", "timeout", "survived", "equivalent"), 0)
     equivalents = known_equivalents()

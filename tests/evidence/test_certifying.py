@@ -12,6 +12,7 @@ from leanrank.evidence import certifying
 from leanrank.evidence.certifying import relative_error_on
 from leanrank.evidence.structure import explained_of_noise, opposed_share
 from leanrank.factors import degrees_of_freedom
+from leanrank.losses import Huber
 from leanrank.operators import FullObservation, ObservedEntries
 from leanrank.policy import EvidencePolicy
 from leanrank.problem import Problem
@@ -100,7 +101,22 @@ def test_rows_that_are_not_determined_and_entries_seen_twice_are_told(told, rng)
     assert (op.size, facts.distinct) == (58, 57)
 
 
-@pytest.mark.parametrize(("rank", "full"), [(3, False), (4, True)])
+def test_the_scale_of_a_robust_loss_is_that_of_the_answer(rng):
+    instance = simulate.dense_sensing((7, 6), 2, m=120, noise=0.1, random_state=0)
+    y = instance.y + np.where(rng.random(120) < 0.05, 20.0, 0.0)
+    problem = Problem(instance.op, y, loss=Huber())
+    fitted = problem.refitted(problem.evaluate(instance.truth))
+    assert fitted.loss != problem.loss
+    one, other = (
+        certifying.certify(own, instance.truth, np.random.default_rng(0))
+        for own in (problem, fitted)
+    )
+    assert one == other
+    # Of the zero matrix the scale would be another one.
+    assert problem.evaluate(instance.truth).value != fitted.evaluate(instance.truth).value
+
+
+@pytest.mark.parametrize(("rank", "full"), [(3, False), (4, True), (5, True)])
 def test_as_many_columns_as_the_shorter_side_are_full_rank(told, rng, rank, full):
     op = FullObservation((6, 4))
     truth = Factors(rng.standard_normal((6, rank)), rng.standard_normal((4, rank)))

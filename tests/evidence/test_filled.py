@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from leanrank import Factors, check_certificate, recover, simulate
+from leanrank import Factors, Ridge, check_certificate, recover, simulate
 from leanrank.evidence.filled import (
     Block,
     _ratio,
@@ -127,6 +127,8 @@ def test_without_a_bound_there_is_none(rng):
         ((40, 50), Block(0, 16, 34, 50), 0.5),
         ((60, 30), Block(55, 60, 0, 9), 0.9),
         ((600, 500), Block(203, 251, 101, 160), 0.1),
+        ((10, 200), Block(4, 6, 70, 130), 0.5),
+        ((200, 10), Block(70, 130, 4, 6), 0.5),
     ],
 )
 def test_a_hole_is_found_whole(shape, block, share):
@@ -136,6 +138,19 @@ def test_a_hole_is_found_whole(shape, block, share):
     assert found.left <= block.left
     assert found.right >= block.right
     assert found.size <= 1.5 * block.size
+
+
+@pytest.mark.parametrize(("share", "found"), [(0.98, True), (1.02, False)])
+def test_a_hole_is_one_if_chance_explains_it_less_often_than_is_allowed(share, found):
+    """Of about (n1 n2)^2 / 4 blocks, each is empty with probability exp(-s)."""
+    block = Block(3, 8, 5, 10)
+    op = seen_where(with_hole((20, 24), block))
+    # Observed with a chance of p_i q_j / p: of five of the rows, the columns and the matrix.
+    chance = (19 / 24) * (15 / 20) / (1.0 - 25 / 480)
+    surprise = -25 * math.log(1.0 - chance)
+    blocks = (20 * 24) ** 2 / 4
+    policy = EvidencePolicy(hole_chance=blocks * math.exp(-share * surprise))
+    assert largest_hole(op, policy) == (block if found else None)
 
 
 def test_gaps_of_chance_are_no_hole():
@@ -207,6 +222,39 @@ def test_blocks_left_out_show_what_noise_does_not():
     again = of_noise.evaluate(recover(op, of_noise.y, rank=2).factors.balance())
     square = left_out_error(of_noise, again, block, POLICY, np.random.default_rng(0))
     assert math.sqrt(square) < 0.7 * residual
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+@pytest.mark.parametrize("strength", [0.0, 0.05])
+def test_blocks_are_told_by_one_step_of_ridge_regression_on_the_rest(
+    symmetric, strength, jacobian, rng
+):
+    shape, hole = ((14, 14) if symmetric else (14, 12)), Block(0, 4, 5, 8)
+    op = seen_where(rng.random(shape) < 0.8)
+    U, V = rng.standard_normal((14, 2)), rng.standard_normal((shape[1], 2))
+    factors = (Factors(U) if symmetric else Factors(U, V)).balance()
+    # A direction is missing, so that what is left out is told badly.
+    y = op.forward(factors) + op.forward(Factors(np.ones((14, 1)), np.ones((shape[1], 1))))
+    problem = Problem(op, y, Ridge(strength) if strength else None)
+    point, J = problem.evaluate(factors), jacobian(op, factors)
+    # The mean square and the ridge, times the number of all measurements.
+    ridge, W, draws = strength * op.size, factors.W.ravel(), np.random.default_rng(3)
+    missed = []
+    for _ in range(6):
+        top, left = draws.integers(14 - 4 + 1), draws.integers(shape[1] - 3 + 1)
+        block = np.zeros(shape, dtype=bool)
+        block[top : top + 4, left : left + 3] = True
+        out = (block | block.T if symmetric else block)[op.rows, op.cols]
+        A, r = J[~out], point.residual[~out]
+        gram = A.T @ A + ridge * np.eye(W.size)
+        Z = -np.linalg.lstsq(gram, A.T @ r + ridge * W, rcond=1e-12)[0]
+        missed.append(np.mean((point.residual[out] + J[out] @ Z) ** 2))
+    expected = np.median(missed) - noise_deviation(problem, point) ** 2
+    found = left_out_error(problem, point, hole, POLICY, np.random.default_rng(3))
+    assert found == pytest.approx(max(expected, 0.0), rel=0.02, abs=1e-3)
+    assert found > 0.01
+    whole = Block(0, 14, 0, shape[1])
+    assert left_out_error(problem, point, whole, POLICY, np.random.default_rng(3)) == math.inf
 
 
 def test_a_hole_in_exact_data_is_certified():

@@ -22,6 +22,7 @@ from leanrank.evidence.sensitivity import (
     sensitivity,
 )
 from leanrank.linalg import ConjugateGradients, conjugate_gradients
+from leanrank.losses import Squared
 from leanrank.operators import FullObservation, ObservedEntries
 from leanrank.problem import Problem
 
@@ -157,6 +158,17 @@ def test_deviation_counts_the_unknowns(make_dense):
     assert math.isfinite(noise_deviation(problem.subset(np.arange(23)), point))
 
 
+@pytest.mark.parametrize("size", [1e-3, 1e3])
+def test_deviation_is_at_least_rounding(make_dense, size):
+    instance = make_dense(random_state=0)
+    problem = Problem(instance.op, size * instance.y)
+    point = problem.evaluate(instance.truth.scaled(size))
+    rounding = np.finfo(float).eps * np.sqrt(np.mean(problem.y**2))
+    assert rounding <= noise_deviation(problem, point) < 3.0 * rounding
+    exact = replace(point, residual=0.0 * point.residual)
+    assert noise_deviation(problem, exact) == pytest.approx(rounding, rel=1e-12)
+
+
 def test_without_spare_measurements_nothing_bounds_the_error(make_dense):
     instance = make_dense(noise=0.3, random_state=0)
     few = Problem(instance.op, instance.y).subset(np.arange(20))
@@ -186,10 +198,12 @@ def joined(joints: int) -> tuple[ObservedEntries, Factors, np.ndarray]:
     return op, truth, (op.rows < 10) & (op.cols >= 10)
 
 
-def seen_from(op: ObservedEntries, truth: Factors, noise: np.ndarray) -> Sensitivity:
+def seen_from(
+    op: ObservedEntries, truth: Factors, noise: np.ndarray, draws: int = 4
+) -> Sensitivity:
     problem = Problem(op, op.forward(truth) + noise)
     point, tangent = problem.linearise(truth)
-    return sensitivity(problem, point, tangent, np.random.default_rng(0), 4)
+    return sensitivity(problem, point, tangent, np.random.default_rng(0), draws)
 
 
 def test_strain_is_that_of_the_measurements_that_hold_a_block():
@@ -197,6 +211,8 @@ def test_strain_is_that_of_the_measurements_that_hold_a_block():
     noise = 1e-3 * np.random.default_rng(2).standard_normal(op.size)
     assert 0.0 < seen_from(op, truth, noise).strain < 1.0
     assert seen_from(op, truth, np.where(joint, 20.0, 1.0) * noise).strain > 2.0
+    once = seen_from(op, truth, noise, draws=1)  # too rough to say which way is flat
+    assert (once.strain, once.held_by) == (0.0, math.inf)
     elsewhere = np.arange(op.size) == np.flatnonzero(~joint)[7]
     assert seen_from(op, truth, np.where(elsewhere, 20.0, 1.0) * noise).strain < 1.0
 
@@ -301,3 +317,21 @@ def test_one_step_is_least_squares(make, jacobian):
     np.testing.assert_allclose(r + J @ step.ravel(), best, atol=0.02 * np.linalg.norm(r))
     shift = np.array([1e12, 1e12])
     assert np.abs(gauss_newton_step(problem, factors, shift) + factors.W).max() < 1e-3
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_one_step_under_a_penalty_is_ridge_regression(make, jacobian, rng, weighted):
+    """In sums of squares, whatever the operator's weight is: shift |w|^2 for each column."""
+    instance = make(noise=0.3, random_state=0)
+    weights = rng.uniform(0.5, 2.0, instance.op.size) if weighted else None
+    problem = Problem(instance.op, instance.y, loss=Squared(weights))
+    factors = instance.truth.balance()
+    J = jacobian(instance.op, factors)
+    r, W = problem.evaluate(factors).residual, factors.W
+    w = np.ones(r.size) if weights is None else np.asarray(problem.loss.weights)
+    curvature = float(np.mean(np.sum(J * J, axis=0)))
+    shift = curvature * np.array([0.05, 0.2])
+    S = np.tile(shift, len(W))
+    expected = -np.linalg.solve(J.T @ (w[:, None] * J) + np.diag(S), J.T @ (w * r) + S * W.ravel())
+    step = gauss_newton_step(problem, factors, shift)
+    assert np.linalg.norm(step.ravel() - expected) < 0.01 * np.linalg.norm(expected)

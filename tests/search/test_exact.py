@@ -83,6 +83,24 @@ class TestExactFit:
             assert found[1] is None
             assert inst.error(found[0]) < 1e-9
 
+    @pytest.mark.parametrize(("widest", "most"), [(40, 14), (9, 9)])
+    def test_all_measurements_are_fitted_up_to_twice_the_width_and_ten(self, widest, most):
+        inst = simulate.matrix_completion((60, 50), 2, fraction=0.9, random_state=0)
+        asked = []
+
+        class Recorded(GrowAndPenalise):
+            def stages(self, problem, symmetric, fitter, phase, *, max_width, greedy):
+                asked.append((phase, max_width, greedy))
+                return super().stages(
+                    problem, symmetric, fitter, phase, max_width=max_width, greedy=greedy
+                )
+
+        paths = Paths(Problem(inst.op, inst.y), False, widest, Recorded(), fitter())
+        data = Split(paths.problem, paths.problem)
+        stage = self.explored(paths, inst.truth.scaled(0.1), np.ones(inst.op.size), exact=False)
+        assert exact_fit(paths, data, [stage], stage) is not None
+        assert asked == [("grow", most, False)]
+
     def test_a_fit_that_does_not_extend_to_all_measurements_is_none(self):
         inst = simulate.dense_sensing((12, 9), 2, m=400, noise=0.1, random_state=0)
         paths = paths_for(inst.op, inst.y)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -153,12 +153,14 @@ class Scripted:
     last: tuple[float, ...] = ()
     damping: float = 0.0
     max_inner: int = 0
+    inner: list[int] = field(default_factory=list)
 
     def init(self, problem: Problem, factors: Factors, step: int = 0) -> State:
         point = replace(problem.evaluate(factors), value=self.values[step])
         return State(point, step, problem.passes, SimpleNamespace(damping=0.7))
 
     def step(self, problem: Problem, state: State) -> State:
+        self.inner.append(self.max_inner)
         step = state.iteration + 1
         W = np.array(state.factors.W)
         W[:, -1] *= (self.last[step - 1] if step <= len(self.last) else 1.0) / np.linalg.norm(
@@ -187,7 +189,9 @@ def test_emptying_ends_where_three_steps_change_nothing(monkeypatch, last, steps
 
 def test_emptying_has_its_steps(monkeypatch):
     falling = tuple(0.9**k for k in range(200))
-    assert len(emptied(monkeypatch, Scripted(falling))[0]) == 150
+    script = Scripted(falling)
+    assert len(emptied(monkeypatch, script)[0]) == 150
+    assert set(script.inner) == {100}  # of conjugate gradients in each
     assert len(emptied(monkeypatch, Scripted(falling), penalised_steps=7)[0]) == 7
 
 

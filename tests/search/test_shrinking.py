@@ -10,7 +10,7 @@ import pytest
 
 from leanrank import Factors, simulate
 from leanrank.penalties import Ridge
-from leanrank.policy import Policy
+from leanrank.policy import EvidencePolicy, Policy
 from leanrank.problem import Problem
 from leanrank.search import Fitter, Monitor, grow, shrinking
 from leanrank.search.holding_out import joined, of_width, split, while_better
@@ -280,6 +280,15 @@ def test_ridges_go_down_until_they_predict_worse(monkeypatch, fitter, losses, nu
     assert found.ridge.strength == pytest.approx(ratios[best] * natural, rel=1e-6)
 
 
+@pytest.mark.parametrize(("first", "number"), [(0.995, 5), (0.985, 2)])
+def test_what_hardly_beats_nothing_is_no_reason_to_stop(monkeypatch, fitter, first, number):
+    instance = simulate.dense_sensing((14, 11), 4, m=200, noise=0.05, random_state=0)
+    problem = Problem(instance.op, instance.y)
+    nothing = assessed(problem, fitter, rounds=1)[0][0].zero_error
+    losses = nothing * np.array([first, 0.999, 0.999, 0.999, 0.999])
+    assert len(ridges_of(monkeypatch, fitter, problem, 1, losses=losses)[0]) == number
+
+
 def test_no_factors_are_wider_than_asked_for(monkeypatch, fitter):
     instance = simulate.dense_sensing((14, 11), 4, m=200, noise=0.05, random_state=0)
     problem = Problem(instance.op, instance.y)
@@ -296,3 +305,12 @@ def test_of_noise_a_ridge_is_tried_where_measurements_are_few(monkeypatch, fitte
     own = replace(fitter, policy=Policy(abundant=limit))
     tried, _, _ = ridges_of(monkeypatch, own, problem, 2, losses=[0.5] * 5)
     assert (tried == []) is none
+
+
+def test_measurements_abound_from_three_times_the_unknowns_on(monkeypatch, fitter):
+    instance = simulate.dense_sensing((14, 11), 2, m=162, noise=0.2, random_state=0)
+    problem = Problem(instance.op, instance.y)
+    train = assessed(problem, fitter, rounds=1)[0][0].train.op.size
+    assert train == 3 * 2 * (14 + 11 - 2)
+    own = replace(fitter, policy=Policy(evidence=EvidencePolicy(structure=9.0)))
+    assert ridges_of(monkeypatch, own, problem, 2, losses=[0.5] * 5)[0] == []

@@ -1,0 +1,188 @@
+"""The plan: what each of its steps is given, and what it says in the end."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from leanrank import Factors, Ridge, Status, recover, simulate
+from leanrank.losses import Squared
+from leanrank.problem import Problem
+from leanrank.search import Fitter, GrowAndPenalise, Monitor, Paths, Plan, plan
+from leanrank.solvers import GaussNewton
+
+
+def plan_of(instance, *, scale=1.0, loss=None, max_width=4, **options) -> Plan:
+    problem = Problem(instance.op, instance.y / scale, loss=loss)
+    own = Fitter(GaussNewton(), np.random.default_rng(0), Monitor(scale=scale))
+    paths = Paths(problem, False, max_width, GrowAndPenalise(), own)
+    usual = {"rank": None, "penalty": None, "validation": None, "max_iter": 50}
+    return Plan(paths, scale, **(usual | options))
+
+
+@pytest.fixture
+def noisy() -> simulate.Instance:
+    return simulate.dense_sensing((12, 9), 2, m=200, noise=0.1, random_state=0)
+
+
+def test_a_twentieth_is_held_out_or_the_share_that_is_asked_for(noisy):
+    assert plan_of(noisy)._held_out().held.op.size == 10
+    data = plan_of(noisy, validation=0.3)._held_out()
+    assert (data.held.op.size, data.train.op.size) == (60, 140)
+
+
+def test_measurements_of_ones_own_are_in_the_units_of_y_and_unweighted(noisy):
+    other = simulate.dense_sensing((12, 9), 2, m=30, random_state=1)
+    weights = np.linspace(1.0, 2.0, 200)
+    own = plan_of(noisy, scale=4.0, loss=Squared(weights), validation=(other.op, other.y))
+    data = own._held_out()
+    assert data.train is own.problem
+    assert data.held.op is other.op
+    np.testing.assert_array_equal(data.held.y, other.y / 4.0)
+    assert data.held.loss.weights is None
+
+
+def test_exploring_tries_one_column_at_least(noisy):
+    few = replace(noisy, op=noisy.op.subset(np.arange(18)), y=noisy.y[:18])
+    own = plan_of(few)
+    data = own._held_out()
+    assert own.paths.widest(data.train) == 0
+    assert [stage.width for stage in own._explored(data)] == [0, 1]
+
+
+def certified(monkeypatch, holding):
+    """Plans certify nothing; answers hold if their width is among those told."""
+    asked = []
+
+    def certify(self, problem, factors, held_out_error):
+        asked.append((factors.width, held_out_error))
+        return SimpleNamespace(rank=factors.width, success=factors.width in holding)
+
+    monkeypatch.setattr(Plan, "_certified", certify)
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("holding", "lower", "rank", "asked"),
+    [
+        ({3}, 2, 3, [(3, 0.1)]),
+        ({2}, 2, 2, [(3, 0.1), (2, None)]),
+        (set(), 2, 3, [(3, 0.1), (2, None)]),
+        (set(), None, 3, [(3, 0.1)]),
+    ],
+)
+def test_of_a_loose_exact_fit_a_lower_one_is_looked_for(
+    noisy, monkeypatch, holding, lower, rank, asked
+):
+    wide = Factors(np.eye(12, 4), np.eye(9, 4))
+    narrow = {k: Factors(np.eye(12, k), np.eye(9, k)) for k in (2, 3)}
+    seen = certified(monkeypatch, holding)
+    monkeypatch.setattr(plan, "least_rank", lambda problem, factors, fitter: narrow[3])
+
+    def lower_fit(paths, stages, least):
+        assert (stages, least) == (["stages"], 3)
+        return None if lower is None else narrow[lower]
+
+    monkeypatch.setattr(plan, "lower_exact_fit", lower_fit)
+    assert plan_of(noisy)._of_least_rank(wide, 0.1, ["stages"]).rank == rank
+    assert seen == asked
+
+
+def test_under_a_penalty_that_empties_nothing_only_rounding_is_pruned(noisy, monkeypatch):
+    norms = np.array([4.0, 1.0, 4.04e-6, 3.96e-6])
+    W = np.eye(21, 4) * norms
+    left = Factors(W[:12], W[12:])
+    asked = []
+
+    def fit(self, problem, factors, phase, **options):
+        asked.append((phase, problem.penalty, factors.width, self.solver, options))
+        return SimpleNamespace(factors=left)
+
+    monkeypatch.setattr(Fitter, "fit", fit)
+    own = plan_of(noisy, scale=4.0, penalty=Ridge(0.1))
+    assert own._penalised(Ridge(0.1)).width == 3
+    ((phase, penalty, width, solver, options),) = asked
+    assert (phase, penalty, width) == ("penalise", Ridge(0.1).scaled(0.25), 4)
+    assert (solver.damping, solver.forcing, solver.balance) == (0.1, 0.1, False)
+    assert options == {"progress": 1.0 - 1e-6, "max_iter": 50}
+
+
+def test_a_penalised_start_is_widened_to_the_width(noisy, monkeypatch):
+    widths = []
+
+    def fit(self, problem, factors, phase, **options):
+        widths.append(factors.width)
+        return SimpleNamespace(factors=factors)
+
+    monkeypatch.setattr(Fitter, "fit", fit)
+    own = plan_of(noisy)
+    start = Factors(np.eye(12, 1), np.eye(9, 1))
+    for begin in (None, start):
+        replace(own, paths=replace(own.paths, start=begin))._penalised(Ridge(1e-6))
+    assert widths == [4, 4]
+
+
+@pytest.mark.parametrize("width", [0, 2])
+def test_the_last_fit_is_settled_and_limited(noisy, monkeypatch, width):
+    asked = []
+    own = plan_of(noisy, max_iter=7)
+    seen = certified(monkeypatch, {0, 2})
+
+    def fit(self, problem, factors, phase, **options):
+        asked.append((problem, phase, options))
+        return SimpleNamespace(factors=factors)
+
+    monkeypatch.setattr(Fitter, "fit", fit)
+    own._refitted(plan.Choice(Factors(np.eye(12, width), np.eye(9, width)), 0.2))
+    expected = (own.problem, "refit", {"progress": 1.0 - 1e-6, "max_iter": 7})
+    assert asked == ([expected] if width else [])
+    assert seen == [(width, 0.2)]
+
+
+def test_a_ridge_shrinks_before_the_last_fit(noisy, monkeypatch):
+    asked = []
+    own, factors = plan_of(noisy), Factors(np.eye(12, 3), np.eye(9, 3))
+
+    def shrink(problem, factors, top, fitter, phase):
+        asked.append((problem.penalty, top, phase))
+        return SimpleNamespace(factors=factors)
+
+    monkeypatch.setattr(plan, "shrink", shrink)
+    certified(monkeypatch, {3})
+    own._refitted(plan.Choice(factors, 0.2, Ridge(0.3)))
+    assert asked == [(Ridge(0.3), 3, "penalise")]
+
+
+@pytest.mark.parametrize("at", ["before any state", "later"])
+@pytest.mark.parametrize("reason", [plan.StopRun, KeyboardInterrupt])
+def test_what_is_stopped_says_why_and_gives_the_best_so_far(noisy, monkeypatch, at, reason):
+    own = plan_of(noisy, scale=4.0)
+    best = Factors(np.eye(12, 1), np.eye(9, 1))
+    own.fitter.monitor.best = None if at == "before any state" else best
+
+    def stopped(self):
+        raise reason
+
+    monkeypatch.setattr(Plan, "_result", stopped)
+    result = own.result()
+    assert result.status is Status.STOPPED
+    assert ("Ctrl-C" in result.message) == (reason is KeyboardInterrupt)
+    assert ("a callback or the time limit" in result.message) == (reason is plan.StopRun)
+    assert result.rank == (0 if at == "before any state" else 1)
+    if result.rank:
+        np.testing.assert_allclose(result.factors.to_dense(), 4.0 * best.to_dense())
+
+
+@pytest.mark.parametrize(("noise", "words"), [(0.0, "exact fit of rank 2"), (0.05, "fitted to")])
+def test_the_message_says_whether_the_fit_is_exact(noise, words):
+    instance = simulate.dense_sensing((12, 9), 2, m=300, noise=noise, random_state=0)
+    result = recover(instance.op, instance.y)
+    assert result.message.startswith(words)
+    assert f"estimated relative error {result.certificate.error_estimate:.1e}" in result.message
+    assert result.status is Status.CONVERGED
+    refused = recover(instance.op, instance.y, rank=1)
+    assert refused.message == "; ".join(refused.certificate.reasons)
+    assert refused.status is Status.STALLED
