@@ -19,6 +19,7 @@ from leanrank.evidence.sensitivity import (
 )
 from leanrank.operators import FullObservation, ObservedEntries
 from leanrank.problem import Problem
+from leanrank.solvers import GaussNewton, solve
 
 # --- identifiability and error ------------------------------------------------------------------
 
@@ -225,3 +226,19 @@ def test_one_step_is_least_squares(make, jacobian):
     np.testing.assert_allclose(r + J @ step.ravel(), best, atol=0.02 * np.linalg.norm(r))
     shift = np.array([1e12, 1e12])
     assert np.abs(gauss_newton_step(problem, factors, shift) + factors.W).max() < 1e-3
+
+
+def test_where_a_direction_is_flat_nothing_bounds_the_error(rng):
+    """Blocks that nothing joins: and no warning that something was divided by zero."""
+    mask = np.zeros((12, 12), dtype=bool)
+    mask[:6, :6] = mask[6:, 6:] = True
+    op = ObservedEntries(*np.nonzero(mask), (12, 12))
+    truth = Factors(rng.standard_normal((12, 2)), rng.standard_normal((12, 2))).balance()
+    problem = Problem(op, op.forward(truth) + 0.01 * rng.standard_normal(op.size))
+    best = solve(GaussNewton(), problem, truth, tol=1e-8, max_iter=100).factors.balance()
+    for at in (truth, best):
+        point, tangent = problem.linearise(at)
+        for seed in range(5):
+            found = sensitivity(problem, point, tangent, np.random.default_rng(seed), 4)
+            assert found.identifiability == 0.0
+            assert found.error == math.inf
