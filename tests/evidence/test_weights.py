@@ -10,6 +10,7 @@ import pytest
 
 from leanrank import Factors, Problem, Squared, StudentT, check_certificate, recover, simulate
 from leanrank.evidence.filled import Block, left_out_error
+from leanrank.evidence.structure import opposed_share
 from leanrank.operators import (
     DenseSensing,
     FullObservation,
@@ -140,6 +141,23 @@ def test_an_indefinite_matrix_is_not_certified_under_weights():
         result = recover(op, y, symmetric=True, loss=Squared(w))
         assert not result
         assert any("negative sign" in reason for reason in result.certificate.reasons)
+
+
+def test_what_a_column_of_negative_sign_explains_is_counted_by_weight(rng):
+    op = DenseSensing(rng.standard_normal((60, 8, 8)), symmetric=True)
+    P = np.linalg.qr(rng.standard_normal((8, 2)))[0]
+    w, at = weights_of(op), Factors(P[:, :1])
+    y = op.forward(Factors(P, P * [1.0, -0.3])) + 0.1 * rng.standard_normal(60) / np.sqrt(w)
+    shares = []
+    for problem in (
+        Problem(op, y, loss=Squared(w)),
+        Problem(Weighted(op, w), np.sqrt(w) * y),
+        Problem(op, y),
+    ):
+        shares.append(opposed_share(problem, problem.evaluate(at), np.random.default_rng(0)))
+    assert 0.2 < shares[0] < 1.0
+    assert shares[1] == pytest.approx(shares[0])
+    assert abs(shares[2] - shares[0]) > 0.05
 
 
 # --- entries, however they are told ---------------------------------------------------------------
