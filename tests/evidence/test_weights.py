@@ -148,13 +148,12 @@ def test_what_a_column_of_negative_sign_explains_is_counted_by_weight(rng):
     P = np.linalg.qr(rng.standard_normal((8, 2)))[0]
     w, at = weights_of(op), Factors(P[:, :1])
     y = op.forward(Factors(P, P * [1.0, -0.3])) + 0.1 * rng.standard_normal(60) / np.sqrt(w)
-    shares = []
-    for problem in (
+    problems = (
         Problem(op, y, loss=Squared(w)),
         Problem(Weighted(op, w), np.sqrt(w) * y),
         Problem(op, y),
-    ):
-        shares.append(opposed_share(problem, problem.evaluate(at), np.random.default_rng(0)))
+    )
+    shares = [opposed_share(p, p.evaluate(at), np.random.default_rng(0)) for p in problems]
     assert 0.2 < shares[0] < 1.0
     assert shares[1] == pytest.approx(shares[0])
     assert abs(shares[2] - shares[0]) > 0.05
