@@ -176,7 +176,7 @@ def test_a_sweep_is_that_of_expectation_maximisation_row_by_row(rng, center):
         squares[j] = residual @ residual + new[j] @ covariances[o].sum(axis=0) @ new[j]
         counts[j] = o.sum()
     variances = (squares + 2.0 * squares.sum() / counts.sum()) / (counts + 2.0)
-    model = RowModel(B, shift, noise).most_likely(observed(X), center=center, max_sweeps=1)
+    model = RowModel(B, shift, noise).most_likely(observed(X)[0], center=center, max_sweeps=1)
     np.testing.assert_allclose(model.loadings, new, rtol=1e-10)
     np.testing.assert_allclose(model.shift, new_shift, rtol=1e-10)
     np.testing.assert_allclose(model.noise**2, variances, rtol=1e-10)
@@ -184,7 +184,7 @@ def test_a_sweep_is_that_of_expectation_maximisation_row_by_row(rng, center):
 
 def test_sweeps_end_where_one_changes_little_against_the_standard_errors():
     _, X = table(noise=0.5, n=60, p=8, offset=0.5)
-    entries, size = observed(X), np.count_nonzero(~np.isnan(X))
+    entries, size = observed(X)[0], np.count_nonzero(~np.isnan(X))
     models = [RowModel(np.eye(8, 2), np.zeros(8), np.ones(8))]
     for _ in range(200):
         old = models[-1]
@@ -210,7 +210,7 @@ def factors_with_thin_rows(counts, rank=2, columns=12):
     rows = np.repeat(np.arange(len(counts)), counts)
     cols = np.concatenate([np.arange(count) for count in counts])
     shape = (len(counts), columns)
-    return factors, Entries(rows, cols, factors.to_dense()[rows, cols], shape)
+    return factors, Entries(rows, cols, factors.to_dense()[rows, cols], shape, np.ones(rows.size))
 
 
 @pytest.mark.parametrize(
@@ -243,7 +243,7 @@ def test_directions_in_which_rows_do_not_vary_are_dropped(share, rank):
     values = (Q[:, :1] @ P[:, :1].T).ravel()
     small = share * exact_tolerance(values)
     rows, cols = np.divmod(np.arange(120), 6)
-    entries = Entries(rows, cols, values, (20, 6))
+    entries = Entries(rows, cols, values, (20, 6), np.ones(rows.size))
     model = RowModel.of(Factors(Q * [1.0, small], P), entries, center=True, exact=True)
     assert model.loadings.shape == (6, rank)
 
@@ -254,7 +254,8 @@ def test_noise_of_a_fit_counts_the_unknowns(rng, monkeypatch):
     for size, freedom in ((30, 30 - 13), (13, 13)):  # as many entries as unknowns: no estimate
         rows, cols = np.divmod(np.sort(rng.permutation(45)[:size]), 5)
         errors = rng.standard_normal(size)
-        entries = Entries(rows, cols, factors.to_dense()[rows, cols] + errors, (9, 5))
+        values = factors.to_dense()[rows, cols] + errors
+        entries = Entries(rows, cols, values, (9, 5), np.ones(rows.size))
         model = RowModel.of(factors, entries, center=True, exact=False)
         np.testing.assert_allclose(model.noise, np.sqrt(errors @ errors / freedom), rtol=1e-12)
 

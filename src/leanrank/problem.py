@@ -188,6 +188,10 @@ class Problem:
         loss = self.loss.subset(index)
         return self._with(op=self.op.subset(index), y=y, loss=loss, penalty=NoPenalty())
 
+    def with_measurements(self, y: Array) -> Problem:
+        """The same operator, penalty and loss for other measurements; passes count together."""
+        return self._with(y=y)
+
     def scaled(self, factor: float) -> Problem:
         """The unpenalised problem of a multiple of the matrix; passes are counted together."""
         y, loss = self.y * float(factor), self.loss.scaled(factor)

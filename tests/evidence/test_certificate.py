@@ -210,3 +210,19 @@ def test_a_row_that_follows_an_outlier_is_no_evidence(rng):
     wrong = check_certificate(op, y, truth.with_stacked(W), loss=StudentT())
     assert not wrong.holds
     assert any(reason.startswith("row 0 (counted from 0)") for reason in wrong.reasons)
+
+
+def test_a_fit_that_is_trapped_is_not_certified(make_dense):
+    """It misses what it was fitted to, and another one predicted what was held out."""
+    instance = make_dense(noise=0.05, random_state=0)
+    result = recover(instance.op, instance.y, rank=2)
+    assert check_certificate(instance.op, instance.y, result.factors)
+    size = np.linalg.norm(instance.y) * result.certificate.relative_residual
+    for much, fine in ((0.7, True), (0.3, False)):
+        miss = np.full(instance.op.size, much * size / np.sqrt(instance.op.size))
+        held = instance.op.forward(result.factors) + miss
+        found = check_certificate(
+            instance.op, instance.y, result.factors, held_out=(instance.op, held)
+        )
+        assert found.holds is fine
+        assert any("caught" in reason for reason in found.reasons) is not fine

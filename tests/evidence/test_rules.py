@@ -64,7 +64,7 @@ LIMITS = [
         "error_estimate",
         0.1,
         0.101,
-        {"relative_residual": 0.1},
+        {},
         "uncertain by 10.1%, more than 10%",
     ),
     ("filled", "filled_error", 0.2, 0.201, {}, "not observed are uncertain by 20.1%"),
@@ -73,6 +73,7 @@ LIMITS = [
     ("held out", "held_out_error", 0.5, 0.501, {"relative_residual": 0.4}, "missed by 50.1%"),
     # 0.01 / sqrt(1 - 36 / 200) = 0.01104 is explained, and half as much again allowed.
     ("held out, beyond noise", "held_out_error", 0.01656, 0.01658, {}, "would explain 1.1%"),
+    ("trapped", "relative_residual", 0.020001, 0.020003, {}, "caught where"),
     ("structure", "noise_gap", 1.2, 1.201, {}, "the residual has structure"),
     ("definite", "opposed", 1.0, 1.01, {"symmetric": True}, "negative sign"),
 ]

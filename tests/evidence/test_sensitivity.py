@@ -25,6 +25,7 @@ from leanrank.linalg import ConjugateGradients, conjugate_gradients
 from leanrank.losses import Squared
 from leanrank.operators import FullObservation, ObservedEntries
 from leanrank.problem import Problem
+from leanrank.solvers import GaussNewton, solve
 
 MODULE = sys.modules[sensitivity.__module__]
 
@@ -335,3 +336,19 @@ def test_one_step_under_a_penalty_is_ridge_regression(make, jacobian, rng, weigh
     expected = -np.linalg.solve(J.T @ (w[:, None] * J) + np.diag(S), J.T @ (w * r) + S * W.ravel())
     step = gauss_newton_step(problem, factors, shift)
     assert np.linalg.norm(step.ravel() - expected) < 0.01 * np.linalg.norm(expected)
+
+
+def test_where_a_direction_is_flat_nothing_bounds_the_error(rng):
+    """Blocks that nothing joins: and no warning that something was divided by zero."""
+    mask = np.zeros((12, 12), dtype=bool)
+    mask[:6, :6] = mask[6:, 6:] = True
+    op = ObservedEntries(*np.nonzero(mask), (12, 12))
+    truth = Factors(rng.standard_normal((12, 2)), rng.standard_normal((12, 2))).balance()
+    problem = Problem(op, op.forward(truth) + 0.01 * rng.standard_normal(op.size))
+    best = solve(GaussNewton(), problem, truth, tol=1e-8, max_iter=100).factors.balance()
+    for at in (truth, best):
+        point, tangent = problem.linearise(at)
+        for seed in range(5):
+            found = sensitivity(problem, point, tangent, np.random.default_rng(seed), 4)
+            assert found.identifiability == 0.0
+            assert found.error == math.inf

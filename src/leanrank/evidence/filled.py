@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from leanrank._arrays import to_numpy
+from leanrank._arrays import array_namespace, gaussian, to_numpy
 from leanrank.evidence.sensitivity import gauss_newton_step, noise_deviation
 from leanrank.factors import Factors
 from leanrank.operators import Measurement, ObservedEntries, Projected
@@ -151,9 +151,9 @@ def filled_error(
     if hole is None:
         return Filled(error)
     expected = sum(hole.square(change) for change in changes)
-    square = max(expected, hole.size * left_out_error(problem, point, hole, policy, rng))
-    misfit = (square - expected) * (hole.size_with_mirror(factors.symmetric) / hole.size)
-    return Filled(max(error, _ratio(square, hole.square(factors))), misfit)
+    misfit = left_out_error(problem, point, hole, policy, rng)
+    inside = _ratio(expected + hole.size * misfit, hole.square(factors))
+    return Filled(max(error, inside), hole.size_with_mirror(factors.symmetric) * misfit)
 
 
 def _hidden_square(factors: Factors, seen: ObservedEntries) -> float:
@@ -246,10 +246,10 @@ def _between(taken: np.ndarray, start: int, stop: int, n: int) -> tuple[int, int
 def left_out_error(
     problem: Problem, point: Point, hole: Block, policy: EvidencePolicy, rng: np.random.Generator
 ) -> float:
-    """Median squared error, less that of noise, on blocks of a hole's shape that are left out.
+    """Median misfit, the squared error less that of noise, on blocks of a hole's shape left out.
 
-    One Gauss-Newton step without the block's measurements says how the fit would change. Where few
-    of its entries were observed anywhere there is nothing to go by: infinite.
+    What they would be missed by if the residual were noise is drawn for each block. Where few of
+    its entries were observed anywhere there is nothing to go by: infinite.
     """
     found = _entries(problem.op)
     assert found is not None
@@ -259,10 +259,7 @@ def left_out_error(
         precision = precision * to_numpy(problem.loss.weights)
     n1, n2 = problem.op.shape
     height, width = hole.bottom - hole.top, hole.right - hole.left
-    # In sums of squares, which leaving measurements out does not rescale.
-    shift = problem.penalty.weights(point.factors.W) / (2.0 * problem.op.weight)
-    noise = noise_deviation(problem, point) ** 2
-    squares = []
+    misfits = []
     for _ in range(policy.translates):
         top, left = int(rng.integers(n1 - height + 1)), int(rng.integers(n2 - width + 1))
         block = Block(top, top + height, left, left + width)
@@ -271,13 +268,29 @@ def left_out_error(
             out |= block.contains(cols, rows)
         if not precision[out].any() or not precision[~out].any():
             continue
-        inside, held = problem.subset(np.flatnonzero(~out)), problem.subset(np.flatnonzero(out))
-        there = held.op.tangent(point.factors)
-        residual = there.value - held.y
-        residual = residual + there.matvec(gauss_newton_step(inside, point.factors, shift))
+        both = (problem, _of_noise(problem, point, rng))
+        missed, of_noise = (_missed(each, point.factors, out) for each in both)
         # In units of X: noise of one measurement is 1 / precision.
-        squares.append((held.loss.size(residual) ** 2 - noise) / np.mean(precision[out]))
-    if not squares:
+        misfits.append((missed - of_noise) / np.mean(precision[out]))
+    if not misfits:
         return math.inf
-    # The median, as some blocks hold the rest together and none of the others does.
-    return max(float(np.median(squares)), 0.0)
+    # The upper one of the middle two: some blocks hold the rest together, none of the others does.
+    return max(float(np.sort(misfits)[len(misfits) // 2]), 0.0)
+
+
+def _of_noise(problem: Problem, point: Point, rng: np.random.Generator) -> Problem:
+    """The problem as it would be if the factors were right, and the residual noise."""
+    noise = gaussian(rng, (problem.op.size,), problem.y) * noise_deviation(problem, point)
+    if problem.loss.weights is not None:
+        noise = noise / array_namespace(noise).sqrt(problem.loss.weights)
+    return problem.with_measurements(problem.y + point.residual - noise)
+
+
+def _missed(problem: Problem, factors: Factors, out: np.ndarray) -> float:
+    """Squared size of the residual where measurements are left out, one step after that."""
+    inside, held = problem.subset(np.flatnonzero(~out)), problem.subset(np.flatnonzero(out))
+    # In sums of squares, which leaving measurements out does not rescale.
+    shift = problem.penalty.weights(factors.W) / (2.0 * problem.op.weight)
+    there = held.op.tangent(factors)
+    step = gauss_newton_step(inside, factors, shift)
+    return held.loss.size(there.value - held.y + there.matvec(step)) ** 2

@@ -148,6 +148,11 @@ def _held_out_excess(f: Facts) -> float | None:
     return None if missed in (None, math.inf) else missed / (f.explained + f.rounding)
 
 
+def _trapped(f: Facts) -> float | None:
+    missed = f.c.held_out_error
+    return None if missed is None else f.c.relative_residual / (missed + f.rounding)
+
+
 _MORE = "take more measurements, or set a smaller width"
 _GUESS = "at rank {f.c.rank} what stands there is a guess; observe more of it"
 
@@ -266,6 +271,14 @@ RULES = (
         "the residual's size would explain {f.explained:.1%}, so that the fit misses structure or "
         "follows noise",
         "take more measurements, or set another width",
+    ),
+    Rule(
+        "trapped",
+        _trapped,
+        "trapped",
+        "the measurements that were fitted are missed {number:.1f} times as badly as others were "
+        "that were held out, so that the fit is caught where it should not be",
+        "try another random_state, or set the rank",
     ),
     Rule(
         "structure",
