@@ -186,6 +186,7 @@ class TestComplete:
         path = tmp_path / "gap.csv"
         path.write_text("\n".join(lines) + "\n")
         outcome = run("complete", path, "--out", tmp_path / "out.csv", code=1)
+        assert "filled-in error unbounded" in " ".join(outcome.stdout.split())
         assert "ow 25 (counted from 0) has too few" in " ".join(outcome.stdout.split())
         assert io.read_matrix(tmp_path / "out.csv").shape == (26, 20)
 

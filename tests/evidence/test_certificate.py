@@ -112,6 +112,8 @@ def test_text(make_dense):
     assert lines[0] == "The certificate holds."
     assert any(line.split() == ["rank", "2"] for line in lines)
     assert "none held out" in lines[-1]
+    assert "estimated error of X    unbounded" in str(replace(good, error_estimate=np.inf))
+    assert "of what was filled in   2.50e-01 (rel.)" in str(replace(good, filled_error=0.25))
     bad = check_certificate(
         instance.op, -instance.y, instance.truth, held_out=(instance.op, instance.y)
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
@@ -127,6 +129,10 @@ def _sentences(result: Result) -> Text:
     return Text("\n".join(line[:1].upper() + line[1:] for line in lines))
 
 
+def _bounded(error: float) -> str:
+    return f"{error:.1e}" if math.isfinite(error) else "unbounded"
+
+
 def _certificate_rows(c: Certificate) -> list[tuple[str, str, str]]:
     """The certificate's numbers that help to judge an answer, and what each of them says."""
     rows = [("certificate", "holds", "") if c.holds else ("certificate", "does not hold", "")]
@@ -138,10 +144,10 @@ def _certificate_rows(c: Certificate) -> list[tuple[str, str, str]]:
     if c.held_out_error is not None:
         rows.append(("held-out error", f"{c.held_out_error:.1e}", "where nothing was fitted"))
     if c.rank:
-        rows.append(("estimated error", f"{c.error_estimate:.1e}", "of the matrix, relative"))
+        rows.append(("estimated error", _bounded(c.error_estimate), "of the matrix, relative"))
     if c.filled_error is not None:
         rows.append(
-            ("filled-in error", f"{c.filled_error:.1e}", "estimated, where nothing was seen")
+            ("filled-in error", _bounded(c.filled_error), "estimated, where nothing was seen")
         )
     rows.append(("gap to noise", f"{c.noise_gap:.2f}", "up to about 1: nothing left to be found"))
     if not c.rank:

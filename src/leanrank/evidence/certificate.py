@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from leanrank._display import certificate_html, certificate_line
@@ -96,7 +97,7 @@ class Certificate:
             f"  gap to noise            {self.noise_gap:.2f}",
             f"  identifiability         {self.identifiability:.2e}",
             f"  condition number        {self.condition_number:.2e}",
-            f"  estimated error of X    {self.error_estimate:.2e} (rel.)",
+            f"  estimated error of X    {_relative(self.error_estimate, '')}",
             f"  of what was filled in   {filled}",
             f"  held-out error          {held_out}",
         ]
@@ -106,7 +107,9 @@ class Certificate:
 
 
 def _relative(error: float | None, otherwise: str) -> str:
-    return otherwise if error is None else f"{error:.2e} (rel.)"
+    if error is None:
+        return otherwise
+    return f"{error:.2e} (rel.)" if math.isfinite(error) else "unbounded"
 
 
 def rescaled(certificate: Certificate, scale: float) -> Certificate:
