@@ -11,9 +11,11 @@ from sklearn.datasets import load_iris
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from leanrank import DeepLinearCompletion, LowRankImputer, Status
+from leanrank import DeepLinearCompletion, Factors, LowRankImputer, Result, Status
 from leanrank.estimators._entries import Columns, observed
+from leanrank.estimators._recovery import _may_be_shifted
 from leanrank.estimators._rows import RowModel
+from leanrank.results import History
 
 
 def rms(x):
@@ -210,6 +212,57 @@ def test_means_and_scales_are_weighted():
         assert columns.means[j] == columns.offset[j] == pytest.approx(mean)
         variance = np.average((X[o, j] - mean) ** 2, weights=weight[o, j])
         assert columns.scale[j] == pytest.approx(np.sqrt(variance))
+
+
+def test_means_of_complete_rows_have_one_weight_for_each_row():
+    """Weights that differ within a row would add a direction to a table of low rank."""
+    full, _, _ = table()
+    weight = np.random.default_rng(0).uniform(0.1, 3.0, full.shape)
+    entries, unit = observed(full, weight)
+    columns = Columns.of(entries, True, True)
+    mean = np.average(full, axis=0, weights=weight.mean(axis=1))
+    np.testing.assert_allclose(columns.offset, mean, rtol=1e-12)
+    assert unit == pytest.approx(weight.mean())
+    square = np.average(full.ravel() ** 2, weights=weight.ravel())
+    assert entries.mean_square(entries.values) == pytest.approx(square)
+
+
+def test_rows_that_hardly_determine_their_scores_are_left_out_of_mean_and_size():
+    """Entries of next to no weight are next to no entries."""
+    _, X, _ = table(missing=0.0)
+    poor = np.arange(len(X)) < 20
+    weight = np.ones(X.shape)
+    weight[poor, 1:] = 1e-9
+    few = np.where(weight < 1.0, np.nan, X)
+    U, s, Vt = np.linalg.svd(X - X.mean(axis=0), full_matrices=False)
+    factors = Factors(U[:, :2] * s[:2] * np.where(poor, 100.0, 1.0)[:, None], Vt[:2].T)
+    light, missing = (
+        RowModel.of(factors, observed(*args)[0], center=True, exact=True)
+        for args in ((X, weight), (few,))
+    )
+    np.testing.assert_allclose(light.loadings, missing.loadings, rtol=1e-6)
+    np.testing.assert_allclose(light.shift, missing.shift, rtol=1e-6)
+
+
+def test_means_of_unequal_entries_are_as_uncertain_as_those_of_fewer():
+    n, p = 40, 6
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((n, p))
+    weight = np.where(rng.random((n, p)) < 0.5, 1.0, 1e-9)
+
+    def may_be_shifted(residual, weights):
+        """Where half of the entries count, twice the error is twice the root of 1 / n."""
+        entries, _ = observed(X, weights)
+        light = entries.weights < 1e-3  # these are missed by far more, which must not matter
+        values = np.where(light, 5.0, 1.0)
+        fit = Factors(np.full((n, 1), 1.0 + residual), np.ones((p, 1)))
+        result = Result(fit, Status.STALLED, "", None, History())
+        return _may_be_shifted(result, entries._replace(values=values))
+
+    size = 2.0 / np.sqrt(n)
+    assert may_be_shifted(0.5 * size, weight)
+    assert not may_be_shifted(1.5 * size, weight)
+    assert not may_be_shifted(0.5 * size, np.ones((n, p)))
 
 
 def test_likelihood_with_weights_is_stationary():
