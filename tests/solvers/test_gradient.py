@@ -184,6 +184,13 @@ def test_what_is_left_out_of_the_noise_is_relative_to_the_problem():
     assert last == [0] * 50 + [50] * 2
 
 
+def test_the_seed_that_is_drawn_is_no_parameter():
+    one, other = PerturbedGradientDescent(0.1), PerturbedGradientDescent(0.1)
+    assert one == other
+    assert "seed" not in repr(one)
+    assert PerturbedGradientDescent(0.1, random_state=1) != one
+
+
 def test_steps_repeat_exactly_and_seeds_differ():
     problem, _ = sensing()
     zero = Factors(np.zeros((6, 2)))

@@ -98,15 +98,12 @@ def test_a_step_that_changes_nothing_is_no_step_for_quasi_newton():
 
 def test_within_rounding_the_gradient_decides():
     _, point = quartic(2.0)
-    eps = np.finfo(float).eps
-    for share, shorter, flat in (
-        (8, 0.9, True),
-        (12, 0.9, False),
-        (8, 1.0, False),
-        (8, 1.1, False),
-    ):
+    assert point.value == 9.0  # ten times its rounding is a little more than eleven last digits
+    digit = np.spacing(9.0)
+    cases = [(11, 0.9, True), (12, 0.9, False), (11, 1.0, False), (11, 1.1, False)]
+    for digits, shorter, flat in cases:
         for sign in (1.0, -1.0):
-            value = point.value * (1.0 + sign * share * eps)
+            value = 9.0 + sign * digits * digit
             new = replace(point, value=value, gradient=shorter * point.gradient)
             assert _is_flat(new, point) == flat
 
