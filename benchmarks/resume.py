@@ -20,6 +20,9 @@ import numpy as np
 from leanrank import simulate
 from leanrank.io import load_factors
 
+QUIET = {"stdout": subprocess.DEVNULL}
+"""The completed matrix goes to standard output, where nobody is to see it."""
+
 
 def command(folder: Path, *more: str) -> list[str]:
     """The command line that is killed and resumed."""
@@ -43,12 +46,12 @@ def main() -> int:
         whole, saved, again = (folder / f"{file}.npz" for file in ("whole", "saved", "again"))
         for _ in range(2):  # the first may have to compile
             start = time.monotonic()
-            subprocess.run(command(folder, "--factors", str(whole)), check=False)
+            subprocess.run(command(folder, "--factors", str(whole)), check=False, **QUIET)
             seconds = time.monotonic() - start
         reference = load_factors(whole)
         for _ in range(args.runs):
             saved.unlink(missing_ok=True)
-            run = subprocess.Popen(command(folder, "--checkpoint", str(saved)))
+            run = subprocess.Popen(command(folder, "--checkpoint", str(saved)), **QUIET)
             try:
                 run.wait(rng.uniform(0.2, 1.0) * seconds)
             except subprocess.TimeoutExpired:
@@ -57,7 +60,7 @@ def main() -> int:
                 killed += 1
             resume = ("--resume", str(saved)) if saved.exists() else ()
             unsaved += not resume
-            subprocess.run(command(folder, "--factors", str(again), *resume), check=False)
+            subprocess.run(command(folder, "--factors", str(again), *resume), check=False, **QUIET)
             error = load_factors(again).distance(reference) / reference.norm()
             worst, wrong = max(worst, error), wrong + (error > 1e-10)
     sys.stdout.write(
