@@ -16,9 +16,15 @@ __all__ = ["History", "Record", "RecoveryError", "Result", "Status"]
 
 
 class Status(enum.Enum):
-    """How a run ended."""
+    """How a run ended.
+
+    CONVERGED: X itself is pinned down, the certificate holds. APPROXIMATE: it is not, but unseen
+    entries are predicted clearly better than by means, with intervals that cover what was held
+    out. STALLED: neither.
+    """
 
     CONVERGED = "converged"
+    APPROXIMATE = "approximate"
     MAX_ITER = "max_iter"
     STALLED = "stalled"
     DIVERGED = "diverged"
@@ -105,8 +111,8 @@ class Result:
 
     @property
     def success(self) -> bool:
-        """Whether the status is CONVERGED."""
-        return self.status is Status.CONVERGED
+        """Whether the status is CONVERGED or APPROXIMATE; ``certificate.holds`` asks for the first."""
+        return self.status in (Status.CONVERGED, Status.APPROXIMATE)
 
     @property
     def n_iter(self) -> int:
@@ -114,7 +120,7 @@ class Result:
         return len(self.history)
 
     def raise_if_failed(self) -> Result:
-        """This result if it converged; otherwise a :class:`RecoveryError` with the message."""
+        """This result if it is a success; otherwise a :class:`RecoveryError` with the message."""
         if not self.success:
             raise RecoveryError(f"{self.status.name}: {self.message}")
         return self

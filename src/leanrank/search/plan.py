@@ -117,13 +117,13 @@ class Plan:
         """An exact fit less the directions that it can spare; one of lower rank if it is loose."""
         exact = least_rank(self.problem, exact, self.fitter)
         result = self._certified(self.problem, exact, held_out_error)
-        if result.success:
+        if result.status is Status.CONVERGED:
             return result
         lower = lower_exact_fit(self.paths, stages, result.rank)
         if lower is None:
             return result
         other = self._certified(self.problem, lower, None)
-        return other if other.success else result
+        return other if other.status is Status.CONVERGED else result
 
     def _penalised(self, penalty: Penalty) -> Factors:
         """The stationary point of the user's own penalised problem, pruned."""
