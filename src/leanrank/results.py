@@ -111,7 +111,7 @@ class Result:
 
     @property
     def success(self) -> bool:
-        """Whether the status is CONVERGED or APPROXIMATE; ``certificate.holds`` asks for the first."""
+        """Whether the status is CONVERGED or APPROXIMATE; the first is ``certificate.holds``."""
         return self.status in (Status.CONVERGED, Status.APPROXIMATE)
 
     @property

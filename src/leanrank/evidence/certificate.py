@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from leanrank._display import certificate_html, certificate_line
 from leanrank.evidence.prediction import Prediction
+from leanrank.policy import EvidencePolicy
 
 __all__ = ["Certificate", "rescaled"]
 
@@ -76,6 +77,10 @@ class Certificate:
     held_out_error: float | None = None
     filled_error: float | None = None
     prediction: Prediction | None = None
+
+    def predicts(self, policy: EvidencePolicy) -> bool:
+        """Whether unseen entries are predicted, clearly better than by means."""
+        return self.prediction is not None and not self.prediction.reasons(policy)
 
     def __bool__(self) -> bool:
         return self.holds

@@ -11,6 +11,9 @@ from leanrank.policy import EvidencePolicy
 
 __all__ = ["Prediction"]
 
+NORMAL = 1.959963984540054
+"""Half the length of a 95 % interval in standard deviations."""
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -60,18 +63,37 @@ class Prediction:
         weights : ndarray, shape (held,), optional
             Inverse variances up to a constant.
         """
-        w = np.ones(y.size) if weights is None else weights / weights.mean()
-        missed, whole = w * (predicted - y) ** 2, float(np.mean(w * y**2))
-        of_means = w * (means - y) ** 2
+        w = np.ones(y.size) if weights is None else weights
+        inside = None if deviation is None else np.abs(predicted - y) <= NORMAL * deviation
+        missed, of_means = w * (predicted - y) ** 2, w * (means - y) ** 2
+        return cls.of_costs(missed, of_means, w * y**2, inside)
+
+    @classmethod
+    def of_costs(
+        cls,
+        missed: np.ndarray,
+        of_means: np.ndarray,
+        whole: np.ndarray,
+        inside: np.ndarray | None = None,
+    ) -> Prediction:
+        """From what missing each measurement costs, by some loss.
+
+        Parameters
+        ----------
+        missed, of_means, whole : ndarray, shape (held,)
+            Costs of the predictor, of means, and of zero.
+        inside : ndarray of bool, optional
+            Which measurements lie in their intervals.
+        """
         saved = of_means - missed
-        noise = float(saved.std()) / math.sqrt(y.size)
-        gain = float(saved.mean()) / noise if noise > 0 else math.copysign(math.inf, saved.mean())
-        coverage = None
-        if deviation is not None:
-            coverage = float(np.mean(np.abs(predicted - y) <= _NORMAL * deviation))
-        unit = whole or 1.0
+        noise = float(saved.std()) / math.sqrt(saved.size)
+        gain = 0.0
+        if saved.any():
+            gain = float(saved.mean()) / noise if noise > 0 else math.inf * np.sign(saved.mean())
+        unit = float(np.mean(whole)) or 1.0
         error, baseline = (math.sqrt(float(np.mean(x)) / unit) for x in (missed, of_means))
-        return cls(error, baseline, gain if saved.any() else 0.0, coverage, int(y.size))
+        coverage = None if inside is None else float(np.mean(inside))
+        return cls(error, baseline, gain, coverage, int(saved.size))
 
     def reasons(self, policy: EvidencePolicy) -> tuple[str, ...]:
         """Why unseen entries do not count as predicted; empty if they do."""
@@ -99,6 +121,3 @@ class Prediction:
         if self.coverage is not None:
             text += f", and {100 * self.coverage:.0f} % of them lie in their 95 % intervals"
         return text
-
-
-_NORMAL = 1.959963984540054
