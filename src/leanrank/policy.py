@@ -63,6 +63,8 @@ class EvidencePolicy:
         errors it must be lower, for unseen entries to count as predicted.
     least_coverage : float
         Least share of held-out measurements in their 95 % intervals, but for chance.
+    in_hole : float
+        Largest share of the unobserved entries in one block, for held-out ones to stand for them.
     draws : int
         Draws of noise that are propagated; with the flattest direction four are within a factor
         of two of the root mean square of refits.
@@ -111,6 +113,7 @@ class EvidencePolicy:
     predicted: float = 0.95
     gain: float = 2.0
     least_coverage: float = 0.9
+    in_hole: float = 0.1
     draws: int = 4
     translates: int = 6
     hole_chance: float = 0.01

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from leanrank._display import html_table, one_line
 from leanrank.evidence import Certificate
 from leanrank.factors import Factors
 from leanrank.policy import Policy
+from leanrank.posterior import Posterior
 
 __all__ = ["History", "Record", "RecoveryError", "Result", "Status"]
 
@@ -94,6 +96,8 @@ class Result:
         Column norms at named moments, such as before and after pruning.
     policy : Policy or None
         What :func:`leanrank.recover` decided by; None of a solver.
+    sampler : callable or None
+        Draws :attr:`posterior`.
     """
 
     factors: Factors
@@ -103,6 +107,23 @@ class Result:
     history: History
     column_norms: dict[str, Any] = field(default_factory=dict)
     policy: Policy | None = None
+    sampler: Callable[[], Posterior] | None = field(default=None, repr=False, compare=False)
+
+    @cached_property
+    def posterior(self) -> Posterior:
+        """What is known of every entry, in the units of y; drawn when first asked for.
+
+        Raises
+        ------
+        ValueError
+            If the result does not hold what that takes: of a run that was stopped, or of a solver.
+        """
+        if self.sampler is None:
+            raise ValueError(
+                "this result has no posterior: it was stopped, loaded without one, or comes from "
+                "a solver; see leanrank.posterior(op, y)"
+            )
+        return self.sampler()
 
     @property
     def rank(self) -> int:

@@ -177,7 +177,7 @@ def certify(
         error_estimate=error,
         held_out_error=held_out_error,
         filled_error=filled.error,
-        prediction=prediction,
+        prediction=None if prediction is None else replace(prediction, in_hole=filled.in_hole),
     )
     reasons = judge(_facts(problem, point, certificate, answer, exact, policy, rng), policy)
     return replace(certificate, holds=not reasons, reasons=reasons)

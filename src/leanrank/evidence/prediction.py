@@ -9,7 +9,7 @@ import numpy as np
 
 from leanrank.policy import EvidencePolicy
 
-__all__ = ["Prediction"]
+__all__ = ["NORMAL", "Prediction"]
 
 NORMAL = 1.959963984540054
 """Half the length of a 95 % interval in standard deviations."""
@@ -30,6 +30,9 @@ class Prediction:
         Share of them inside their 95 % intervals; None where there are none.
     size : int
         Number of measurements that were held out.
+    in_hole : float
+        Share of the unobserved entries that lie in a block of which nothing was observed: what
+        was held out is not like them.
 
     Examples
     --------
@@ -43,6 +46,7 @@ class Prediction:
     gain: float
     coverage: float | None
     size: int
+    in_hole: float = 0.0
 
     @classmethod
     def of(
@@ -111,6 +115,12 @@ class Prediction:
                     f"95 % intervals hold {self.coverage:.0%} of the held-out measurements: do not "
                     "rely on intervals, or calibrate them"
                 )
+        if self.in_hole > policy.in_hole:
+            found.append(
+                f"{self.in_hole:.0%} of what is missing lies in one block of which nothing was "
+                "observed, and measurements held out at random say nothing of it: observe some of "
+                "it, or leave it out"
+            )
         return tuple(found)
 
     def __str__(self) -> str:

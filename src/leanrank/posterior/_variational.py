@@ -264,7 +264,9 @@ def _leading(
     return V
 
 
-def sweeps(state: State, *, column_noise: bool, threads: int = 1) -> Iterator[State]:
+def sweeps(
+    state: State, *, column_noise: bool, prune: bool = True, threads: int = 1
+) -> Iterator[State]:
     """One state after another, each of a sweep, turned and pruned."""
     sweep = Sweep(state.entries, threads)
     base, robust = state.entries, state.loss is not None and not state.loss.quadratic
@@ -283,7 +285,7 @@ def sweeps(state: State, *, column_noise: bool, threads: int = 1) -> Iterator[St
         new = replace(state, entries=sweep.entries, rows=rows, columns=columns, noise=noise)
         state = _turned(new, total)
         empty = np.mean(state.columns.mean[:, : at.width] ** 2, axis=0) < _EMPTY * state.variances
-        if empty.any():
+        if prune and empty.any():
             state = state.without(empty)
         if robust:
             state, sweep = _resisting(state, base, threads)
@@ -344,6 +346,7 @@ def fit(
     state: State,
     *,
     column_noise: bool = False,
+    prune: bool = True,
     max_sweeps: int = 100,
     tol: float = 3e-4,
     threads: int = 1,
@@ -357,6 +360,8 @@ def fit(
         From :func:`start`.
     column_noise : bool
         Whether each column has a noise level of its own.
+    prune : bool
+        Whether columns that the data emptied are dropped.
     max_sweeps : int
     tol : float
         Relative change of noise levels, and of the variances in sum, in one sweep.
@@ -364,7 +369,7 @@ def fit(
     watch : callable
         Called with every state.
     """
-    chain = sweeps(state, column_noise=column_noise, threads=threads)
+    chain = sweeps(state, column_noise=column_noise, prune=prune, threads=threads)
     for new in islice(chain, max_sweeps):
         same = new.width == state.width
         moved = np.max(np.abs(np.log(new.noise / state.noise)))

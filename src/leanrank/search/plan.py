@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from leanrank._arrays import Array
 from leanrank.evidence import Certificate, certify, rescaled
@@ -20,7 +20,7 @@ from leanrank.search.holding_out import Split, relative_error, rounds_of, split,
 from leanrank.search.monitor import StopRun
 from leanrank.search.paths import Paths
 from leanrank.search.penalising import PENALISED
-from leanrank.search.predicting import Predicted, predicted, splits_by_rows
+from leanrank.search.predicting import Predicted, Sampler, predicted, splits_by_rows
 from leanrank.search.shrinking import shrink
 
 __all__ = ["Plan"]
@@ -118,19 +118,25 @@ class Plan:
             self.problem, self.paths.symmetric
         ):
             return result
-        return self._predicting(self._with_prior(self._held_out(), rank, rank))
+        return self._predicting(self._with_prior(self._held_out(), rank))
 
     @property
     def _may_split(self) -> bool:
         """Whether measurements may be held out as we like."""
         return not isinstance(self.validation, tuple)
 
-    def _with_prior(self, data: Split, width: int, most: int | None = None) -> Predicted:
-        """Columns with a prior that the data can empty."""
+    def _with_prior(self, data: Split, width: int) -> Predicted:
+        """Columns with a prior that the data can empty, unless their number is known."""
         problem, fitter = self.problem, self.fitter
-        parts = rounds_of(problem, data, fitter) if self._may_split else [data]
-        most = min(problem.op.shape) if most is None else most
-        return predicted(problem, parts, fitter, width=width, most=most, intercepts=self.intercepts)
+        return predicted(
+            problem,
+            rounds_of(problem, data, fitter) if self._may_split else [data],
+            fitter,
+            width=width,
+            most=self.rank or min(self.paths.limit, *problem.op.shape),
+            prune=self.rank is None,
+            intercepts=self.intercepts,
+        )
 
     def _predicting(self, found: Predicted) -> Result:
         """Columns with a prior; without one, where that predicts as well and is certified."""
@@ -150,7 +156,11 @@ class Plan:
             change=found.state.change,
             policy=fitter.policy.evidence,
         )
-        return self._finished(factors, rescaled(certificate, self.scale))
+        result = self._finished(factors, rescaled(certificate, self.scale))
+        return replace(result, sampler=self._sampler(found))
+
+    def _sampler(self, found: Predicted) -> Sampler:
+        return Sampler(found, int(self.fitter.rng.integers(2**63)), self.scale)
 
     def _unshrunk(self, found: Predicted) -> Result | None:
         """The fit of the same rank without a prior, if its certificate holds."""
@@ -162,7 +172,9 @@ class Plan:
             return None
         choice = Choice(found.factors(self.problem), relative_error([part], [fit]))
         result = self._refitted(choice)
-        return result if result.status is Status.CONVERGED else None
+        if result.status is not Status.CONVERGED:
+            return None
+        return replace(result, sampler=self._sampler(found))
 
     def _held_out(self) -> Split:
         """The user's own held-out measurements, or a share of all."""

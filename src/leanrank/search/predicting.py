@@ -16,13 +16,13 @@ from leanrank.evidence import Prediction
 from leanrank.evidence.prediction import NORMAL
 from leanrank.factors import Factors
 from leanrank.losses import Loss
-from leanrank.posterior import Layout, State, entries_of, fit, sampled, start
+from leanrank.posterior import Layout, Posterior, State, entries_of, fit, sampled, start
 from leanrank.problem import Problem
 from leanrank.search.fitting import Fitter
 from leanrank.search.holding_out import Split, relative_error
 from leanrank.solvers import State as SolverState
 
-__all__ = ["Predicted", "predicted", "splits_by_rows"]
+__all__ = ["Predicted", "Sampler", "predicted", "splits_by_rows"]
 
 
 def splits_by_rows(problem: Problem, symmetric: bool) -> bool:
@@ -45,17 +45,24 @@ class Predicted:
         Of some of them.
     prediction : Prediction
         Of the measurements that were held out, over all rounds.
+    column_noise : bool
+        Whether each column has a noise level of its own.
     """
 
     state: State
     rounds: list[tuple[Split, State]]
     prediction: Prediction
+    column_noise: bool = False
 
     def factors(self, like: Problem) -> Factors:
         """Posterior means, in the precision of a problem's arrays."""
         means = self.state.factors
         dtype = like.y.dtype
         return Factors(means.U.astype(dtype), means.V.astype(dtype))
+
+    def sample(self, rng: np.random.Generator, size: int) -> Posterior:
+        """Draws from there."""
+        return sampled(self.state, rng, size=size, column_noise=self.column_noise)
 
     @property
     def held_out_error(self) -> float:
@@ -71,7 +78,9 @@ def predicted(
     *,
     width: int,
     most: int,
+    prune: bool = True,
     intercepts: bool = False,
+    column_noise: bool = False,
 ) -> Predicted:
     """Fit columns with a prior to a share of the measurements, then to all.
 
@@ -84,10 +93,14 @@ def predicted(
     width, most : int
         To begin with, and at most: doubled as long as no column is emptied and the held-out
         measurements of the first round are predicted better.
+    prune : bool
+        Whether columns that the data empty are dropped; otherwise the width is as given.
     intercepts : bool
         Whether rows and columns have intercepts besides.
+    column_noise : bool
+        Whether each column has a noise level of its own.
     """
-    room = _Room(fitter, intercepts)
+    room = _Room(fitter, intercepts, prune, column_noise)
     first = parts[0]
     width = min(width, most)
     state = room.fit(first.train, width)
@@ -97,10 +110,11 @@ def predicted(
         if not first.errors(wider.factors).mean() < first.errors(state.factors).mean():
             break
         state = wider
-    width = max(1, min(width, state.width + 2))
+    if prune:
+        width = max(1, min(width, state.width + 2))
     rounds = [(first, state)] + [(part, room.fit(part.train, width)) for part in parts[1:]]
     prediction = _prediction(rounds, room)
-    return Predicted(room.fit(problem, width), rounds, prediction)
+    return Predicted(room.fit(problem, width), rounds, prediction, column_noise)
 
 
 @dataclass(frozen=True)
@@ -109,17 +123,20 @@ class _Room:
 
     fitter: Fitter
     intercepts: bool
+    prune: bool
+    column_noise: bool
 
-    def fit(self, problem: Problem, width: int, *, phase: str = "posterior") -> State:
+    def fit(self, problem: Problem, width: int) -> State:
         entries, loss = entries_of(problem)
         layout = Layout(width, self.intercepts, self.intercepts)
 
         def watch(state: State) -> None:
             problem.passes += 2.0
             point = problem.evaluate(state.factors)
-            self.fitter.monitor(SolverState(point, 0, problem.passes, phase=phase))
+            self.fitter.monitor(SolverState(point, 0, problem.passes, phase="posterior"))
 
-        return fit(start(entries, layout, self.fitter.rng, loss), watch=watch)
+        begin = start(entries, layout, self.fitter.rng, loss)
+        return fit(begin, column_noise=self.column_noise, prune=self.prune, watch=watch)
 
     def means(self, problem: Problem) -> Factors:
         """Intercepts of rows and columns, alone."""
@@ -127,6 +144,21 @@ class _Room:
         return fit(start(entries, Layout(0, True, True), self.fitter.rng, loss)).factors
 
 
+@dataclass(frozen=True)
+class Sampler:
+    """Draws the posterior of a result when it is asked for; the same whenever that is."""
+
+    found: Predicted
+    seed: int
+    scale: float
+
+    def __call__(self) -> Posterior:
+        rng = np.random.default_rng(self.seed)
+        return self.found.sample(rng, _KEPT).scaled(self.scale)
+
+
+_KEPT = 100
+"""Draws of a result's posterior."""
 _DRAWS = 40
 """Of the posterior, for the coverage of held-out measurements: deviations within a tenth."""
 
@@ -162,7 +194,7 @@ def _inside(
     if found is None:
         return None
     rows, cols, scale = found
-    posterior = sampled(state, room.fitter.rng, size=_DRAWS)
+    posterior = sampled(state, room.fitter.rng, size=_DRAWS, column_noise=room.column_noise)
     weights = np.ones(held.op.size) if loss.weights is None else to_numpy(loss.weights)
     spread = scale**2 * posterior.std(rows, cols) ** 2
     noise = posterior.noise[cols] / np.where(weights > 0, weights, np.inf)
