@@ -2,6 +2,16 @@
 
 from leanrank.posterior._posterior import Posterior
 from leanrank.posterior._sampling import sampled
-from leanrank.posterior._variational import Layout, State, entries_of, fit, start, sweeps
+from leanrank.posterior._variational import Layout, State, entries_of, fit, start, sweeps, widened
 
-__all__ = ["Layout", "Posterior", "State", "entries_of", "fit", "sampled", "start", "sweeps"]
+__all__ = [
+    "Layout",
+    "Posterior",
+    "State",
+    "entries_of",
+    "fit",
+    "sampled",
+    "start",
+    "sweeps",
+    "widened",
+]

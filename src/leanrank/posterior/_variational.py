@@ -29,7 +29,17 @@ from leanrank.losses import Loss
 from leanrank.posterior._sweep import Entries, Gaussian, Moments, Sweep, packed, unpacked
 from leanrank.problem import Problem
 
-__all__ = ["COLUMN_NOISE", "LEAST_NOISE", "Layout", "State", "entries_of", "fit", "start", "sweeps"]
+__all__ = [
+    "COLUMN_NOISE",
+    "LEAST_NOISE",
+    "Layout",
+    "State",
+    "entries_of",
+    "fit",
+    "start",
+    "sweeps",
+    "widened",
+]
 
 _EMPTY = 1e-3
 """Mean square of a column's means over its variance, below which the data said nothing of it."""
@@ -240,6 +250,38 @@ def start(
         max(float(np.var(c)), 1e-3 * spread),
         mean,
         loss,
+    )
+
+
+def widened(state: State, more: int, rng: np.random.Generator) -> State:
+    """The state with further columns: the leading singular vectors of what it leaves."""
+    at, entries = state.layout, state.entries
+    rest = entries.y - state.predict(entries.rows, entries.cols)
+    weights = entries.weights if entries.weights.size else None
+    if weights is not None:  # of a loss that resists outliers, too
+        rest = rest * np.minimum(weights / np.average(weights), 1.0)
+    V = _leading(rest, entries, more, rng)
+    layout = replace(at, width=at.width + more)
+    old = np.concatenate([np.arange(at.width), np.arange(layout.width, layout.size)])
+    new = np.arange(at.width, layout.width)
+    spread = float(np.average(rest**2, weights=weights))
+    variances = np.maximum(np.mean(V**2, axis=0), 1e-6 * spread)
+    n2, K = entries.shape[1], layout.size
+    mean, covariance = np.zeros((n2, K)), np.zeros((n2, K, K))
+    mean[:, old], mean[:, new] = state.columns.mean, V
+    covariance[:, old[:, None], old] = state.columns.covariances()
+    own = state.noise[:, None] / (entries.by_column()[:, None] + state.noise[:, None] / variances)
+    covariance[:, new, new] = own
+    rows = np.zeros((entries.shape[0], K))
+    rows[:, old] = state.rows
+    second = packed(mean[:, :, None] * mean[:, None, :] + covariance)
+    return replace(
+        state,
+        layout=layout,
+        rows=rows,
+        row_moment=None,
+        columns=Moments(mean, second, layout.row_intercept),
+        variances=np.concatenate([state.variances, variances]),
     )
 
 

@@ -7,6 +7,8 @@ each by the very predictor that would be returned.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +18,7 @@ from leanrank.evidence import Prediction
 from leanrank.evidence.prediction import NORMAL
 from leanrank.factors import Factors
 from leanrank.losses import Loss
-from leanrank.posterior import Layout, Posterior, State, entries_of, fit, sampled, start
+from leanrank.posterior import Layout, Posterior, State, entries_of, fit, sampled, start, widened
 from leanrank.problem import Problem
 from leanrank.search.fitting import Fitter
 from leanrank.search.holding_out import Split, relative_error
@@ -65,6 +67,11 @@ class Predicted:
         return sampled(self.state, rng, size=size, column_noise=self.column_noise)
 
     @property
+    def noise(self) -> float:
+        """Standard deviation of the noise of a typical column."""
+        return math.sqrt(float(np.median(self.state.noise)))
+
+    @property
     def held_out_error(self) -> float:
         """Relative error on the held-out measurements."""
         parts = [part for part, _ in self.rounds]
@@ -91,7 +98,7 @@ def predicted(
     parts : list of Split
     fitter : Fitter
     width, most : int
-        To begin with, and at most: doubled as long as no column is emptied and the held-out
+        To begin with, and at most: widened as long as columns are left of that, and the held-out
         measurements of the first round are predicted better.
     prune : bool
         Whether columns that the data empty are dropped; otherwise the width is as given.
@@ -102,19 +109,20 @@ def predicted(
     """
     room = _Room(fitter, intercepts, prune, column_noise)
     first = parts[0]
-    width = min(width, most)
-    state = room.fit(first.train, width)
-    while state.width == width < most:
-        width = min(2 * width, most)
-        wider = room.fit(first.train, width)
-        if not first.errors(wider.factors).mean() < first.errors(state.factors).mean():
+    steps = [1, min(width, most) - 1]
+    state = room.fit(first.train, steps)
+    while prune and state.width < most:
+        more = min(max(_WIDER, state.width), most - state.width)
+        wider = room.widened(first.train, state, more)
+        if wider.width <= state.width or first.errors(wider.factors).mean() >= (
+            first.errors(state.factors).mean()
+        ):
             break
         state = wider
-    if prune:
-        width = max(1, min(width, state.width + 2))
-    rounds = [(first, state)] + [(part, room.fit(part.train, width)) for part in parts[1:]]
+        steps.append(more)
+    rounds = [(first, state)] + [(part, room.fit(part.train, steps)) for part in parts[1:]]
     prediction = _prediction(rounds, room)
-    return Predicted(room.fit(problem, width), rounds, prediction, column_noise)
+    return Predicted(room.fit(problem, steps), rounds, prediction, column_noise)
 
 
 @dataclass(frozen=True)
@@ -126,17 +134,35 @@ class _Room:
     prune: bool
     column_noise: bool
 
-    def fit(self, problem: Problem, width: int) -> State:
+    def fit(self, problem: Problem, steps: list[int]) -> State:
+        """Columns step by step: the leading ones stand in the way of seeing the others."""
         entries, loss = entries_of(problem)
-        layout = Layout(width, self.intercepts, self.intercepts)
+        layout = Layout(steps[0], self.intercepts, self.intercepts)
+        rng, watch = self.fitter.rng, self._watched(problem)
+        state = start(entries, layout, rng, loss)
+        state = fit(state, column_noise=self.column_noise, prune=False, tol=_ROUGH, watch=watch)
+        for more in steps[1:]:
+            state = self.widened(problem, state, more)
+        return state
+
+    def widened(self, problem: Problem, state: State, more: int) -> State:
+        """Fitted with so many more columns, less those that the data empty."""
+        return fit(
+            widened(state, more, self.fitter.rng) if more else state,
+            column_noise=self.column_noise,
+            prune=self.prune,
+            watch=self._watched(problem),
+        )
+
+    def _watched(self, problem: Problem) -> Callable[[State], None]:
+        """What shows states to the monitor."""
 
         def watch(state: State) -> None:
             problem.passes += 2.0
             point = problem.evaluate(state.factors)
             self.fitter.monitor(SolverState(point, 0, problem.passes, phase="posterior"))
 
-        begin = start(entries, layout, self.fitter.rng, loss)
-        return fit(begin, column_noise=self.column_noise, prune=self.prune, watch=watch)
+        return watch
 
     def means(self, problem: Problem) -> Factors:
         """Intercepts of rows and columns, alone."""
@@ -157,6 +183,10 @@ class Sampler:
         return self.found.sample(rng, _KEPT).scaled(self.scale)
 
 
+_WIDER = 8
+"""Columns to be added at least."""
+_ROUGH = 1e-2
+"""Tolerance of a fit that is only begun with."""
 _KEPT = 100
 """Draws of a result's posterior."""
 _DRAWS = 40
