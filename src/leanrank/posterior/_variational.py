@@ -147,6 +147,24 @@ class State:
         mean = float(np.sum((self.rows.T @ self.rows) * (self.columns.mean.T @ self.columns.mean)))
         return math.sqrt(max(1.0 - mean / size, 0.0)) if size > 0 else 0.0
 
+    def standing_out(self, factor: float) -> int:
+        r"""Number of leading columns whose singular values lie beyond ``factor`` times the edge.
+
+        Noise in a share p of the entries has singular values up to
+        :math:`\sigma (\sqrt{n_1} + \sqrt{n_2}) / \sqrt p`. A singular value s of what was observed
+        is shrunk to t with :math:`t s^3 - t^2 s^2 - (n_1 + n_2) \sigma^2 t s / p
+        - n_1 n_2 \sigma^4 / p^2 = 0` (Nakajima et al. 2013).
+        """
+        n1, n2 = self.entries.shape
+        noise = float(np.mean(self.noise)) * n1 * n2 / self.entries.y.size
+        means = np.mean(self.columns.mean[:, : self.width] ** 2, axis=0)
+        shrunk = np.sqrt(n1 * n2 * means / noise)
+        edge = math.sqrt(n1) + math.sqrt(n2)
+        # The cubic rises where s is larger than t: its value at the limit says on which side s is.
+        s = factor * edge
+        beyond = shrunk * s**3 - (shrunk * s) ** 2 - (n1 + n2) * shrunk * s - n1 * n2 < 0
+        return int(np.argmin(np.append(beyond, False)))
+
     def priors(self) -> tuple[Gaussian, Gaussian]:
         """Of the free coordinates of rows and of columns."""
         at = self.layout
@@ -281,6 +299,7 @@ def widened(state: State, more: int, rng: np.random.Generator) -> State:
         rows=rows,
         row_moment=None,
         columns=Moments(mean, second, layout.row_intercept),
+        noise=0.5 * state.noise,
         variances=np.concatenate([state.variances, variances]),
     )
 

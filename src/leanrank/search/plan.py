@@ -30,9 +30,11 @@ _PINNED_DOWN = 0.15
 """Relative error that a posterior expects, up to which a certificate is worth trying."""
 _NOISY = 0.1
 """Noise over the size of y, as columns with a prior see it, beyond which no fit is exact."""
+_BY_CHANCE = 2
+"""Directions of noise that pass for columns; photographs show ten and more at its edge."""
 _SHRUNK = (
-    "the answer is shrunk, and without that a fit of its rank is not certified: take more "
-    "measurements, or less noisy ones"
+    "the answer is shrunk, and without that a fit of its rank is not certified, or there are "
+    "weaker columns that cannot be told from noise: take more measurements, or less noisy ones"
 )
 _AS_GOOD = 1.02
 """Mean squared error on held-out measurements, without a prior over that with one."""
@@ -147,7 +149,9 @@ class Plan:
     def _predicting(self, found: Predicted) -> Result:
         """Columns with a prior; without one, where that predicts as well and is certified."""
         problem, fitter = self.problem, self.fitter
-        plain = self._unshrunk(found) if found.state.uncertainty <= _PINNED_DOWN else None
+        plain = None
+        if found.doubtful <= _BY_CHANCE and found.state.uncertainty <= _PINNED_DOWN:
+            plain = self._unshrunk(found)
         if plain is not None and self._predicts_as_well(found):
             return replace(plain, sampler=self._sampler(found))
         factors = found.factors(problem)

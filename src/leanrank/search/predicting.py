@@ -21,7 +21,7 @@ from leanrank.losses import Loss
 from leanrank.posterior import Layout, Posterior, State, entries_of, fit, sampled, start, widened
 from leanrank.problem import Problem
 from leanrank.search.fitting import Fitter
-from leanrank.search.holding_out import Split, relative_error
+from leanrank.search.holding_out import Split, choose_width, relative_error
 from leanrank.solvers import State as SolverState
 
 __all__ = ["Predicted", "Sampler", "predicted", "splits_by_rows"]
@@ -49,12 +49,15 @@ class Predicted:
         Of the measurements that were held out, over all rounds.
     column_noise : bool
         Whether each column has a noise level of its own.
+    doubtful : int
+        Columns at the edge of noise that were dropped.
     """
 
     state: State
     rounds: list[tuple[Split, State]]
     prediction: Prediction
     column_noise: bool = False
+    doubtful: int = 0
 
     def factors(self, like: Problem) -> Factors:
         """Posterior means, in the precision of a problem's arrays."""
@@ -121,8 +124,34 @@ def predicted(
         state = wider
         steps.append(more)
     rounds = [(first, state)] + [(part, room.fit(part.train, steps)) for part in parts[1:]]
+    whole = room.fit(problem, steps)
+    doubtful = 0
+    if prune:
+        kept = _worth_keeping(rounds)
+        rounds = [(part, room.narrowed(part.train, state, kept)) for part, state in rounds]
+        doubtful = whole.width - kept
+        whole = room.narrowed(problem, whole, kept)
     prediction = _prediction(rounds, room)
-    return Predicted(room.fit(problem, steps), rounds, prediction, column_noise)
+    return Predicted(whole, rounds, prediction, column_noise, doubtful)
+
+
+def _worth_keeping(rounds: list[tuple[Split, State]]) -> int:
+    """The number of leading columns beyond which held-out measurements gain nothing clear.
+
+    Only columns are looked at that may be the strongest directions of noise.
+    """
+    sure = min(state.standing_out(_EDGE) for _, state in rounds)
+    errors = {}
+    for k in range(sure, max(state.width for _, state in rounds) + 1):
+        errors[k] = np.concatenate([part.errors(_leading(state, k)) for part, state in rounds])
+    return choose_width(errors)
+
+
+def _leading(state: State, k: int) -> Factors:
+    """Posterior means without the columns after the first k; intercepts stay."""
+    kept = np.ones(state.layout.size, dtype=bool)
+    kept[k : state.width] = False
+    return state.factors.keep(kept)
 
 
 @dataclass(frozen=True)
@@ -144,6 +173,12 @@ class _Room:
         for more in steps[1:]:
             state = self.widened(problem, state, more)
         return state
+
+    def narrowed(self, problem: Problem, state: State, kept: int) -> State:
+        """Fitted with the leading columns alone."""
+        if state.width <= kept:
+            return state
+        return self.widened(problem, state.without(np.arange(state.width) >= kept), 0)
 
     def widened(self, problem: Problem, state: State, more: int) -> State:
         """Fitted with so many more columns, less those that the data empty."""
@@ -183,6 +218,8 @@ class Sampler:
         return self.found.sample(rng, _KEPT).scaled(self.scale)
 
 
+_EDGE = 1.25
+"""Singular value over the edge of noise up to which a column may be noise."""
 _WIDER = 8
 """Columns to be added at least."""
 _ROUGH = 1e-2
