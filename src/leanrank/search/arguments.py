@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from leanrank import _checks
-from leanrank._guidance import measured_pair
+from leanrank._guidance import check_strategy, measured_pair
 from leanrank.factors import Factors, degrees_of_freedom
 from leanrank.losses import Squared
 from leanrank.operators import Measurement
@@ -85,11 +85,7 @@ def checked_strategy(
     """The strategy, if it can serve."""
     if strategy is None:
         return GrowAndPenalise()
-    if not callable(getattr(strategy, "stages", None)):
-        raise TypeError(
-            f"strategy must be a Strategy, such as leanrank.research.deep.RidgeLadder(), got "
-            f"{strategy!r}"
-        )
+    check_strategy(strategy)
     if penalty is not None:
         raise ValueError(
             f"penalty must be left out where a strategy searches for factors, got {penalty!r}"
