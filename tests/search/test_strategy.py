@@ -7,11 +7,11 @@ import pytest
 
 import leanrank as lr
 from leanrank import Factors, Status, recover, simulate
-from leanrank.search import Fitter, Stage
+from leanrank.search import Fitter, Stage, Strategy
 from leanrank.search.growing import leading_columns
 
 
-class Known:
+class Known(Strategy):
     """Proposes the leading columns of factors that somebody knows."""
 
     def __init__(self, factors: Factors, scale: float) -> None:
@@ -26,12 +26,6 @@ class Known:
         self.asked.append((phase, max_width, greedy))
         for k in range(1 + min(max_width, self.factors.width)):
             yield fitter.stage(problem, leading_columns(self.factors, k), phase)
-
-    def reconsidered(self, problem, stages, fitter, phase, *, max_width):
-        return stages
-
-    def other_stages(self, problem, stages, fitter, *, max_width, most):
-        return iter(())
 
     def remark(self, rank: int, fitter: Fitter) -> str:
         return f"rank {rank} was known"
@@ -58,10 +52,20 @@ def test_it_may_refuse():
         recover(inst.op, inst.y, symmetric=True, strategy=Known(inst.truth, 1.0))
 
 
+class Proposal:
+    """Has stages, and nothing else that recover asks for."""
+
+    def stages(self, problem, symmetric, fitter, phase, *, max_width, greedy):
+        return iter(())
+
+
 def test_something_that_is_none():
     inst = simulate.dense_sensing((12, 9), 2, m=180, random_state=0)
     with pytest.raises(TypeError, match="strategy must be a Strategy"):
         recover(inst.op, inst.y, strategy="deep")
+    for strategy in (Known, Proposal()):
+        with pytest.raises(TypeError, match="strategy must be a Strategy"):
+            recover(inst.op, inst.y, strategy=strategy)
     with pytest.raises(ValueError, match="penalty must be left out"):
         recover(inst.op, inst.y, strategy=Known(inst.truth, 1.0), penalty=lr.Ridge(0.1))
 
