@@ -34,6 +34,8 @@ class Facts:
         Number of measurements, repeated ones counted once.
     rounding : float
         Relative error of held-out measurements that is no error.
+    leading_gap : float
+        Leading singular values of the residual, several of them, over those of noise.
     strain, held_by, missed : float
         Of :class:`~leanrank.evidence.sensitivity.Sensitivity`.
     rows, cols : ndarray of int
@@ -48,6 +50,7 @@ class Facts:
     opposed: float = 0.0
     distinct: int = 0
     rounding: float = 1e-6
+    leading_gap: float = 0.0
     strain: float = 0.0
     held_by: float = math.inf
     missed: float = 1.0
@@ -297,6 +300,14 @@ RULES = (
         "the residual has structure, {number:.1f} times the level of noise, as the matrix is of "
         "low rank only approximately{f.or_indefinite}",
         "set a larger width, or take the answer for an approximation",
+    ),
+    Rule(
+        "weak structure",
+        lambda f: f.leading_gap,
+        "leading_gap",
+        "many directions of the residual are stronger than noise is, by {number:.2f} on average, "
+        "as the matrix is of low rank only approximately",
+        "take the answer for an approximation",
     ),
     Rule(
         "definite",
