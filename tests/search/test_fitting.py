@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from leanrank import Factors, simulate
-from leanrank.losses import Huber
+from leanrank.losses import Huber, StudentT
 from leanrank.operators import FullObservation, ObservedEntries
 from leanrank.policy import Policy
 from leanrank.problem import Problem
@@ -110,6 +110,33 @@ def test_rows_with_two_measurements_more_than_factors_are_well_observed(rng, see
     point = own.fit_well_observed(problem, truth, "x")
     assert set(sizes) == {110 if left_out else op.size}
     assert point.residual.size == op.size
+
+
+@pytest.mark.parametrize(("seen", "left_out"), [(8, False), (7, True)])
+def test_where_there_may_be_outliers_twice_as_many_more_are_well_observed(rng, seen, left_out):
+    truth = Factors(rng.standard_normal((12, 2)), rng.standard_normal((14, 2)))
+    mask = np.ones((12, 14), dtype=bool)
+    mask[11, seen:] = False
+    op = ObservedEntries(*np.nonzero(mask), (12, 14))
+    problem = Problem(op, op.forward(truth) + 0.1 * rng.standard_normal(op.size), loss=Huber())
+    sizes = []
+    monitor = Monitor(callbacks=(lambda state: sizes.append(state.point.residual.size),))
+    replace(fitter(), monitor=monitor).fit_well_observed(problem, truth, "x")
+    assert set(sizes) == {154 if left_out else op.size}
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.01])
+def test_a_thin_row_with_an_outlier_is_fitted_to_the_rest_of_it(rng, noise):
+    """It is left out of the fit, and what estimates it is led back by those that agree."""
+    truth = Factors(rng.standard_normal((30, 1)), rng.uniform(1.0, 2.0, (25, 1)))
+    mask = np.ones((30, 25), dtype=bool)
+    mask[4, 4:] = False
+    op = ObservedEntries(*np.nonzero(mask), (30, 25))
+    y = op.forward(truth) + noise * rng.standard_normal(op.size)
+    y[np.flatnonzero((op.rows == 4) & (op.cols == 3))] += 50.0
+    point = fitter().fit_well_observed(Problem(op, y, loss=StudentT()), truth, "x")
+    error = np.abs(point.factors.to_dense() - truth.to_dense())
+    assert error.max() <= 4.0 * noise + 1e-12
 
 
 def test_nothing_is_fitted_without_columns():
