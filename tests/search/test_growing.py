@@ -162,6 +162,17 @@ def test_wide_factors_grow_by_several_columns_at_once(width, more, rng):
     assert [next(stages).width, next(stages).width] == [width, width + more]
 
 
+@pytest.mark.parametrize("max_width", [1, 2])
+def test_what_is_as_wide_as_may_be_does_not_grow(max_width):
+    instance, problem = posed("dense", noise=0.1)
+    start = leading_columns(instance.truth.balance(), 2)
+    stages = grow(problem, start, fitter(), "grow", max_width=max_width, greedy=True)
+    assert next(stages).width == 2
+    before = problem.passes
+    assert next(stages, None) is None
+    assert problem.passes == before  # nothing is read to find that out
+
+
 def test_widest_spends_at_most_its_share():
     op = simulate.ObservedEntries(np.arange(100) // 10, np.arange(100) % 10, (40, 30))
     problem = Problem(op, np.ones(100))

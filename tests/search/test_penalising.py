@@ -145,6 +145,23 @@ def test_the_penalty_is_relative_to_what_is_left(symmetric, monkeypatch, rng):
     assert penalty.smoothing == pytest.approx((0.05 * column) ** 2, rel=1e-12)
 
 
+@pytest.mark.parametrize("shape", [(7, 7), (9, 3)])
+def test_the_size_of_what_is_left_costs_one_reading(shape, monkeypatch, rng):
+    op = simulate.DenseSensing(rng.standard_normal((60, *shape)))
+    problem = Problem(op, rng.standard_normal(60))
+    point = problem.evaluate(Factors.empty(shape))
+    read, forward = [], type(op).forward
+
+    def counted(op, factors):
+        read.append(factors.shape)
+        return forward(op, factors)
+
+    monkeypatch.setattr(type(op), "forward", counted)
+    before = problem.passes
+    penalising._typical_size(problem, point, fitter())
+    assert problem.passes - before == len(read) == 1
+
+
 @dataclass(frozen=True)
 class Scripted:
     """A solver whose values, and norms of whose last column, are as told."""
