@@ -123,6 +123,24 @@ def test_a_lower_rank_is_looked_for_below_the_one_that_is_known():
     assert lower_exact_fit(paths, grown, rank=1) is None
 
 
+@pytest.mark.parametrize(("width", "lower"), [(2, True), (3, False), (4, False)])
+def test_only_an_exact_fit_of_less_than_the_rank_is_lower(monkeypatch, width, lower):
+    problem, factors = diagonal(4.0, 3.0, 2.0, 1.0)
+    stage = Stage(problem.evaluate(leading_columns(factors, width)), True)
+    asked = []
+
+    def others(self, whole, most):
+        asked.append(([s.width for s in whole], most))
+        return [stage]
+
+    monkeypatch.setattr(Paths, "others", others)
+    paths = paths_for(problem.op, problem.y)
+    found = lower_exact_fit(paths, [Stage(stage.point, False)], rank=3)
+    assert asked == [([width], 2)]
+    assert (found is not None) is lower
+    assert found is None or found.width == width
+
+
 @pytest.mark.parametrize(("m", "few"), [(119, True), (121, False)])
 def test_few_is_measured_by_a_matrix_of_twice_the_width(m, few):
     op = ObservedEntries(np.arange(m) // 20, np.arange(m) % 20, (22, 20))
