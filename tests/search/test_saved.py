@@ -157,6 +157,8 @@ def test_files_that_are_no_checkpoint(tmp_path):
         "no fingerprint": {k: v for k, v in arrays.items() if k != "fingerprint"},
         "a fit is missing": {k: v for k, v in arrays.items() if k != names[0]},
         "a fit of another shape": arrays | {names[0]: np.ones((3, 1))},
+        "a fit of one dimension": arrays | {names[0]: np.ones(len(arrays[names[0]]))},
+        "a fit of three": arrays | {names[0]: arrays[names[0]][:, :, None]},
         "a fit that is not finite": arrays | {names[0]: np.full_like(arrays[names[0]], np.inf)},
         "factors that are not finite": arrays | {"U": np.full_like(arrays["U"], np.nan)},
     }
