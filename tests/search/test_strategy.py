@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 import leanrank as lr
 from leanrank import Factors, Status, recover, simulate
-from leanrank.search import Fitter, Stage, Strategy
+from leanrank.search import Fitter, Stage, Strategy, strategy
 from leanrank.search.growing import leading_columns
 
 
@@ -35,15 +37,36 @@ class Known(Strategy):
 def test_one_of_ones_own(noise):
     inst = simulate.dense_sensing((12, 9), 2, m=180, noise=noise, random_state=0)
     scale = float(np.sqrt(np.mean(inst.y**2)))
-    strategy = Known(inst.truth, scale)
-    result = recover(inst.op, inst.y, strategy=strategy)
+    own = Known(inst.truth, scale)
+    result = recover(inst.op, inst.y, strategy=own)
     assert (result.rank, result.status) == (2, Status.CONVERGED)
     assert result.message.endswith("; rank 2 was known")
-    assert strategy.asked[0][0] == "explore"
-    assert {phase for phase, _, _ in strategy.asked[1:]} == ({"validate"} if noise else set())
-    assert all(greedy == (phase == "validate") for phase, _, greedy in strategy.asked)
-    assert recover(inst.op, inst.y, strategy=strategy, width=1).rank == 1
-    assert max(most for _, most, _ in strategy.asked[-1:]) == 1
+    assert own.asked[0][0] == "explore"
+    assert {phase for phase, _, _ in own.asked[1:]} == ({"validate"} if noise else set())
+    assert all(greedy == (phase == "validate") for phase, _, greedy in own.asked)
+    assert recover(inst.op, inst.y, strategy=own, width=1).rank == 1
+    assert max(most for _, most, _ in own.asked[-1:]) == 1
+
+
+def test_where_measurements_are_few_a_path_is_walked_back_from_the_middle_strength(monkeypatch):
+    inst = simulate.dense_sensing((12, 9), 2, m=60, random_state=0)
+    problem = lr.Problem(inst.op, inst.y)
+    stages = [Stage(problem.evaluate(leading_columns(inst.truth, k)), False) for k in (0, 1)]
+    own = SimpleNamespace(policy=lr.Policy())
+
+    def penalise_wide(given, base, fitter, strength, *, max_width):
+        assert (given, base, fitter, max_width) == (problem, stages[0].point, own, 5)
+        assert strength == sorted(lr.Policy().strengths)[1]
+        return inst.truth
+
+    def walk_back(given, path, wide, fitter, phase):
+        assert (given, path, wide, fitter, phase) == (problem, stages, inst.truth, own, "x")
+        return ["walked"]
+
+    monkeypatch.setattr(strategy, "penalise_wide", penalise_wide)
+    monkeypatch.setattr(strategy, "walk_back", walk_back)
+    found = strategy.GrowAndPenalise().reconsidered(problem, stages, own, "x", max_width=5)
+    assert found == ["walked"]
 
 
 def test_it_may_refuse():

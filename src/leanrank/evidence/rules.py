@@ -44,11 +44,11 @@ class Facts:
 
     certificate: Certificate
     exact: bool
+    wider: int
+    distinct: int
     symmetric: bool = False
     full_rank: bool = False
-    wider: int = 0
     opposed: float = 0.0
-    distinct: int = 0
     rounding: float = 1e-6
     leading_gap: float = 0.0
     strain: float = 0.0
