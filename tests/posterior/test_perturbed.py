@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from leanrank import Factors, simulate
+from leanrank import Factors, recover, simulate
 from leanrank._arrays import to_numpy
 from leanrank.losses import Squared
 from leanrank.operators import DenseSensing, ObservedEntries, Stacked
@@ -102,6 +102,7 @@ def test_symmetric_factors_have_symmetric_draws(rng):
     posterior = perturbed(Problem(inst.op, inst.y), inst.truth, rng, size=4)
     assert posterior.left is posterior.right
     for draw in posterior.draws():
+        assert draw.symmetric
         assert np.linalg.eigvalsh(draw.to_dense()).min() > -1e-12
 
 
@@ -241,3 +242,28 @@ def test_measurements_of_several_kinds(rng):
     low, high = posterior.interval(*everywhere(op.shape))
     truth = sensing.truth.to_dense()
     assert np.mean((low <= truth) & (truth <= high)) > 0.85
+
+
+def test_results_for_measurements_of_any_kind_have_a_posterior_in_the_units_of_y():
+    covered = []
+    for seed in range(4):
+        make = simulate.dense_sensing
+        inst = make(16, 2, m=160, symmetric=True, noise=0.2, random_state=seed)
+        found = recover(inst.op, 1e3 * inst.y, symmetric=True)
+        low, high = found.posterior.interval(*everywhere(inst.op.shape))
+        truth = 1e3 * inst.truth.to_dense()
+        covered.append(np.mean((low <= truth) & (truth <= high)))
+        np.testing.assert_allclose(found.posterior.to_dense(), found.factors.to_dense())
+        assert np.sqrt(found.posterior.noise[0]) == pytest.approx(1e3 * inst.noise_std, rel=0.3)
+    assert 0.88 < np.mean(covered) < 0.995
+    np.testing.assert_array_equal(found.posterior.left, found.sampler().left)
+
+
+def test_the_posterior_of_a_ridge_is_under_the_ridge(rng):
+    """Too few measurements for any width without a prior, which is then told to the draws."""
+    inst = simulate.dense_sensing(
+        16, 6, m=110, symmetric=True, kappa=30.0, noise=0.1, random_state=1
+    )
+    found = recover(inst.op, inst.y, symmetric=True)
+    assert found.sampler.problem.penalised
+    assert np.all(found.posterior.std(*everywhere(inst.op.shape)) > 0)

@@ -16,13 +16,13 @@ from leanrank.evidence import Prediction
 from leanrank.evidence.prediction import NORMAL
 from leanrank.factors import Factors
 from leanrank.losses import Loss
-from leanrank.posterior import Layout, Posterior, State, entries_of, fit, sampled, start
+from leanrank.posterior import Layout, Posterior, State, entries_of, fit, perturbed, sampled, start
 from leanrank.problem import Problem
 from leanrank.search.fitting import Fitter
 from leanrank.search.holding_out import Split, relative_error
 from leanrank.solvers import State as SolverState
 
-__all__ = ["Predicted", "Sampler", "predicted", "splits_by_rows"]
+__all__ = ["Perturbation", "Predicted", "Sampler", "predicted", "splits_by_rows"]
 
 
 def splits_by_rows(problem: Problem, symmetric: bool) -> bool:
@@ -157,8 +157,24 @@ class Sampler:
         return self.found.sample(rng, _KEPT).scaled(self.scale)
 
 
+@dataclass(frozen=True)
+class Perturbation:
+    """The same for a fit to measurements of any kind, in the units of its problem."""
+
+    problem: Problem
+    factors: Factors
+    seed: int
+    scale: float
+
+    def __call__(self) -> Posterior:
+        rng = np.random.default_rng(self.seed)
+        return perturbed(self.problem, self.factors, rng, _SOLVES).scaled(self.scale)
+
+
 _KEPT = 100
 """Draws of a result's posterior."""
+_SOLVES = 50
+"""The same where each takes a solution of its own."""
 _DRAWS = 40
 """Of the posterior, for the coverage of held-out measurements: deviations within a tenth."""
 
