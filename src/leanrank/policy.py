@@ -142,6 +142,10 @@ class Policy:
     fewest_held_out : int
         With fewer held out than this, the path is followed again with others held out in turn:
         the mean of so many squared errors has a relative standard error of about 1/20.
+    enough_held_out : int
+        From so many on, no path is followed again where a width is found by leaving measurements
+        out one by one and those held out do not refute it: the root of the mean of so many squared
+        errors has a relative standard error of a tenth.
     rounds, rounds_of_many : int
         How often, below and from ``many_measurements`` on.
     many_measurements : int
@@ -206,6 +210,7 @@ class Policy:
 
     held_out_share: float = 0.05
     fewest_held_out: int = 1000
+    enough_held_out: int = 50
     rounds: int = 5
     rounds_of_many: int = 2
     many_measurements: int = 2000

@@ -86,9 +86,9 @@ def test_something_that_is_none():
     inst = simulate.dense_sensing((12, 9), 2, m=180, random_state=0)
     with pytest.raises(TypeError, match="strategy must be a Strategy"):
         recover(inst.op, inst.y, strategy="deep")
-    for strategy in (Known, Proposal()):
+    for proposed in (Known, Proposal()):
         with pytest.raises(TypeError, match="strategy must be a Strategy"):
-            recover(inst.op, inst.y, strategy=strategy)
+            recover(inst.op, inst.y, strategy=proposed)
     with pytest.raises(ValueError, match="penalty must be left out"):
         recover(inst.op, inst.y, strategy=Known(inst.truth, 1.0), penalty=lr.Ridge(0.1))
 

@@ -1,5 +1,6 @@
 """Posterior: columns with a prior that the data can empty, and what is uncertain of every entry."""
 
+from leanrank.posterior._perturbed import perturbed
 from leanrank.posterior._posterior import Posterior
 from leanrank.posterior._sampling import sampled
 from leanrank.posterior._variational import Layout, State, entries_of, fit, start, sweeps, widened
@@ -10,6 +11,7 @@ __all__ = [
     "State",
     "entries_of",
     "fit",
+    "perturbed",
     "sampled",
     "start",
     "sweeps",

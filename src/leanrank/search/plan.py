@@ -20,7 +20,7 @@ from leanrank.search.holding_out import Split, rounds_of, split, while_better
 from leanrank.search.monitor import StopRun
 from leanrank.search.paths import Paths
 from leanrank.search.penalising import PENALISED
-from leanrank.search.predicting import Predicted, Sampler, predicted, splits_by_rows
+from leanrank.search.predicting import Perturbation, Predicted, Sampler, predicted, splits_by_rows
 from leanrank.search.shrinking import shrink
 
 __all__ = ["Plan"]
@@ -251,7 +251,9 @@ class Plan:
         rng, limits = self.fitter.rng, self.fitter.policy.evidence
         self.fitter.monitor.note_pruned(factors)
         certificate = certify(problem, factors, rng, held_out_error=held_out_error, policy=limits)
-        return self._finished(factors, rescaled(certificate, self.scale))
+        result = self._finished(factors, rescaled(certificate, self.scale))
+        sampler = Perturbation(problem, factors, int(rng.integers(2**63)), self.scale)
+        return replace(result, sampler=sampler)
 
     def _agreed(self, problem: Problem, factors: Factors) -> Factors:
         """The fit, continued from rows that no outlier misleads, if it comes out lower."""

@@ -18,13 +18,23 @@ from leanrank.evidence import Prediction
 from leanrank.evidence.prediction import NORMAL
 from leanrank.factors import Factors
 from leanrank.losses import Loss
-from leanrank.posterior import Layout, Posterior, State, entries_of, fit, sampled, start, widened
+from leanrank.posterior import (
+    Layout,
+    Posterior,
+    State,
+    entries_of,
+    fit,
+    perturbed,
+    sampled,
+    start,
+    widened,
+)
 from leanrank.problem import Problem
 from leanrank.search.fitting import Fitter
 from leanrank.search.holding_out import Split, choose_width, relative_error
 from leanrank.solvers import State as SolverState
 
-__all__ = ["Predicted", "Sampler", "predicted", "splits_by_rows"]
+__all__ = ["Perturbation", "Predicted", "Sampler", "predicted", "splits_by_rows"]
 
 
 def splits_by_rows(problem: Problem, symmetric: bool) -> bool:
@@ -224,8 +234,26 @@ _WIDER = 8
 """Columns to be added at least."""
 _ROUGH = 1e-2
 """Tolerance of a fit that is only begun with."""
+
+
+@dataclass(frozen=True)
+class Perturbation:
+    """The same for a fit to measurements of any kind, in the units of its problem."""
+
+    problem: Problem
+    factors: Factors
+    seed: int
+    scale: float
+
+    def __call__(self) -> Posterior:
+        rng = np.random.default_rng(self.seed)
+        return perturbed(self.problem, self.factors, rng, _SOLVES).scaled(self.scale)
+
+
 _KEPT = 100
 """Draws of a result's posterior."""
+_SOLVES = 50
+"""The same where each takes a solution of its own."""
 _DRAWS = 40
 """Of the posterior, for the coverage of held-out measurements: deviations within a tenth."""
 
