@@ -17,7 +17,7 @@ from scipy.stats import wishart
 
 from leanrank.posterior._posterior import Posterior
 from leanrank.posterior._sweep import Gaussian, Moments, Sweep, packed
-from leanrank.posterior._variational import COLUMN_NOISE, LEAST_NOISE, State
+from leanrank.posterior._variational import COLUMN_NOISE, LEAST_NOISE, State, typical_noise
 
 __all__ = ["Draw", "draws", "sampled"]
 
@@ -69,10 +69,12 @@ def draws(
         rows, _, drawn, missed = sweep(
             moments, noise, *priors, at.column_intercept, (keys[0], keys[1]), centres
         )
-        common = float(missed.sum()) / rng.chisquare(entries.y.size)
-        noise = np.full(entries.shape[1], common)
         if column_noise:
-            noise = (missed + COLUMN_NOISE * common) / rng.chisquare(counts + COLUMN_NOISE)
+            own = missed + COLUMN_NOISE * typical_noise(noise)
+            noise = own / rng.chisquare(counts + COLUMN_NOISE)
+        else:
+            common = float(missed.sum()) / rng.chisquare(entries.y.size)
+            noise = np.full(entries.shape[1], common)
         noise = np.maximum(noise, floor)
         yield Draw(rows, centres, given, noise)
         given = drawn.mean

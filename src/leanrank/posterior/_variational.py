@@ -29,7 +29,17 @@ from leanrank.losses import Loss
 from leanrank.posterior._sweep import Entries, Gaussian, Moments, Sweep, packed, unpacked
 from leanrank.problem import Problem
 
-__all__ = ["COLUMN_NOISE", "LEAST_NOISE", "Layout", "State", "entries_of", "fit", "start", "sweeps"]
+__all__ = [
+    "COLUMN_NOISE",
+    "LEAST_NOISE",
+    "Layout",
+    "State",
+    "entries_of",
+    "fit",
+    "start",
+    "sweeps",
+    "typical_noise",
+]
 
 _EMPTY = 1e-3
 """Mean square of a column's means over its variance, below which the data said nothing of it."""
@@ -38,7 +48,7 @@ LEAST_NOISE = 1e-14
 """Smallest variance of the noise over that of y: rounding."""
 
 COLUMN_NOISE = 4.0
-"""Entries that the common noise level counts as, where each column has one of its own."""
+"""Entries that the typical noise level counts as, where each column has one of its own."""
 
 
 @dataclass(frozen=True)
@@ -149,8 +159,19 @@ class State:
         )
 
 
+def typical_noise(noise: np.ndarray) -> float:
+    """Level that those of columns lie around: their harmonic mean.
+
+    It is the most likely one where they are inverse chi-square about it, and hardly moves if some
+    columns are nothing but noise.
+    """
+    return 1.0 / float(np.mean(1.0 / noise))
+
+
 def entries_of(problem: Problem) -> tuple[Entries, Loss | None]:
     """The observed entries of a problem, row after row, and the loss where it resists outliers.
+
+    Those of weight zero are left out.
 
     Raises
     ------
@@ -161,10 +182,14 @@ def entries_of(problem: Problem) -> tuple[Entries, Loss | None]:
     if found is None:
         raise TypeError(f"op must measure entries of the matrix, got {problem.op!r}")
     rows, cols, scale = found
-    order = np.argsort(rows, kind="stable")
     loss = problem.loss
+    weights = None if loss.weights is None else to_numpy(loss.weights)
+    order = np.argsort(rows, kind="stable")
+    if weights is not None:
+        # What weighs nothing must not count where entries are counted.
+        order = order[weights[order] > 0]
+        weights = weights[order]
     y = to_numpy(problem.y).astype(float)[order] / scale[order]
-    weights = None if loss.weights is None else to_numpy(loss.weights)[order]
     if (scale != 1.0).any():
         weights = (1.0 if weights is None else weights) * scale[order] ** 2
     entries = Entries.of(rows[order], cols[order], y, problem.op.shape, weights)
@@ -259,8 +284,8 @@ def sweeps(state: State, *, column_noise: bool, threads: int = 1) -> Iterator[St
         common = float(missed.sum()) / base.y.size
         noise = np.full(n2, max(common, floor))
         if column_noise:
-            own = (missed + COLUMN_NOISE * common) / (counts + COLUMN_NOISE)
-            noise = np.maximum(own, floor)
+            own = missed + COLUMN_NOISE * typical_noise(state.noise)
+            noise = np.maximum(own / (counts + COLUMN_NOISE), floor)
         new = replace(state, entries=sweep.entries, rows=rows, columns=columns, noise=noise)
         state = _turned(new, total)
         empty = np.mean(state.columns.mean[:, : at.width] ** 2, axis=0) < _EMPTY * state.variances
