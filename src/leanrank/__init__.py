@@ -7,9 +7,11 @@ from leanrank import losses, operators, simulate, solvers, testing
 from leanrank._moved import no_attribute
 from leanrank.evidence import Certificate, check_certificate
 from leanrank.factors import Factors
+from leanrank.inference import posterior
 from leanrank.losses import Huber, Squared, StudentT
 from leanrank.penalties import GroupLasso, NoPenalty, Ridge
 from leanrank.policy import Policy
+from leanrank.posterior import Posterior
 from leanrank.problem import Problem
 from leanrank.recover import recover
 from leanrank.results import RecoveryError, Result, Status
@@ -29,6 +31,7 @@ __all__ = [
     "LowRankImputer",
     "NoPenalty",
     "Policy",
+    "Posterior",
     "Problem",
     "QuadraticNetworkRegressor",
     "RecoveryError",
@@ -46,6 +49,7 @@ __all__ = [
     "losses",
     "operators",
     "plotting",
+    "posterior",
     "recover",
     "research",
     "simulate",

@@ -58,6 +58,13 @@ class EvidencePolicy:
     held_by : float
         Least number of measurements that hold a block of rows of a symmetric matrix. Of 62
         matrices whose blocks few entries join, 4 were certified in a wrong position before.
+    predicted, gain : float
+        Largest error of held-out measurements in times that of means, and by how many standard
+        errors it must be lower, for unseen entries to count as predicted.
+    least_coverage : float
+        Least share of held-out measurements in their 95 % intervals, but for chance.
+    in_hole : float
+        Largest share of the unobserved entries in one block, for held-out ones to stand for them.
     draws : int
         Draws of noise that are propagated; with the flattest direction four are within a factor
         of two of the root mean square of refits.
@@ -103,6 +110,10 @@ class EvidencePolicy:
     trapped: float = 2.0
     strain: float = 1.0
     held_by: float = 4.0
+    predicted: float = 0.95
+    gain: float = 2.0
+    least_coverage: float = 0.9
+    in_hole: float = 0.1
     draws: int = 4
     translates: int = 6
     hole_chance: float = 0.01

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 
@@ -179,6 +180,8 @@ def recover(
     monitor = Monitor(callbacks, scale, finished=FinishedFits(known), fingerprint=run, start=start)
     begin = None if start is None else start.scaled(1.0 / scale)
     paths = Paths(problem, symmetric, most, strategy, Fitter(solver, rng, monitor, policy), begin)
+    if width is not None:
+        paths = replace(paths, limit=width)
     monitor.begin()
     result = Plan(paths, scale, rank, penalty, validation, max_iter).result()
     monitor.end(result)

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from leanrank._display import html_table, one_line
 from leanrank.evidence import Certificate
 from leanrank.factors import Factors
 from leanrank.policy import Policy
+from leanrank.posterior import Posterior
 
 __all__ = ["History", "Record", "RecoveryError", "Result", "Status"]
 
 
 class Status(enum.Enum):
-    """How a run ended."""
+    """How a run ended.
+
+    CONVERGED: X itself is pinned down, the certificate holds. APPROXIMATE: it is not, but unseen
+    entries are predicted clearly better than by means, with intervals that cover what was held
+    out. STALLED: neither.
+    """
 
     CONVERGED = "converged"
+    APPROXIMATE = "approximate"
     MAX_ITER = "max_iter"
     STALLED = "stalled"
     DIVERGED = "diverged"
@@ -88,6 +96,8 @@ class Result:
         Column norms at named moments, such as before and after pruning.
     policy : Policy or None
         What :func:`leanrank.recover` decided by; None of a solver.
+    sampler : callable or None
+        Draws :attr:`posterior`.
     """
 
     factors: Factors
@@ -97,6 +107,23 @@ class Result:
     history: History
     column_norms: dict[str, Any] = field(default_factory=dict)
     policy: Policy | None = None
+    sampler: Callable[[], Posterior] | None = field(default=None, repr=False, compare=False)
+
+    @cached_property
+    def posterior(self) -> Posterior:
+        """What is known of every entry, in the units of y; drawn when first asked for.
+
+        Raises
+        ------
+        ValueError
+            If the result does not hold what that takes: of a run that was stopped, or of a solver.
+        """
+        if self.sampler is None:
+            raise ValueError(
+                "this result has no posterior: it was stopped, loaded without one, or comes from "
+                "a solver; see leanrank.posterior(op, y)"
+            )
+        return self.sampler()
 
     @property
     def rank(self) -> int:
@@ -105,8 +132,8 @@ class Result:
 
     @property
     def success(self) -> bool:
-        """Whether the status is CONVERGED."""
-        return self.status is Status.CONVERGED
+        """Whether the status is CONVERGED or APPROXIMATE; the first is ``certificate.holds``."""
+        return self.status in (Status.CONVERGED, Status.APPROXIMATE)
 
     @property
     def n_iter(self) -> int:
@@ -114,7 +141,7 @@ class Result:
         return len(self.history)
 
     def raise_if_failed(self) -> Result:
-        """This result if it converged; otherwise a :class:`RecoveryError` with the message."""
+        """This result if it is a success; otherwise a :class:`RecoveryError` with the message."""
         if not self.success:
             raise RecoveryError(f"{self.status.name}: {self.message}")
         return self

@@ -59,7 +59,8 @@ def certified(monkeypatch, holding):
 
     def certify(self, problem, factors, held_out_error):
         asked.append((factors.width, held_out_error))
-        return SimpleNamespace(rank=factors.width, success=factors.width in holding)
+        status = Status.CONVERGED if factors.width in holding else Status.STALLED
+        return SimpleNamespace(rank=factors.width, status=status)
 
     monkeypatch.setattr(Plan, "_certified", certify)
     return asked

@@ -97,8 +97,10 @@ def test_what_is_finished_is_not_computed_again(tmp_path):
     whole = recover(inst.op, inst.y, callbacks=[Checkpoint(path)])
     fits = len(load_checkpoint(path).fits)
     again = recover(inst.op, inst.y, start=load_checkpoint(path))
-    assert len(again.history) <= fits < 0.5 * len(whole.history)
-    assert again.history.passes < 0.8 * whole.history.passes
+    again, whole = (
+        [line for line in each.history if line.phase != "posterior"] for each in (again, whole)
+    )
+    assert len(again) <= fits < 0.5 * len(whole)
 
 
 @pytest.mark.parametrize(

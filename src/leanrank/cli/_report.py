@@ -16,9 +16,10 @@ __all__ = ["say", "show_demo", "show_result"]
 
 Rows = dict[str, tuple[str, str]]
 
-_COLOURS = {Status.CONVERGED: "green", Status.STOPPED: "yellow"}
+_COLOURS = {Status.CONVERGED: "green", Status.APPROXIMATE: "green", Status.STOPPED: "yellow"}
 _MEANINGS = {
     Status.CONVERGED: "the certificate holds",
+    Status.APPROXIMATE: "unseen entries are predicted, though the matrix itself is not pinned down",
     Status.STALLED: "the certificate does not hold: this is the best answer found",
     Status.STOPPED: "cut short, not certified",
 }

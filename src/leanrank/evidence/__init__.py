@@ -2,6 +2,7 @@
 
 from leanrank.evidence.certificate import Certificate, rescaled
 from leanrank.evidence.certifying import certify, check_certificate
+from leanrank.evidence.prediction import Prediction
 from leanrank.evidence.structure import (
     explained_of_noise,
     noise_level,
@@ -11,6 +12,7 @@ from leanrank.evidence.structure import (
 
 __all__ = [
     "Certificate",
+    "Prediction",
     "certify",
     "check_certificate",
     "explained_of_noise",

@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass, replace
 
 from leanrank._display import certificate_html, certificate_line
+from leanrank.evidence.prediction import Prediction
+from leanrank.policy import EvidencePolicy
 
 __all__ = ["Certificate", "rescaled"]
 
@@ -49,6 +51,9 @@ class Certificate:
     filled_error : float or None
         Estimated relative error on the entries that were not observed, or on the largest block of
         them if it is worse there; None where measurements are not entries, or all were observed.
+    prediction : Prediction or None
+        How measurements that were held out are predicted, against means, and whether intervals
+        cover them; None where that was not asked.
 
     Notes
     -----
@@ -71,6 +76,11 @@ class Certificate:
     error_estimate: float
     held_out_error: float | None = None
     filled_error: float | None = None
+    prediction: Prediction | None = None
+
+    def predicts(self, policy: EvidencePolicy) -> bool:
+        """Whether unseen entries are predicted, clearly better than by means."""
+        return self.prediction is not None and not self.prediction.reasons(policy)
 
     def __bool__(self) -> bool:
         return self.holds
@@ -101,6 +111,8 @@ class Certificate:
             f"  of what was filled in   {filled}",
             f"  held-out error          {held_out}",
         ]
+        if self.prediction is not None:
+            lines.append(f"  - {self.prediction}")
         lines += [f"  - {reason}" for reason in self.reasons]
         lines += [f"  note: {note}" for note in self.notes]
         return "\n".join(lines)

@@ -13,6 +13,7 @@ from leanrank._guidance import explains_arguments, measured_pair
 from leanrank._threads import one_blas_thread
 from leanrank.evidence.certificate import Certificate, rescaled
 from leanrank.evidence.filled import Filled, different, filled_error, observed_entries
+from leanrank.evidence.prediction import Prediction
 from leanrank.evidence.rules import Facts, judge
 from leanrank.evidence.sensitivity import Sensitivity, sensitivity
 from leanrank.evidence.structure import (
@@ -129,9 +130,15 @@ def certify(
     rng: np.random.Generator,
     *,
     held_out_error: float | None = None,
+    prediction: Prediction | None = None,
+    change: float | None = None,
     policy: EvidencePolicy | None = None,
 ) -> Certificate:
-    """The certificate of factors for a problem whose y is of sensible scale."""
+    """The certificate of factors for a problem whose y is of sensible scale.
+
+    Posterior means are stationary where the loss is not: then ``change``, by how much they change
+    from sweep to sweep, relative, takes the place of the gradient.
+    """
     policy = EvidencePolicy() if policy is None else policy
     factors = factors.compress()  # empty columns are no rank
     rank = factors.width
@@ -156,12 +163,12 @@ def certify(
     certificate = Certificate(
         holds=False,
         reasons=(),
-        notes=_notes(problem),
+        notes=_notes(problem, change is not None),
         rank=rank,
         degrees_of_freedom=problem.unknowns(factors),
         measurements=problem.op.size,
         relative_residual=relative_residual,
-        relative_gradient=_relative_gradient(problem, point),
+        relative_gradient=_relative_gradient(problem, point) if change is None else change,
         active_curvature=active,
         virtual_curvature=problem.penalty.curvature_at_zero - strength,
         noise_gap=residual_spectral_norm(G, factors, rng) / level if level > 0 else 0.0,
@@ -170,6 +177,7 @@ def certify(
         error_estimate=error,
         held_out_error=held_out_error,
         filled_error=filled.error,
+        prediction=None if prediction is None else replace(prediction, in_hole=filled.in_hole),
     )
     reasons = judge(_facts(problem, point, certificate, answer, exact, policy, rng), policy)
     return replace(certificate, holds=not reasons, reasons=reasons)
@@ -188,8 +196,10 @@ def _relative_gradient(problem: Problem, point: Point) -> float:
     return point.gradient_norm * size / whole if whole > 0 else 0.0
 
 
-def _notes(problem: Problem) -> tuple[str, ...]:
+def _notes(problem: Problem, shrunk: bool) -> tuple[str, ...]:
     """What one should know although it does not speak against an answer."""
+    if shrunk:
+        return ("the answer is a posterior mean: its columns are shrunk by what noise allows",)
     if problem.penalty.curvature_at_zero > 0:
         return (f"the answer is shrunk by a penalty, {problem.penalty!r}",)
     return ()

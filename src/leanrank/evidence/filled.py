@@ -82,10 +82,13 @@ class Filled:
         measurements are not entries, or all entries were observed.
     misfit : float
         Expected squared error of X in the hole that is not noise.
+    in_hole : float
+        The hole's share of the entries that were not observed.
     """
 
     error: float | None = None
     misfit: float = 0.0
+    in_hole: float = 0.0
 
 
 def observed_entries(op: Measurement, symmetric: bool) -> ObservedEntries | None:
@@ -153,7 +156,9 @@ def filled_error(
     expected = sum(hole.square(change) for change in changes)
     misfit = left_out_error(problem, point, hole, policy, rng)
     inside = _ratio(expected + hole.size * misfit, hole.square(factors))
-    return Filled(max(error, inside), hole.size_with_mirror(factors.symmetric) * misfit)
+    size = hole.size_with_mirror(factors.symmetric)
+    share = hole.size / (math.prod(seen.shape) - seen.size)
+    return Filled(max(error, inside), size * misfit, share)
 
 
 def _hidden_square(factors: Factors, seen: ObservedEntries) -> float:

@@ -15,7 +15,7 @@ from leanrank._arrays import to_numpy
 from leanrank._files import FileError, PathLike, replacing
 from leanrank._npz import Headers, read_arrays, write_arrays
 from leanrank.callbacks import factor_arrays
-from leanrank.evidence import Certificate
+from leanrank.evidence import Certificate, Prediction
 from leanrank.factors import Factors
 from leanrank.policy import EvidencePolicy, Policy
 from leanrank.results import History, Record, Result, Status
@@ -238,10 +238,13 @@ def _column(arrays: dict[str, np.ndarray], field: dataclasses.Field[Any]) -> lis
 
 def _certificate(values: dict[str, Any]) -> Certificate:
     """A certificate from what JSON knows: numbers, and lists of sentences."""
+    prediction = values.pop("prediction", None)
+    if prediction is not None:
+        prediction = Prediction(**prediction)
     for name, value in values.items():
         if not isinstance(value, bool | int | float | list | None):
             raise TypeError(f"'{name}' of the certificate is {value!r}")
-    return Certificate(**_with_tuples(values))
+    return Certificate(**_with_tuples(values), prediction=prediction)
 
 
 def _with_tuples(values: dict[str, Any]) -> dict[str, Any]:

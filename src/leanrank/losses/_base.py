@@ -118,6 +118,10 @@ class Loss(ABC):
         """The loss with weights of one."""
         return self if self.weights is None else self._with(weights=None)
 
+    def weighted_as(self, other: Loss) -> Self:
+        """The loss with the weights of another."""
+        return self._with(weights=other.weights)
+
     @property
     def mean_weight(self) -> float:
         """Mean of the weights."""

@@ -144,6 +144,20 @@ class Posterior:
             out[rows] = self._means(rows[:, None], cols[None, :])
         return out
 
+    def scaled(self, factor: float) -> Posterior:
+        """The posterior of ``factor`` times the matrix, its bounds included."""
+        root = math.sqrt(factor)
+        low, high = self.bounds
+        return replace(
+            self,
+            factors=self.factors.scaled(factor),
+            left=self.left * np.float32(root),
+            right=self.right * np.float32(root),
+            centres=None if self.centres is None else self.centres * np.float32(root),
+            noise=self.noise * factor**2,
+            bounds=(low * factor, high * factor),
+        )
+
     def clipped(self, low: float, high: float) -> Posterior:
         """The same posterior, cut at bounds.
 

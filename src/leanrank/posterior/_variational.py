@@ -15,7 +15,7 @@ ten times slower.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -104,6 +104,10 @@ class State:
         Prior mean of the columns' intercepts.
     loss : Loss or None
         With its scale, where it resists outliers.
+    row_moment : ndarray, shape (K, K), or None
+        Sum of the second moments of the rows; None before the first sweep.
+    change : float
+        By how much the last sweep changed X, relative.
     """
 
     layout: Layout
@@ -116,6 +120,8 @@ class State:
     column_variance: float = 1.0
     mean: float = 0.0
     loss: Loss | None = None
+    row_moment: np.ndarray | None = None
+    change: float = math.inf
 
     @property
     def width(self) -> int:
@@ -129,6 +135,17 @@ class State:
     def predict(self, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
         """Means of entries; arrays of the same shape."""
         return np.einsum("...k,...k->...", self.rows[rows], self.columns.mean[cols])
+
+    @property
+    def uncertainty(self) -> float:
+        """Root of the expected squared error of X over that of X itself, were the model true.
+
+        Factors are taken to be independent, which makes it somewhat too small.
+        """
+        assert self.row_moment is not None
+        size = float(np.sum(self.row_moment * self.columns.total()))
+        mean = float(np.sum((self.rows.T @ self.rows) * (self.columns.mean.T @ self.columns.mean)))
+        return math.sqrt(max(1.0 - mean / size, 0.0)) if size > 0 else 0.0
 
     def priors(self) -> tuple[Gaussian, Gaussian]:
         """Of the free coordinates of rows and of columns."""
@@ -154,6 +171,7 @@ class State:
             self,
             layout=layout,
             rows=np.ascontiguousarray(self.rows[:, left]),
+            row_moment=None if self.row_moment is None else self.row_moment[np.ix_(left, left)],
             columns=Moments(mean, packed(second), layout.row_intercept),
             variances=self.variances[~empty],
         )
@@ -184,11 +202,11 @@ def entries_of(problem: Problem) -> tuple[Entries, Loss | None]:
     rows, cols, scale = found
     loss = problem.loss
     weights = None if loss.weights is None else to_numpy(loss.weights)
+    # What weighs nothing, or is multiplied by zero, must not count where entries are counted.
+    told = scale != 0.0 if weights is None else (scale != 0.0) & (weights > 0)
     order = np.argsort(rows, kind="stable")
-    if weights is not None:
-        # What weighs nothing must not count where entries are counted.
-        order = order[weights[order] > 0]
-        weights = weights[order]
+    order = order[told[order]]
+    weights = None if weights is None else weights[order]
     y = to_numpy(problem.y).astype(float)[order] / scale[order]
     if (scale != 1.0).any():
         weights = (1.0 if weights is None else weights) * scale[order] ** 2
@@ -270,7 +288,9 @@ def _leading(
     return V
 
 
-def sweeps(state: State, *, column_noise: bool, threads: int = 1) -> Iterator[State]:
+def sweeps(
+    state: State, *, column_noise: bool, prune: bool = True, threads: int = 1
+) -> Iterator[State]:
     """One state after another, each of a sweep, turned and pruned."""
     sweep = Sweep(state.entries, threads)
     base, robust = state.entries, state.loss is not None and not state.loss.quadratic
@@ -289,7 +309,7 @@ def sweeps(state: State, *, column_noise: bool, threads: int = 1) -> Iterator[St
         new = replace(state, entries=sweep.entries, rows=rows, columns=columns, noise=noise)
         state = _turned(new, total)
         empty = np.mean(state.columns.mean[:, : at.width] ** 2, axis=0) < _EMPTY * state.variances
-        if empty.any():
+        if prune and empty.any():
             state = state.without(empty)
         if robust:
             state, sweep = _resisting(state, base, threads)
@@ -312,9 +332,11 @@ def _turned(state: State, total: np.ndarray) -> State:
     turn[:k, :k] = Q[:, np.argsort(-values)].T
     columns, of_columns = columns.mapped(turn), turn @ of_columns @ turn.T
     least = np.finfo(float).tiny
+    T = turn @ T
     state = replace(
         state,
-        rows=state.rows @ (turn @ T).T,
+        rows=state.rows @ T.T,
+        row_moment=T @ total @ T.T,
         columns=columns,
         variances=np.maximum(np.diagonal(of_columns)[:k], least),
     )
@@ -348,9 +370,11 @@ def fit(
     state: State,
     *,
     column_noise: bool = False,
+    prune: bool = True,
     max_sweeps: int = 100,
-    tol: float = 1e-3,
+    tol: float = 3e-4,
     threads: int = 1,
+    watch: Callable[[State], None] = lambda state: None,
 ) -> State:
     """Sweeps until noise and variances hardly change.
 
@@ -360,19 +384,26 @@ def fit(
         From :func:`start`.
     column_noise : bool
         Whether each column has a noise level of its own.
+    prune : bool
+        Whether columns that the data emptied are dropped.
     max_sweeps : int
     tol : float
         Relative change of noise levels, and of the variances in sum, in one sweep.
     threads : int
+    watch : callable
+        Called with every state.
     """
-    chain = sweeps(state, column_noise=column_noise, threads=threads)
+    chain = sweeps(state, column_noise=column_noise, prune=prune, threads=threads)
     for new in islice(chain, max_sweeps):
         same = new.width == state.width
         moved = np.max(np.abs(np.log(new.noise / state.noise)))
         if same:
             change = float(np.abs(new.variances - state.variances).sum())
             moved = max(moved, change / (float(new.variances.sum()) or 1.0))
-        state = new
+        before, state = state, new
+        watch(state)
         if same and moved < tol:
             break
-    return state
+    whole = state.factors.norm()
+    apart = state.factors.append(Factors(-before.rows, before.columns.mean))
+    return replace(state, change=apart.norm() / whole if whole > 0 else 0.0)

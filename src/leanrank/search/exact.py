@@ -10,7 +10,7 @@ from leanrank.search.growing import leading_columns
 from leanrank.search.holding_out import Split, relative_error
 from leanrank.search.paths import Paths
 
-__all__ = ["exact_fit", "least_rank", "lower_exact_fit"]
+__all__ = ["exact_fit", "is_missed", "least_rank", "lower_exact_fit"]
 
 
 def exact_fit(
@@ -25,13 +25,17 @@ def exact_fit(
         point = paths.fitter.fit_well_observed(paths.problem, stages[-1].factors, "refit")
         if paths.problem.is_exact(point):
             return point.factors, data.median_error(stages[-1])
-    missed = relative_error([data], [best.factors]) ** 2 > paths.fitter.policy.unpredicted
-    if not (missed or paths.are_few(best.width)):
+    if not (is_missed(paths, data, best) or paths.are_few(best.width)):
         return None
     whole = list(paths.stages(paths.problem, "grow", 2 * best.width + 10))
     if not whole[-1].exact:
         whole = paths.others(whole, paths.max_width)
     return (whole[-1].factors, None) if whole and whole[-1].exact else None
+
+
+def is_missed(paths: Paths, data: Split, best: Stage) -> bool:
+    """Whether the best stage predicts so little that exploring may have been misled."""
+    return relative_error([data], [best.factors]) ** 2 > paths.fitter.policy.unpredicted
 
 
 def lower_exact_fit(paths: Paths, grown: list[Stage], rank: int) -> Factors | None:

@@ -11,7 +11,7 @@ import numpy as np
 from leanrank._arrays import Array, to_numpy
 from leanrank.factors import Factors
 from leanrank.problem import Problem
-from leanrank.search.fitting import Stage
+from leanrank.search.fitting import Fitter, Stage
 
 __all__ = [
     "Split",
@@ -20,6 +20,7 @@ __all__ = [
     "joined",
     "of_width",
     "relative_error",
+    "rounds_of",
     "split",
     "while_better",
 ]
@@ -92,6 +93,17 @@ def split(problem: Problem, share: float, rng: np.random.Generator, rounds: int 
         train = problem.subset(inside if inside.size else out)
         splits.append(Split(train, held))
     return splits
+
+
+def rounds_of(problem: Problem, data: Split, fitter: Fitter) -> list[Split]:
+    """The split alone where it holds out many; otherwise several, others held out in turn."""
+    policy = fitter.policy
+    if data.held.op.size >= policy.fewest_held_out:
+        return [data]
+    rounds = policy.rounds
+    if problem.op.size >= policy.many_measurements:
+        rounds = policy.rounds_of_many
+    return split(problem, 0.5 / policy.rounds, fitter.rng, rounds)
 
 
 def while_better(stages: Iterable[Stage], data: Split, patience: int) -> list[Stage]:

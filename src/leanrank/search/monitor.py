@@ -58,7 +58,7 @@ class Monitor:
         """Record a state; raises :class:`StopRun` if a callback says so."""
         state = replace(state, iteration=len(self.history), scale=self.scale)
         self.history.records.append(record(state))
-        if self.best is None or state.phase in ("explore", "refit"):
+        if self.best is None or state.phase in ("explore", "posterior", "refit"):
             self.best = state.factors
         if any([callback(state) for callback in self.callbacks]):
             raise StopRun

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -27,6 +28,8 @@ class Paths:
         Largest width to consider.
     strategy : Strategy
     fitter : Fitter
+    limit : int
+        The user's own largest width, of what is shrunk, too; none by default.
     start : Factors or None
         Where to start from instead of nothing, in unit scale.
     """
@@ -37,6 +40,7 @@ class Paths:
     strategy: Strategy
     fitter: Fitter
     start: Factors | None = None
+    limit: int = sys.maxsize
 
     def nothing(self) -> Factors:
         """Factors without any columns: the zero matrix."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from leanrank._arrays import Array
 from leanrank.evidence import Certificate, certify, rescaled
@@ -13,18 +13,23 @@ from leanrank.problem import Problem, exact_tolerance
 from leanrank.results import Result, Status
 from leanrank.search.choosing import Choice, best_predicting, of_rank
 from leanrank.search.consensus import agreed_rows
-from leanrank.search.exact import exact_fit, least_rank, lower_exact_fit
+from leanrank.search.exact import exact_fit, is_missed, least_rank, lower_exact_fit
 from leanrank.search.fitting import Fitter, Stage
 from leanrank.search.growing import append_leading
-from leanrank.search.holding_out import Split, split, while_better
+from leanrank.search.holding_out import Split, relative_error, rounds_of, split, while_better
 from leanrank.search.monitor import StopRun
 from leanrank.search.paths import Paths
 from leanrank.search.penalising import PENALISED
+from leanrank.search.predicting import Predicted, Sampler, predicted, splits_by_rows
 from leanrank.search.shrinking import shrink
 
 __all__ = ["Plan"]
 
 _CONSENSUS_ROUNDS = 5
+_PINNED_DOWN = 0.15
+"""Relative error that a posterior expects, up to which a certificate is worth trying."""
+_AS_GOOD = 1.02
+"""Mean squared error on held-out measurements, without a prior over that with one."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,8 @@ class Plan:
     validation : float, pair (Measurement, array in the units of y), or None
     max_iter : int
         Of the last refit.
+    intercepts : bool
+        Whether rows and columns have intercepts of their own under noise.
     """
 
     paths: Paths
@@ -51,6 +58,7 @@ class Plan:
     penalty: Penalty | None
     validation: float | tuple[Measurement, Array] | None
     max_iter: int
+    intercepts: bool = False
 
     @property
     def problem(self) -> Problem:
@@ -85,16 +93,88 @@ class Plan:
         if self.penalty is not None:
             return self._refitted(Choice(self._penalised(self.penalty)))
         if self.rank is not None:
-            return self._refitted(Choice(of_rank(self.paths, self.rank)))
+            return self._told(self.rank)
         data = self._held_out()
         stages = self._explored(data)
         best = min(stages, key=lambda stage: stage.held_out)
         self.fitter.monitor.best = best.factors
+        found = None
+        by_rows = splits_by_rows(self.problem, self.paths.symmetric)
+        if by_rows and is_missed(self.paths, data, best) and not self.paths.are_few(best.width):
+            found = self._with_prior(data, 2 * best.width + 8)
+            if not found.prediction.reasons(self.fitter.policy.evidence):
+                return self._predicting(found)
         exact = exact_fit(self.paths, data, stages, best)
         if exact is not None:
             return self._of_least_rank(*exact, stages)
-        may_split = not isinstance(self.validation, tuple)
-        return self._refitted(best_predicting(self.paths, data, stages, may_split=may_split))
+        if by_rows:
+            return self._predicting(found or self._with_prior(data, 2 * best.width + 8))
+        return self._refitted(best_predicting(self.paths, data, stages, may_split=self._may_split))
+
+    def _told(self, rank: int) -> Result:
+        """The fit of a known rank; shrunk, where noise keeps that from being certified."""
+        result = self._refitted(Choice(of_rank(self.paths, rank)))
+        if result.status is Status.CONVERGED or not splits_by_rows(
+            self.problem, self.paths.symmetric
+        ):
+            return result
+        return self._predicting(self._with_prior(self._held_out(), rank))
+
+    @property
+    def _may_split(self) -> bool:
+        """Whether measurements may be held out as we like."""
+        return not isinstance(self.validation, tuple)
+
+    def _with_prior(self, data: Split, width: int) -> Predicted:
+        """Columns with a prior that the data can empty, unless their number is known."""
+        problem, fitter = self.problem, self.fitter
+        return predicted(
+            problem,
+            rounds_of(problem, data, fitter) if self._may_split else [data],
+            fitter,
+            width=width,
+            most=self.rank or min(self.paths.limit, *problem.op.shape),
+            prune=self.rank is None,
+            intercepts=self.intercepts,
+        )
+
+    def _predicting(self, found: Predicted) -> Result:
+        """Columns with a prior; without one, where that predicts as well and is certified."""
+        problem, fitter = self.problem, self.fitter
+        if found.state.uncertainty <= _PINNED_DOWN:
+            plain = self._unshrunk(found)
+            if plain is not None:
+                return plain
+        factors = found.factors(problem)
+        fitter.monitor.note_pruned(factors)
+        certificate = certify(
+            problem,
+            factors,
+            fitter.rng,
+            held_out_error=found.held_out_error,
+            prediction=found.prediction,
+            change=found.state.change,
+            policy=fitter.policy.evidence,
+        )
+        result = self._finished(factors, rescaled(certificate, self.scale))
+        return replace(result, sampler=self._sampler(found))
+
+    def _sampler(self, found: Predicted) -> Sampler:
+        return Sampler(found, int(self.fitter.rng.integers(2**63)), self.scale)
+
+    def _unshrunk(self, found: Predicted) -> Result | None:
+        """The fit of the same rank without a prior, if its certificate holds."""
+        fitter, settled = self.fitter, self.fitter.policy.settled
+        part, state = found.rounds[0]
+        start = state.factors
+        fit = fitter.fit(part.train, start, "validate", progress=settled).factors
+        if part.errors(fit).mean() > _AS_GOOD * part.errors(start).mean():
+            return None
+        choice = Choice(found.factors(self.problem), relative_error([part], [fit]))
+        result = self._refitted(choice)
+        if result.status is not Status.CONVERGED:
+            return None
+        return replace(result, sampler=self._sampler(found))
 
     def _held_out(self) -> Split:
         """The user's own held-out measurements, or a share of all."""
@@ -117,13 +197,13 @@ class Plan:
         """An exact fit less the directions that it can spare; one of lower rank if it is loose."""
         exact = least_rank(self.problem, exact, self.fitter)
         result = self._certified(self.problem, exact, held_out_error)
-        if result.success:
+        if result.status is Status.CONVERGED:
             return result
         lower = lower_exact_fit(self.paths, stages, result.rank)
         if lower is None:
             return result
         other = self._certified(self.problem, lower, None)
-        return other if other.success else result
+        return other if other.status is Status.CONVERGED else result
 
     def _penalised(self, penalty: Penalty) -> Factors:
         """The stationary point of the user's own penalised problem, pruned."""
@@ -183,6 +263,8 @@ class Plan:
         """Status and message that follow from a certificate, in the units of y."""
         monitor = self.fitter.monitor
         status = Status.CONVERGED if certificate.holds else Status.STALLED
+        if status is Status.STALLED and certificate.predicts(self.fitter.policy.evidence):
+            status = Status.APPROXIMATE
         return Result(
             factors.scaled(self.scale),
             status,
@@ -198,6 +280,15 @@ class Plan:
         if self.problem.zero_loss == 0:
             return "every measurement is zero, and so is the matrix"
         message = "; ".join(certificate.reasons)
+        if certificate.prediction is not None:
+            lacking = certificate.prediction.reasons(self.fitter.policy.evidence)
+            message = "; ".join(
+                [
+                    str(certificate.prediction),
+                    *lacking,
+                    f"the matrix itself is not pinned down: {message}",
+                ]
+            )
         if certificate.holds:
             exact = certificate.relative_residual <= exact_tolerance(self.problem.y)
             found = "exact fit of rank" if exact else "fitted to the level of the noise, rank"

@@ -1,0 +1,175 @@
+"""posterior(): what measurements say of every entry of a matrix, and how surely."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from leanrank import _checks
+from leanrank._arrays import ArrayLike
+from leanrank._guidance import explains_arguments
+from leanrank._threads import one_blas_thread
+from leanrank.losses import Loss
+from leanrank.operators import Measurement
+from leanrank.policy import Policy
+from leanrank.posterior import Posterior
+from leanrank.problem import (
+    Problem,
+    check_loss,
+    check_measurements,
+    counted,
+    measurement_scale,
+)
+from leanrank.recover import recover
+from leanrank.search import Fitter, Monitor
+from leanrank.search.arguments import check_recoverable, number_of_columns
+from leanrank.search.holding_out import Split, split
+from leanrank.search.predicting import predicted, splits_by_rows
+from leanrank.solvers import Callback, GaussNewton
+
+__all__ = ["posterior"]
+
+_WIDTH = 10
+"""Columns to begin with where none are asked for; doubled as long as the data empty none."""
+
+
+@explains_arguments
+@one_blas_thread()
+def posterior(
+    op: Measurement,
+    y: ArrayLike,
+    *,
+    symmetric: bool = False,
+    intercepts: bool = False,
+    noise: str = "common",
+    loss: Loss | None = None,
+    rank: int | None = None,
+    width: int | None = None,
+    draws: int = 100,
+    calibration: float | None = None,
+    callbacks: Iterable[Callback] = (),
+    policy: Policy | None = None,
+    random_state: int | np.random.Generator | None = 0,
+) -> Posterior:
+    r"""A sample of the posterior distribution of a low-rank matrix, given noisy measurements.
+
+    For observed entries columns have priors whose variances are learnt, so that the data empty
+    those that they do not need (variational inference with automatic relevance determination);
+    from there factors are drawn by Gibbs sampling. For other operators, and symmetric matrices,
+    :func:`~leanrank.recover` finds the factors, and draws are what noise makes of them: solutions
+    of the linearised problem with perturbed measurements.
+
+    Parameters
+    ----------
+    op : Measurement
+        What was measured.
+    y : array, shape (m,)
+        The measurements, of any scale.
+    symmetric : bool
+        Whether :math:`X = U U^\top`.
+    intercepts : bool
+        Whether rows and columns have intercepts of their own besides the low rank, as ratings
+        have; for observed entries.
+    noise : {"common", "columns"}
+        One noise level, or one for each column, as in tables; the second for observed entries.
+    loss : Loss, optional
+        :class:`~leanrank.losses.Squared` with weights, inverse variances up to a constant, or one
+        that resists outliers. In the units of y.
+    rank : int, optional
+        The number of columns, if it is known. Otherwise the data empty those they do not need.
+    width : int, optional
+        Largest number of columns to consider.
+    draws : int
+        How many to keep.
+    calibration : float, optional
+        Share of the measurements, in (0, 1), that the posterior does not see: intervals for
+        readings are then as long as these ask for, and cover others like them whatever the
+        noise (split conformal prediction). For observed entries.
+    callbacks : iterable of callables
+        As in :func:`~leanrank.recover`.
+    policy : Policy, optional
+    random_state : int, Generator or None
+        The same seed gives the same draws, whatever the number of threads.
+
+    Returns
+    -------
+    Posterior
+        In the units of y.
+
+    Raises
+    ------
+    ValueError, TypeError
+        On input that cannot be right, as :func:`~leanrank.recover`, and where what is asked for
+        needs observed entries.
+
+    See Also
+    --------
+    leanrank.Result.posterior : The same from what ``recover`` found.
+
+    Examples
+    --------
+    >>> import leanrank as lr
+    >>> inst = lr.simulate.matrix_completion((60, 40), 2, oversampling=4, random_state=0)
+    >>> y = inst.y + 0.1 * np.random.default_rng(0).standard_normal(inst.y.size)
+    >>> post = posterior(inst.op, y)
+    >>> low, high = post.interval(np.arange(60)[:, None], np.arange(40), level=0.95)
+    >>> X = inst.truth.to_dense()
+    >>> bool(0.9 < np.mean((low <= X) & (X <= high)) < 0.99)
+    True
+    """
+    y = check_measurements(op, y)
+    op, y, loss = counted(op, y, check_loss(op, y, loss), False)
+    check_recoverable(op, symmetric)
+    rank, width = (number_of_columns(op, k, name) for k, name in ((rank, "rank"), (width, "width")))
+    draws = _checks.whole_number(draws, "draws", least=2)
+    for value, name in ((intercepts, "intercepts"), (symmetric, "symmetric")):
+        _checks.flag(value, name)
+    if noise not in ("common", "columns"):
+        raise ValueError(f"noise must be 'common' or 'columns', got {noise!r}")
+    if calibration is not None:
+        calibration = _checks.real_number(calibration, "calibration", above=0)
+        if calibration >= 1:
+            raise ValueError(f"calibration must be a share below 1, got {calibration:g}")
+    callbacks = _checks.functions(callbacks, "callbacks")
+    rng, policy = _checks.generator(random_state), Policy() if policy is None else policy
+    loss = loss.normalised()
+    scale = measurement_scale(op, y, loss) or 1.0
+    problem = Problem(op, y / scale, loss=loss.scaled(1.0 / scale))
+    if not splits_by_rows(problem, symmetric):
+        if intercepts or noise != "common" or calibration is not None:
+            raise ValueError(
+                "intercepts, noise='columns' and calibration are for observed entries of a matrix "
+                f"that is not symmetric, got {op!r}"
+            )
+        found = recover(
+            op, y, symmetric=symmetric, rank=rank, width=width, loss=loss, callbacks=callbacks,
+            policy=policy, random_state=rng,
+        )  # fmt: skip
+        return found.posterior
+    fitter = Fitter(GaussNewton(), rng, Monitor(callbacks, scale), policy)
+    part = split(problem, calibration or policy.held_out_share, rng)[0]
+    whole = problem if calibration is None else part.train
+    parts = [part] if calibration is None else split(part.train, policy.held_out_share, rng)
+    most = rank or width or min(op.shape)
+    state = predicted(
+        whole,
+        parts,
+        fitter,
+        width=rank or min(_WIDTH, most),
+        most=most,
+        prune=rank is None,
+        intercepts=intercepts,
+        column_noise=noise == "columns",
+    )
+    sample = state.sample(rng, draws)
+    if calibration is not None:
+        sample = _calibrated(sample, part)
+    return sample.scaled(scale)
+
+
+def _calibrated(sample: Posterior, part: Split) -> Posterior:
+    """Calibrated on what was held out."""
+    held = part.held
+    rows, cols, unit = held.op.entries() or (np.empty(0),) * 3
+    return sample.calibrated(rows, cols, np.asarray(held.y) / unit)
