@@ -12,6 +12,7 @@ truth, soft-impute a threshold (and what intercepts are shrunk by) that held-out
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Callable
 
@@ -27,7 +28,7 @@ from leanrank.problem import Problem
 from leanrank.solvers import GaussNewton, solve
 
 SHAPE, RANK = (200, 150), 3
-CONSOLE = Console()
+CONSOLE = Console(width=None if sys.stdout.isatty() else 150)
 
 
 def table(title: str, *columns: str) -> Table:
@@ -120,7 +121,7 @@ def large(seeds: int, full: bool) -> None:
         "seed", "told the rank", "recover", "posterior", "ranks", "CPU s: told", "recover", "posterior",
     )  # fmt: skip
     for seed in range(min(seeds, 1)):
-        inst = simulate.matrix_completion((20000, 5000), 10, m=2_000_000, random_state=seed)
+        inst = simulate.matrix_completion((20000, 5000), 10, fraction=0.02, random_state=seed)
         rng = np.random.default_rng([seed, 1])
         y = inst.y + 0.1 * np.std(inst.y) * rng.standard_normal(inst.y.size)
         i, j = rng.integers(20000, size=400_000), rng.integers(5000, size=400_000)

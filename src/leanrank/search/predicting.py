@@ -16,7 +16,7 @@ from leanrank.evidence import Prediction
 from leanrank.evidence.prediction import NORMAL
 from leanrank.factors import Factors
 from leanrank.losses import Loss
-from leanrank.posterior import Layout, Posterior, State, entries_of, fit, sampled, start
+from leanrank.posterior import SPARE, Layout, Posterior, State, entries_of, fit, sampled, start
 from leanrank.problem import Problem
 from leanrank.search.fitting import Fitter
 from leanrank.search.holding_out import Split, relative_error
@@ -47,12 +47,15 @@ class Predicted:
         Of the measurements that were held out, over all rounds.
     column_noise : bool
         Whether each column has a noise level of its own.
+    prune : bool
+        Whether the data chose the number of columns.
     """
 
     state: State
     rounds: list[tuple[Split, State]]
     prediction: Prediction
     column_noise: bool = False
+    prune: bool = True
 
     def factors(self, like: Problem) -> Factors:
         """Posterior means, in the precision of a problem's arrays."""
@@ -62,7 +65,8 @@ class Predicted:
 
     def sample(self, rng: np.random.Generator, size: int) -> Posterior:
         """Draws from there."""
-        return sampled(self.state, rng, size=size, column_noise=self.column_noise)
+        spare = SPARE if self.prune else 0
+        return sampled(self.state, rng, size=size, column_noise=self.column_noise, spare=spare)
 
     @property
     def held_out_error(self) -> float:
@@ -114,7 +118,7 @@ def predicted(
         width = max(1, min(width, state.width + 2))
     rounds = [(first, state)] + [(part, room.fit(part.train, width)) for part in parts[1:]]
     prediction = _prediction(rounds, room)
-    return Predicted(room.fit(problem, width), rounds, prediction, column_noise)
+    return Predicted(room.fit(problem, width), rounds, prediction, column_noise, prune)
 
 
 @dataclass(frozen=True)
