@@ -38,6 +38,7 @@ __all__ = [
     "fit",
     "start",
     "sweeps",
+    "typical_noise",
     "widened",
 ]
 
@@ -48,7 +49,7 @@ LEAST_NOISE = 1e-14
 """Smallest variance of the noise over that of y: rounding."""
 
 COLUMN_NOISE = 4.0
-"""Entries that the common noise level counts as, where each column has one of its own."""
+"""Entries that the typical noise level counts as, where each column has one of its own."""
 
 
 @dataclass(frozen=True)
@@ -195,8 +196,19 @@ class State:
         )
 
 
+def typical_noise(noise: np.ndarray) -> float:
+    """Level that those of columns lie around: their harmonic mean.
+
+    It is the most likely one where they are inverse chi-square about it, and hardly moves if some
+    columns are nothing but noise.
+    """
+    return 1.0 / float(np.mean(1.0 / noise))
+
+
 def entries_of(problem: Problem) -> tuple[Entries, Loss | None]:
     """The observed entries of a problem, row after row, and the loss where it resists outliers.
+
+    Those of weight zero are left out.
 
     Raises
     ------
@@ -207,11 +219,14 @@ def entries_of(problem: Problem) -> tuple[Entries, Loss | None]:
     if found is None:
         raise TypeError(f"op must measure entries of the matrix, got {problem.op!r}")
     rows, cols, scale = found
-    order = np.argsort(rows, kind="stable")
-    order = order[scale[order] != 0.0]
     loss = problem.loss
+    weights = None if loss.weights is None else to_numpy(loss.weights)
+    # What weighs nothing, or is multiplied by zero, must not count where entries are counted.
+    told = scale != 0.0 if weights is None else (scale != 0.0) & (weights > 0)
+    order = np.argsort(rows, kind="stable")
+    order = order[told[order]]
+    weights = None if weights is None else weights[order]
     y = to_numpy(problem.y).astype(float)[order] / scale[order]
-    weights = None if loss.weights is None else to_numpy(loss.weights)[order]
     if (scale != 1.0).any():
         weights = (1.0 if weights is None else weights) * scale[order] ** 2
     entries = Entries.of(rows[order], cols[order], y, problem.op.shape, weights)
@@ -341,8 +356,8 @@ def sweeps(
         common = float(missed.sum()) / base.y.size
         noise = np.full(n2, max(common, floor))
         if column_noise:
-            own = (missed + COLUMN_NOISE * common) / (counts + COLUMN_NOISE)
-            noise = np.maximum(own, floor)
+            own = missed + COLUMN_NOISE * typical_noise(state.noise)
+            noise = np.maximum(own / (counts + COLUMN_NOISE), floor)
         new = replace(state, entries=sweep.entries, rows=rows, columns=columns, noise=noise)
         state = _turned(new, total)
         empty = np.mean(state.columns.mean[:, : at.width] ** 2, axis=0) < _EMPTY * state.variances

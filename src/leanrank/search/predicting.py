@@ -19,6 +19,7 @@ from leanrank.evidence.prediction import NORMAL
 from leanrank.factors import Factors
 from leanrank.losses import Loss
 from leanrank.posterior import (
+    SPARE,
     Layout,
     Posterior,
     State,
@@ -61,6 +62,8 @@ class Predicted:
         Whether each column has a noise level of its own.
     doubtful : int
         Columns at the edge of noise that were dropped.
+    prune : bool
+        Whether the data chose the number of columns.
     """
 
     state: State
@@ -68,6 +71,7 @@ class Predicted:
     prediction: Prediction
     column_noise: bool = False
     doubtful: int = 0
+    prune: bool = True
 
     def factors(self, like: Problem) -> Factors:
         """Posterior means, in the precision of a problem's arrays."""
@@ -77,7 +81,8 @@ class Predicted:
 
     def sample(self, rng: np.random.Generator, size: int) -> Posterior:
         """Draws from there."""
-        return sampled(self.state, rng, size=size, column_noise=self.column_noise)
+        spare = SPARE if self.prune else 0
+        return sampled(self.state, rng, size=size, column_noise=self.column_noise, spare=spare)
 
     @property
     def noise(self) -> float:
@@ -142,7 +147,7 @@ def predicted(
         doubtful = whole.width - kept
         whole = room.narrowed(problem, whole, kept)
     prediction = _prediction(rounds, room)
-    return Predicted(whole, rounds, prediction, column_noise, doubtful)
+    return Predicted(whole, rounds, prediction, column_noise, doubtful, prune)
 
 
 def _worth_keeping(rounds: list[tuple[Split, State]]) -> int:
