@@ -11,7 +11,7 @@ from leanrank._npz import read_arrays, write_arrays
 from leanrank.factors import Factors
 from leanrank.posterior import Posterior
 
-__all__ = ["load_posterior", "save_posterior"]
+__all__ = ["load_posterior", "posterior_arrays", "posterior_of", "save_posterior"]
 
 _PREFIX = "posterior: "
 _OPTIONAL = ("centres", "scores")
