@@ -15,8 +15,8 @@ A claim is a status CONVERGED or a certificate that holds. It is wrong
 APPROXIMATE is a claim of its own, that unseen entries are predicted better than by nothing. It is
 wrong if their relative error is one or more.
 
-The number of wrong claims and predictions must be zero: the exit status is 1 if it is not. Left out is what
-no method can tell from the measurements: a matrix with a spike exactly where nobody looked.
+The number of wrong claims and predictions must be zero: the exit status is 1 if it is not. Left out
+is what no method can tell from the measurements: a matrix with a spike exactly where nobody looked.
 
 Refusals are counted, too: of the noisy problems that were answered within 1.1 times the error of an
 oracle (least squares at the true rank, from the truth), how many were not certified, and how many

@@ -37,6 +37,10 @@ __all__ = [
 ]
 
 
+_MANY = 100_000
+"""Measurements from which singular values of noise hardly differ from draw to draw."""
+
+
 def virtual_columns(
     matrix: MatrixLike, factors: Factors, rng: np.random.Generator, k: int = 1
 ) -> tuple[Factors, np.ndarray]:
@@ -109,9 +113,7 @@ def noise_level(problem: Problem, point: Point, rng: np.random.Generator, draws:
     return float(np.mean(levels) + np.std(levels))
 
 
-def leading_gap(
-    problem: Problem, point: Point, rng: np.random.Generator, count: int, draws: int = 3
-) -> float:
+def leading_gap(problem: Problem, point: Point, rng: np.random.Generator, count: int) -> float:
     """Mean of the leading singular values of a residual over those that noise would have.
 
     Noise is the residual with random signs. One direction may stand out by chance, and weak
@@ -126,7 +128,7 @@ def leading_gap(
         return float(np.mean(virtual_columns(G, point.factors, rng, count)[1]))
 
     noise = []
-    for _ in range(draws):
+    for _ in range(3 if problem.op.size < _MANY else 1):
         signs = like(rng.integers(0, 2, problem.op.size) * 2.0 - 1.0, problem.y)
         noise.append(mean(signs * point.residual))
     own = mean(point.residual) if bool(xp.any(point.residual != 0)) else 0.0

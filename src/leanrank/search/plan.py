@@ -28,6 +28,10 @@ __all__ = ["Plan"]
 _CONSENSUS_ROUNDS = 5
 _PINNED_DOWN = 0.15
 """Relative error that a posterior expects, up to which a certificate is worth trying."""
+_MORE = 6
+"""Columns to begin with beyond twice those that predicted best."""
+_STEPS = 3
+"""Of Gauss-Newton from posterior means to where the prior does not count."""
 _NOISY = 0.1
 """Noise over the size of y, as columns with a prior see it, beyond which no fit is exact."""
 _BY_CHANCE = 2
@@ -109,14 +113,14 @@ class Plan:
         found = None
         by_rows = splits_by_rows(self.problem, self.paths.symmetric)
         if by_rows and is_missed(self.paths, data, best) and not self.paths.are_few(best.width):
-            found = self._with_prior(data, 2 * best.width + 8)
+            found = self._with_prior(data, 2 * best.width + _MORE)
             if found.noise > _NOISY and not found.prediction.reasons(self.fitter.policy.evidence):
                 return self._predicting(found)
         exact = exact_fit(self.paths, data, stages, best)
         if exact is not None:
             return self._of_least_rank(*exact, stages)
         if by_rows:
-            return self._predicting(found or self._with_prior(data, 2 * best.width + 8))
+            return self._predicting(found or self._with_prior(data, 2 * best.width + _MORE))
         return self._refitted(best_predicting(self.paths, data, stages, may_split=self._may_split))
 
     def _told(self, rank: int) -> Result:
@@ -181,8 +185,7 @@ class Plan:
     def _predicts_as_well(self, found: Predicted) -> bool:
         """Whether what was held out is predicted as well without a prior."""
         part, state = found.rounds[0]
-        settled = self.fitter.policy.settled
-        plain = self.fitter.fit(part.train, state.factors, "validate", progress=settled).factors
+        plain = self.fitter.fit(part.train, state.factors, "validate", max_iter=_STEPS).factors
         return bool(part.errors(plain).mean() <= _AS_GOOD * part.errors(state.factors).mean())
 
     def _held_out(self) -> Split:

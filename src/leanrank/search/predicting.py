@@ -116,8 +116,8 @@ def predicted(
     parts : list of Split
     fitter : Fitter
     width, most : int
-        To begin with, and at most: widened as long as columns are left of that, and the held-out
-        measurements of the first round are predicted better.
+        To begin with, and at most: widened as long as hardly any column is emptied, and the
+        held-out measurements of the first round are predicted better.
     prune : bool
         Whether columns that the data empty are dropped; otherwise the width is as given.
     intercepts : bool
@@ -127,19 +127,19 @@ def predicted(
     """
     room = _Room(fitter, intercepts, prune, column_noise)
     first = parts[0]
-    steps = [1, min(width, most) - 1]
-    state = room.fit(first.train, steps)
-    while prune and state.width < most:
+    given = min(width, most)
+    state = room.fit(first.train, given)
+    while prune and given < most and given - state.width <= given // 4:
         more = min(max(_WIDER, state.width), most - state.width)
         wider = room.widened(first.train, state, more)
         if wider.width <= state.width or first.errors(wider.factors).mean() >= (
             first.errors(state.factors).mean()
         ):
             break
-        state = wider
-        steps.append(more)
-    rounds = [(first, state)] + [(part, room.fit(part.train, steps)) for part in parts[1:]]
-    whole = room.fit(problem, steps)
+        given, state = state.width + more, wider
+    given = min(state.width + _SPARE, most) if prune else given
+    rounds = [(first, state)] + [(part, room.fit(part.train, given)) for part in parts[1:]]
+    whole = room.fit(problem, given)
     doubtful = 0
     if prune:
         kept = _worth_keeping(rounds)
@@ -178,22 +178,14 @@ class _Room:
     prune: bool
     column_noise: bool
 
-    def fit(self, problem: Problem, steps: list[int]) -> State:
-        """Columns step by step: the leading ones stand in the way of seeing the others."""
+    def fit(self, problem: Problem, width: int) -> State:
+        """The leading column first: it stands in the way of seeing the others."""
         entries, loss = entries_of(problem)
-        layout = Layout(steps[0], self.intercepts, self.intercepts)
+        layout = Layout(min(1, width), self.intercepts, self.intercepts)
         rng, watch = self.fitter.rng, self._watched(problem)
         state = start(entries, layout, rng, loss)
         state = fit(state, column_noise=self.column_noise, prune=False, tol=_ROUGH, watch=watch)
-        for more in steps[1:]:
-            state = self.widened(problem, state, more)
-        return state
-
-    def narrowed(self, problem: Problem, state: State, kept: int) -> State:
-        """Fitted with the leading columns alone."""
-        if state.width <= kept:
-            return state
-        return self.widened(problem, state.without(np.arange(state.width) >= kept), 0)
+        return self.widened(problem, state, width - state.width)
 
     def widened(self, problem: Problem, state: State, more: int) -> State:
         """Fitted with so many more columns, less those that the data empty."""
@@ -203,6 +195,12 @@ class _Room:
             prune=self.prune,
             watch=self._watched(problem),
         )
+
+    def narrowed(self, problem: Problem, state: State, kept: int) -> State:
+        """Fitted with the leading columns alone."""
+        if state.width <= kept:
+            return state
+        return self.widened(problem, state.without(np.arange(state.width) >= kept), 0)
 
     def _watched(self, problem: Problem) -> Callable[[State], None]:
         """What shows states to the monitor."""
@@ -237,6 +235,8 @@ _EDGE = 1.25
 """Singular value over the edge of noise up to which a column may be noise."""
 _WIDER = 8
 """Columns to be added at least."""
+_SPARE = 2
+"""Columns beyond those that a part of the measurements left, where others or all are fitted."""
 _ROUGH = 1e-2
 """Tolerance of a fit that is only begun with."""
 
