@@ -200,7 +200,10 @@ def _relative_gradient(problem: Problem, point: Point) -> float:
 def _notes(problem: Problem, shrunk: bool) -> tuple[str, ...]:
     """What one should know although it does not speak against an answer."""
     if shrunk:
-        return ("the answer is a posterior mean: its columns are shrunk by what noise allows",)
+        return (
+            "the answer is a posterior mean: its columns are shrunk by what noise allows, "
+            "and sweeps end where held-out measurements are predicted best",
+        )
     if problem.penalty.curvature_at_zero > 0:
         return (f"the answer is shrunk by a penalty, {problem.penalty!r}",)
     return ()

@@ -48,6 +48,11 @@ _EMPTY = 1e-3
 LEAST_NOISE = 1e-14
 """Smallest variance of the noise over that of y: rounding."""
 
+_PATIENCE = 5
+"""Sweeps without a better score after which fitting ends."""
+_CLEARLY = 0.995
+"""Least score over the last one from which on sweeps have gone too far."""
+
 COLUMN_NOISE = 4.0
 """Entries that the typical noise level counts as, where each column has one of its own."""
 
@@ -108,7 +113,9 @@ class State:
     row_moment : ndarray, shape (K, K), or None
         Sum of the second moments of the rows; None before the first sweep.
     change : float
-        By how much the last sweep changed X, relative.
+        By how much the last sweep changed X, relative; 0 where sweeps were stopped early.
+    sweeps : int
+        After how many they were stopped early; 0 where they were not.
     """
 
     layout: Layout
@@ -123,6 +130,7 @@ class State:
     loss: Loss | None = None
     row_moment: np.ndarray | None = None
     change: float = math.inf
+    sweeps: int = 0
 
     @property
     def width(self) -> int:
@@ -427,8 +435,12 @@ def fit(
     tol: float = 3e-4,
     threads: int = 1,
     watch: Callable[[State], None] = lambda state: None,
+    score: Callable[[State], float] | None = None,
 ) -> State:
-    """Sweeps until noise and variances hardly change.
+    """Sweeps until noise and variances hardly change, or until a score does not fall any more.
+
+    Where the model is not what made the data (photographs, ratings), sweeps first learn what
+    holds beyond the entries seen, and then what does not.
 
     Parameters
     ----------
@@ -444,9 +456,13 @@ def fit(
     threads : int
     watch : callable
         Called with every state.
+    score : callable, optional
+        What is to be least, such as the error on held-out entries: the state where it was is
+        returned, with the number of its ``sweeps``, if it is clearly less than at the end.
     """
     chain = sweeps(state, column_noise=column_noise, prune=prune, threads=threads)
-    for new in islice(chain, max_sweeps):
+    best, least, last = state, math.inf, math.inf
+    for count, new in enumerate(islice(chain, max_sweeps), 1):
         same = new.width == state.width
         moved = np.max(np.abs(np.log(new.noise / state.noise)))
         if same:
@@ -454,8 +470,16 @@ def fit(
             moved = max(moved, change / (float(new.variances.sum()) or 1.0))
         before, state = state, new
         watch(state)
+        if score is not None:
+            last = score(state)
+            if last < least:
+                best, least = replace(state, sweeps=count, change=0.0), last
+            elif best.sweeps + _PATIENCE <= count and least < _CLEARLY * last:
+                return best
         if same and moved < tol:
             break
+    if least < _CLEARLY * last:
+        return best
     whole = state.factors.norm()
     apart = state.factors.append(Factors(-before.rows, before.columns.mean))
     return replace(state, change=apart.norm() / whole if whole > 0 else 0.0)

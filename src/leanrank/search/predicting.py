@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -64,6 +64,8 @@ class Predicted:
         Columns at the edge of noise that were dropped.
     prune : bool
         Whether the data chose the number of columns.
+    of_held_out : _Sampled or None
+        What sampling made of held-out measurements.
     """
 
     state: State
@@ -72,6 +74,7 @@ class Predicted:
     column_noise: bool = False
     doubtful: int = 0
     prune: bool = True
+    of_held_out: _Sampled | None = None
 
     def factors(self, like: Problem) -> Factors:
         """Posterior means, in the precision of a problem's arrays."""
@@ -80,9 +83,14 @@ class Predicted:
         return Factors(means.U.astype(dtype), means.V.astype(dtype))
 
     def sample(self, rng: np.random.Generator, size: int) -> Posterior:
-        """Draws from there."""
+        """Draws from there; means and intervals by what did best on held-out measurements."""
         spare = SPARE if self.prune else 0
-        return sampled(self.state, rng, size=size, column_noise=self.column_noise, spare=spare)
+        sample = sampled(self.state, rng, size=size, column_noise=self.column_noise, spare=spare)
+        seen = self.of_held_out
+        if seen is None:
+            return sample
+        centres = sample.centres if seen.averaged else None
+        return replace(sample, centres=centres, scores=seen.scores)
 
     @property
     def noise(self) -> float:
@@ -128,6 +136,7 @@ def predicted(
     room = _Room(fitter, intercepts, prune, column_noise)
     first = parts[0]
     given = min(width, most)
+    room = replace(room, score=lambda state: float(first.errors(state.factors).mean()))
     state = room.fit(first.train, given)
     while prune and given < most and given - state.width <= given // 4:
         more = min(max(_WIDER, state.width), most - state.width)
@@ -138,16 +147,18 @@ def predicted(
             break
         given, state = state.width + more, wider
     given = min(state.width + _SPARE, most) if prune else given
+    room = replace(room, score=None, sweeps=state.sweeps or None)
     rounds = [(first, state)] + [(part, room.fit(part.train, given)) for part in parts[1:]]
     whole = room.fit(problem, given)
     doubtful = 0
     if prune:
         kept = _worth_keeping(rounds)
+        # Refitted as briefly as sweeps were stopped.
         rounds = [(part, room.narrowed(part.train, state, kept)) for part, state in rounds]
         doubtful = whole.width - kept
         whole = room.narrowed(problem, whole, kept)
-    prediction = _prediction(rounds, room)
-    return Predicted(whole, rounds, prediction, column_noise, doubtful, prune)
+    prediction, sample = _prediction(rounds, room)
+    return Predicted(whole, rounds, prediction, column_noise, doubtful, prune, sample)
 
 
 def _worth_keeping(rounds: list[tuple[Split, State]]) -> int:
@@ -171,12 +182,18 @@ def _leading(state: State, k: int) -> Factors:
 
 @dataclass(frozen=True)
 class _Room:
-    """Fits of one kind."""
+    """Fits of one kind.
+
+    ``score`` is what sweeps are stopped by; where ``sweeps`` is their number, they are stopped
+    after so many.
+    """
 
     fitter: Fitter
     intercepts: bool
     prune: bool
     column_noise: bool
+    score: Callable[[State], float] | None = None
+    sweeps: int | None = None
 
     def fit(self, problem: Problem, width: int) -> State:
         """The leading column first: it stands in the way of seeing the others."""
@@ -194,6 +211,8 @@ class _Room:
             column_noise=self.column_noise,
             prune=self.prune,
             watch=self._watched(problem),
+            score=self.score,
+            max_sweeps=self.sweeps or _SWEEPS,
         )
 
     def narrowed(self, problem: Problem, state: State, kept: int) -> State:
@@ -233,6 +252,8 @@ class Sampler:
 
 _EDGE = 1.25
 """Singular value over the edge of noise up to which a column may be noise."""
+_SWEEPS = 100
+"""At most, where they are not stopped early."""
 _WIDER = 8
 """Columns to be added at least."""
 _SPARE = 2
@@ -259,16 +280,25 @@ _KEPT = 100
 """Draws of a result's posterior."""
 _SOLVES = 50
 """The same where each takes a solution of its own."""
+_AS_GOOD = 1.005
+"""Cost of an average over few draws over that of the point estimate, up to which it is taken."""
+_COVERED = 0.02
+"""Share of held-out measurements in their 95 % intervals, off by which these are left alone."""
 _DRAWS = 40
 """Of the posterior, for the coverage of held-out measurements: deviations within a tenth."""
 
 
-def _prediction(rounds: list[tuple[Split, State]], room: _Room) -> Prediction:
-    """How all held-out measurements are predicted, and by the better of means and zero."""
+def _prediction(
+    rounds: list[tuple[Split, State]], room: _Room
+) -> tuple[Prediction, _Sampled | None]:
+    """How all held-out measurements are predicted, and by the better of means and zero.
+
+    And what sampling makes of those of the first round.
+    """
     missed: list[np.ndarray] = []
     means: list[np.ndarray] = []
     zero: list[np.ndarray] = []
-    inside: np.ndarray | None = None
+    sample: _Sampled | None = None
     for part, state in rounds:
         held, factors = part.held, state.factors
         loss = held.loss if state.loss is None else state.loss.weighted_as(held.loss)
@@ -277,27 +307,59 @@ def _prediction(rounds: list[tuple[Split, State]], room: _Room) -> Prediction:
         for costs, r in ((missed, residual), (means, of_means), (zero, -held.y)):
             costs.append(to_numpy(loss.value(r)))
         if part is rounds[0][0]:
-            inside = _inside(held, state, residual, loss, room)
+            sample = _held_out_sample(held, state, to_numpy(residual), loss, room)
     whole = np.concatenate(zero)
     of_means = min(np.concatenate(means), whole, key=np.mean)
-    return Prediction.of_costs(np.concatenate(missed), of_means, whole, inside)
+    inside = None if sample is None else sample.inside
+    return Prediction.of_costs(np.concatenate(missed), of_means, whole, inside), sample
 
 
-def _inside(
-    held: Problem, state: State, residual: np.ndarray, loss: Loss, room: _Room
-) -> np.ndarray | None:
-    """Which held-out measurements lie in their 95 % intervals; outliers do not count.
+@dataclass(frozen=True)
+class _Sampled:
+    """What draws make of held-out measurements.
 
-    None where they are not entries.
+    Attributes
+    ----------
+    averaged : bool
+        Whether their average over draws predicts them better than the point estimate.
+    scores : ndarray or None
+        Sorted misses in standard deviations, where these are not what they should be.
+    inside : ndarray of bool
+        Which lie in their 95 % intervals.
     """
+
+    averaged: bool
+    scores: np.ndarray | None
+    inside: np.ndarray
+
+
+def _held_out_sample(
+    held: Problem, state: State, residual: np.ndarray, loss: Loss, room: _Room
+) -> _Sampled | None:
+    """Sampling against held-out measurements; outliers do not count. None where no entries are."""
     found = held.op.entries()
     if found is None:
         return None
     rows, cols, scale = found
-    posterior = sampled(state, room.fitter.rng, size=_DRAWS, column_noise=room.column_noise)
+    spare = SPARE if room.prune else 0
+    posterior = sampled(
+        state, room.fitter.rng, size=_DRAWS, column_noise=room.column_noise, spare=spare
+    )
     weights = np.ones(held.op.size) if loss.weights is None else to_numpy(loss.weights)
-    spread = scale**2 * posterior.std(rows, cols) ** 2
     noise = posterior.noise[cols] / np.where(weights > 0, weights, np.inf)
-    inside = np.abs(to_numpy(residual)) <= NORMAL * np.sqrt(spread + noise)
+    deviation = np.sqrt(scale**2 * posterior.std(rows, cols) ** 2 + noise)
+    of_average = scale * posterior.mean(rows, cols) - to_numpy(held.y)
+    costs = (float(np.mean(to_numpy(loss.value(r)))) for r in (of_average, residual))
+    averaged = next(costs) <= _AS_GOOD * next(costs)
+    residual = of_average if averaged else residual
     trust, full = (to_numpy(loss.majoriser(r)) for r in (residual, np.zeros_like(residual)))
-    return inside[(trust > 0.5 * full) & (weights > 0)]
+    counted = (trust > 0.5 * full) & (weights > 0) & (deviation > 0)
+    scores = (np.abs(residual) / np.where(deviation > 0, deviation, 1.0))[counted]
+    inside = scores <= NORMAL
+    if not scores.size or abs(float(np.mean(inside)) - 0.95) <= _COVERED:
+        return _Sampled(averaged, None, inside)
+    # Each half by what the other half asks for.
+    halves = scores[::2], scores[1::2]
+    limits = [np.quantile(half, 0.95) if half.size else np.inf for half in halves]
+    inside = np.concatenate([halves[0] <= limits[1], halves[1] <= limits[0]])
+    return _Sampled(averaged, np.sort(scores), inside)
