@@ -13,6 +13,7 @@ from leanrank.problem import Problem, exact_tolerance
 from leanrank.results import Result, Status
 from leanrank.search.choosing import Choice, best_predicting, of_rank
 from leanrank.search.consensus import agreed_rows
+from leanrank.search.drawing import Perturbation
 from leanrank.search.exact import exact_fit, is_missed, least_rank, lower_exact_fit
 from leanrank.search.fitting import Fitter, Stage
 from leanrank.search.growing import append_leading
@@ -20,7 +21,7 @@ from leanrank.search.holding_out import Split, rounds_of, split, while_better
 from leanrank.search.monitor import StopRun
 from leanrank.search.paths import Paths
 from leanrank.search.penalising import PENALISED
-from leanrank.search.predicting import Perturbation, Predicted, Sampler, predicted, splits_by_rows
+from leanrank.search.predicting import Predicted, Sampler, predicted, splits_by_rows
 from leanrank.search.shrinking import shrink
 
 __all__ = ["Plan"]

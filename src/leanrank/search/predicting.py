@@ -15,9 +15,7 @@ import numpy as np
 
 from leanrank._arrays import is_numpy_array, to_numpy
 from leanrank.evidence import Prediction
-from leanrank.evidence.prediction import NORMAL
 from leanrank.factors import Factors
-from leanrank.losses import Loss
 from leanrank.posterior import (
     SPARE,
     Layout,
@@ -25,17 +23,17 @@ from leanrank.posterior import (
     State,
     entries_of,
     fit,
-    perturbed,
     sampled,
     start,
     widened,
 )
 from leanrank.problem import Problem
+from leanrank.search.drawing import HeldOutDraws, draws_of_held_out
 from leanrank.search.fitting import Fitter
 from leanrank.search.holding_out import Split, choose_width, relative_error
 from leanrank.solvers import State as SolverState
 
-__all__ = ["Perturbation", "Predicted", "Sampler", "predicted", "splits_by_rows"]
+__all__ = ["Predicted", "Sampler", "predicted", "splits_by_rows"]
 
 
 def splits_by_rows(problem: Problem, symmetric: bool) -> bool:
@@ -64,7 +62,7 @@ class Predicted:
         Columns at the edge of noise that were dropped.
     prune : bool
         Whether the data chose the number of columns.
-    of_held_out : _Sampled or None
+    of_held_out : HeldOutDraws or None
         What sampling made of held-out measurements.
     """
 
@@ -74,7 +72,7 @@ class Predicted:
     column_noise: bool = False
     doubtful: int = 0
     prune: bool = True
-    of_held_out: _Sampled | None = None
+    of_held_out: HeldOutDraws | None = None
 
     def factors(self, like: Problem) -> Factors:
         """Posterior means, in the precision of a problem's arrays."""
@@ -262,35 +260,13 @@ _ROUGH = 1e-2
 """Tolerance of a fit that is only begun with."""
 
 
-@dataclass(frozen=True)
-class Perturbation:
-    """The same for a fit to measurements of any kind, in the units of its problem."""
-
-    problem: Problem
-    factors: Factors
-    seed: int
-    scale: float
-
-    def __call__(self) -> Posterior:
-        rng = np.random.default_rng(self.seed)
-        return perturbed(self.problem, self.factors, rng, _SOLVES).scaled(self.scale)
-
-
 _KEPT = 100
 """Draws of a result's posterior."""
-_SOLVES = 50
-"""The same where each takes a solution of its own."""
-_AS_GOOD = 1.005
-"""Cost of an average over few draws over that of the point estimate, up to which it is taken."""
-_COVERED = 0.02
-"""Share of held-out measurements in their 95 % intervals, off by which these are left alone."""
-_DRAWS = 40
-"""Of the posterior, for the coverage of held-out measurements: deviations within a tenth."""
 
 
 def _prediction(
     rounds: list[tuple[Split, State]], room: _Room
-) -> tuple[Prediction, _Sampled | None]:
+) -> tuple[Prediction, HeldOutDraws | None]:
     """How all held-out measurements are predicted, and by the better of means and zero.
 
     And what sampling makes of those of the first round.
@@ -298,7 +274,7 @@ def _prediction(
     missed: list[np.ndarray] = []
     means: list[np.ndarray] = []
     zero: list[np.ndarray] = []
-    sample: _Sampled | None = None
+    sample: HeldOutDraws | None = None
     for part, state in rounds:
         held, factors = part.held, state.factors
         loss = held.loss if state.loss is None else state.loss.weighted_as(held.loss)
@@ -307,59 +283,16 @@ def _prediction(
         for costs, r in ((missed, residual), (means, of_means), (zero, -held.y)):
             costs.append(to_numpy(loss.value(r)))
         if part is rounds[0][0]:
-            sample = _held_out_sample(held, state, to_numpy(residual), loss, room)
+            sample = draws_of_held_out(
+                held,
+                state,
+                to_numpy(residual),
+                loss,
+                room.fitter.rng,
+                column_noise=room.column_noise,
+                spare=SPARE if room.prune else 0,
+            )
     whole = np.concatenate(zero)
     of_means = min(np.concatenate(means), whole, key=np.mean)
     inside = None if sample is None else sample.inside
     return Prediction.of_costs(np.concatenate(missed), of_means, whole, inside), sample
-
-
-@dataclass(frozen=True)
-class _Sampled:
-    """What draws make of held-out measurements.
-
-    Attributes
-    ----------
-    averaged : bool
-        Whether their average over draws predicts them better than the point estimate.
-    scores : ndarray or None
-        Sorted misses in standard deviations, where these are not what they should be.
-    inside : ndarray of bool
-        Which lie in their 95 % intervals.
-    """
-
-    averaged: bool
-    scores: np.ndarray | None
-    inside: np.ndarray
-
-
-def _held_out_sample(
-    held: Problem, state: State, residual: np.ndarray, loss: Loss, room: _Room
-) -> _Sampled | None:
-    """Sampling against held-out measurements; outliers do not count. None where no entries are."""
-    found = held.op.entries()
-    if found is None:
-        return None
-    rows, cols, scale = found
-    spare = SPARE if room.prune else 0
-    posterior = sampled(
-        state, room.fitter.rng, size=_DRAWS, column_noise=room.column_noise, spare=spare
-    )
-    weights = np.ones(held.op.size) if loss.weights is None else to_numpy(loss.weights)
-    noise = posterior.noise[cols] / np.where(weights > 0, weights, np.inf)
-    deviation = np.sqrt(scale**2 * posterior.std(rows, cols) ** 2 + noise)
-    of_average = scale * posterior.mean(rows, cols) - to_numpy(held.y)
-    costs = (float(np.mean(to_numpy(loss.value(r)))) for r in (of_average, residual))
-    averaged = next(costs) <= _AS_GOOD * next(costs)
-    residual = of_average if averaged else residual
-    trust, full = (to_numpy(loss.majoriser(r)) for r in (residual, np.zeros_like(residual)))
-    counted = (trust > 0.5 * full) & (weights > 0) & (deviation > 0)
-    scores = (np.abs(residual) / np.where(deviation > 0, deviation, 1.0))[counted]
-    inside = scores <= NORMAL
-    if not scores.size or abs(float(np.mean(inside)) - 0.95) <= _COVERED:
-        return _Sampled(averaged, None, inside)
-    # Each half by what the other half asks for.
-    halves = scores[::2], scores[1::2]
-    limits = [np.quantile(half, 0.95) if half.size else np.inf for half in halves]
-    inside = np.concatenate([halves[0] <= limits[1], halves[1] <= limits[0]])
-    return _Sampled(averaged, np.sort(scores), inside)
