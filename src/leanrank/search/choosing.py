@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from leanrank.factors import Factors
 from leanrank.penalties import Ridge
+from leanrank.search.exact import is_missed
 from leanrank.search.fitting import Stage
 from leanrank.search.growing import leading_columns
 from leanrank.search.holding_out import (
@@ -35,7 +36,7 @@ def best_predicting(paths: Paths, data: Split, stages: list[Stage], *, may_split
     """The width that predicts held-out measurements best, or a ridge.
 
     With few held-out measurements the path is followed again, others held out in turn, unless
-    leaving out one by one tells the width. Where the
+    leaving out one by one tells the width and what it leaves is little, and noise. Where the
     matrix is of low rank only approximately, or measurements are few, a ridge on wide factors may
     predict better than any width without: then it is taken.
 
@@ -54,7 +55,8 @@ def best_predicting(paths: Paths, data: Split, stages: list[Stage], *, may_split
     known = width_by_leaving_out(data, stages, fitter.policy) if may_split else None
     if known is not None:
         stage = of_width(stages, known)
-        if needs_no_ridge(data.train, stage.point, fitter):
+        misled = is_missed(paths, data, stage)
+        if not misled and needs_no_ridge(data.train, stage.point, fitter):
             fitter.monitor.note_pruned(stages[-1].factors)
             return Choice(stage.factors, relative_error([data], [stage.factors]))
     if may_split and data.held.op.size < fitter.policy.fewest_held_out:
