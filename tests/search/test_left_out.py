@@ -138,7 +138,7 @@ def test_no_path_is_followed_again_where_one_tells(monkeypatch, m, noise, again)
     choice = best_predicting(paths, data, stages, may_split=True)
     assert bool(asked) == again
     assert choice.factors.width == 2
-    assert choice.ridge is None
+    assert choice.penalty is None
     if not again:
         assert choice.factors is stages[2].factors
         assert choice.held_out_error == pytest.approx(np.sqrt(stages[2].held_out / data.zero_error))
