@@ -26,6 +26,9 @@ class EvidencePolicy:
     structure : float
         Largest ``noise_gap``. Of pure noise it is 1.0 to 1.1; a missing component of a tenth of
         the matrix lies above 1.3.
+    leading_gap, leading : float, int
+        Largest mean of so many leading singular values of the residual over those of noise: of
+        noise 0.97 to 1.04, of photographs 1.06 and more.
     explained, most_explained : float
         Share of a residual's sum of squares that new degrees of freedom explain of noise, over
         their share of those that are left: up to twice as much, at the edge of the noise's
@@ -97,6 +100,8 @@ class EvidencePolicy:
     largest_error: float = 0.1
     largest_filled_error: float = 0.2
     structure: float = 1.2
+    leading_gap: float = 1.05
+    leading: int = 10
     explained: float = 2.6
     most_explained: float = 0.6
     opposed: float = 1.0

@@ -2,10 +2,11 @@
 
 from leanrank.posterior._perturbed import perturbed
 from leanrank.posterior._posterior import Posterior
-from leanrank.posterior._sampling import sampled
-from leanrank.posterior._variational import Layout, State, entries_of, fit, start, sweeps
+from leanrank.posterior._sampling import SPARE, sampled
+from leanrank.posterior._variational import Layout, State, entries_of, fit, start, sweeps, widened
 
 __all__ = [
+    "SPARE",
     "Layout",
     "Posterior",
     "State",
@@ -15,4 +16,5 @@ __all__ = [
     "sampled",
     "start",
     "sweeps",
+    "widened",
 ]

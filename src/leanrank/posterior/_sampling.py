@@ -9,7 +9,7 @@ whatever the number of threads.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import numpy as np
@@ -17,15 +17,27 @@ from scipy.stats import wishart
 
 from leanrank.posterior._posterior import Posterior
 from leanrank.posterior._sweep import Gaussian, Moments, Sweep, packed
-from leanrank.posterior._variational import COLUMN_NOISE, LEAST_NOISE, State
+from leanrank.posterior._variational import COLUMN_NOISE, LEAST_NOISE, State, typical_noise
 
-__all__ = ["Draw", "draws", "sampled"]
+__all__ = ["SPARE", "Draw", "draws", "sampled"]
 
 _BURNT = 12
 """Draws that are left out: sampling starts from the variational answer."""
 
-_SCALE = 0.01
-"""Scale of the Wishart prior over the mean square of y: small, or pictures are over-fitted."""
+_SCALE = 0.04
+"""Variance of factors, over the noise's deviation, that the Wishart prior counts as one row of.
+
+Small, or pictures are over-fitted. Of the noise and not of y: spare columns then are as small where
+there is little noise, and intervals as long as they should be.
+"""
+
+SPARE = 3
+"""Columns that are sampled besides those that the data did not empty.
+
+Without them intervals know nothing of directions that are there but too weak to be found: at twice
+the degrees of freedom and as much noise as signal, 95 % intervals cover .91 of the entries instead
+of .78.
+"""
 
 
 @dataclass(frozen=True)
@@ -58,34 +70,65 @@ def draws(
     balance[: at.width] = state.variances**0.25
     rows, given = state.rows * balance, state.columns.mean / balance
     noise = state.noise
-    weights = entries.weights if entries.weights.size else None
-    scale = _SCALE * float(np.average(entries.y**2, weights=weights))
+    scale = _SCALE * _spread(state)
     counts, floor = entries.counts(), LEAST_NOISE * float(np.mean(entries.y**2))
     of_rows, of_columns = at.free(at.column_intercept), at.free(at.row_intercept)
     while True:
-        priors = (_prior(rows[:, of_rows], scale, rng), _prior(given[:, of_columns], scale, rng))
+        priors = (
+            _prior(rows[:, of_rows], scale[of_rows], rng),
+            _prior(given[:, of_columns], scale[of_columns], rng),
+        )
         moments = Moments(given, packed(given[:, :, None] * given[:, None, :]), at.row_intercept)
         centres, keys = np.empty_like(rows), rng.integers(2**63, size=2)
         rows, _, drawn, missed = sweep(
             moments, noise, *priors, at.column_intercept, (keys[0], keys[1]), centres
         )
-        common = float(missed.sum()) / rng.chisquare(entries.y.size)
-        noise = np.full(entries.shape[1], common)
         if column_noise:
-            noise = (missed + COLUMN_NOISE * common) / rng.chisquare(counts + COLUMN_NOISE)
+            own = missed + COLUMN_NOISE * typical_noise(noise)
+            noise = own / rng.chisquare(counts + COLUMN_NOISE)
+        else:
+            common = float(missed.sum()) / rng.chisquare(entries.y.size)
+            noise = np.full(entries.shape[1], common)
         noise = np.maximum(noise, floor)
         yield Draw(rows, centres, given, noise)
         given = drawn.mean
 
 
-def _prior(rows: np.ndarray, scale: float, rng: np.random.Generator) -> Gaussian:
+def _with_spare(state: State, spare: int, rng: np.random.Generator) -> State:
+    """The state with more columns, of the size that noise would give them."""
+    at, (n1, n2) = state.layout, state.entries.shape
+    spare = max(0, min(spare, n1 - at.width, n2 - at.width))
+    size = float(np.mean(state.noise)) / max(1.0, state.entries.y.size / n2)
+    places = [at.width] * spare
+    rows = np.insert(state.rows, places, rng.standard_normal((n1, spare)), axis=1)
+    new = size**0.5 * rng.standard_normal((n2, spare))
+    mean = np.insert(state.columns.mean, places, new, axis=1)
+    layout = replace(at, width=at.width + spare)
+    squares = packed(mean[:, :, None] * mean[:, None, :])
+    return replace(
+        state,
+        layout=layout,
+        rows=rows,
+        row_moment=None,
+        columns=Moments(mean, squares, layout.row_intercept),
+        variances=np.append(state.variances, np.full(spare, size)),
+    )
+
+
+def _spread(state: State) -> np.ndarray:
+    """Size of the variance of each coordinate: of factors as of the noise's deviation."""
+    variance = float(np.mean(state.noise))
+    return np.where(np.arange(state.layout.size) < state.width, variance**0.5, variance)
+
+
+def _prior(rows: np.ndarray, scale: np.ndarray, rng: np.random.Generator) -> Gaussian:
     """A draw of the prior of rows, given rows."""
     n, k = rows.shape
     if k == 0:
         return Gaussian(np.zeros((0, 0)), np.zeros(0))
     mean = rows.mean(axis=0)
     spread = (rows - mean).T @ (rows - mean) + n / (n + 1.0) * np.outer(mean, mean)
-    spread += scale * k * np.eye(k)
+    spread += k * np.diag(scale)
     precision = np.atleast_2d(wishart.rvs(k + n, np.linalg.inv(spread), random_state=rng))
     root = np.linalg.cholesky(precision * (n + 1.0))
     shift = np.linalg.solve(root.T, rng.standard_normal(k))
@@ -98,6 +141,7 @@ def sampled(
     *,
     size: int = 100,
     column_noise: bool = False,
+    spare: int = SPARE,
     threads: int = 1,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Posterior:
@@ -111,10 +155,13 @@ def sampled(
     size : int
         Number of draws that are kept.
     column_noise : bool
+    spare : int
+        Columns that are sampled besides those of the state.
     threads : int
     progress : callable
         Called with the number of draws so far.
     """
+    state, point = _with_spare(state, spare, rng), state.factors
     (n1, n2), K = state.entries.shape, state.layout.size
     left, centres = (np.empty((size, n1, K), np.float32) for _ in range(2))
     right, noise = np.empty((size, n2, K), np.float32), np.zeros(n2)
@@ -123,4 +170,4 @@ def sampled(
         left[t], centres[t], right[t] = draw.rows, draw.centres, draw.columns
         noise += draw.noise / size
         progress(t + 1)
-    return Posterior(state.factors, left, right, noise, centres)
+    return Posterior(point, left, right, noise, centres)

@@ -29,7 +29,18 @@ from leanrank.losses import Loss
 from leanrank.posterior._sweep import Entries, Gaussian, Moments, Sweep, packed, unpacked
 from leanrank.problem import Problem
 
-__all__ = ["COLUMN_NOISE", "LEAST_NOISE", "Layout", "State", "entries_of", "fit", "start", "sweeps"]
+__all__ = [
+    "COLUMN_NOISE",
+    "LEAST_NOISE",
+    "Layout",
+    "State",
+    "entries_of",
+    "fit",
+    "start",
+    "sweeps",
+    "typical_noise",
+    "widened",
+]
 
 _EMPTY = 1e-3
 """Mean square of a column's means over its variance, below which the data said nothing of it."""
@@ -38,7 +49,7 @@ LEAST_NOISE = 1e-14
 """Smallest variance of the noise over that of y: rounding."""
 
 COLUMN_NOISE = 4.0
-"""Entries that the common noise level counts as, where each column has one of its own."""
+"""Entries that the typical noise level counts as, where each column has one of its own."""
 
 
 @dataclass(frozen=True)
@@ -137,6 +148,24 @@ class State:
         mean = float(np.sum((self.rows.T @ self.rows) * (self.columns.mean.T @ self.columns.mean)))
         return math.sqrt(max(1.0 - mean / size, 0.0)) if size > 0 else 0.0
 
+    def standing_out(self, factor: float) -> int:
+        r"""Number of leading columns whose singular values lie beyond ``factor`` times the edge.
+
+        Noise in a share p of the entries has singular values up to
+        :math:`\sigma (\sqrt{n_1} + \sqrt{n_2}) / \sqrt p`. A singular value s of what was observed
+        is shrunk to t with :math:`t s^3 - t^2 s^2 - (n_1 + n_2) \sigma^2 t s / p
+        - n_1 n_2 \sigma^4 / p^2 = 0` (Nakajima et al. 2013).
+        """
+        n1, n2 = self.entries.shape
+        noise = float(np.mean(self.noise)) * n1 * n2 / self.entries.y.size
+        means = np.mean(self.columns.mean[:, : self.width] ** 2, axis=0)
+        shrunk = np.sqrt(n1 * n2 * means / noise)
+        edge = math.sqrt(n1) + math.sqrt(n2)
+        # The cubic rises where s is larger than t: its value at the limit says on which side s is.
+        s = factor * edge
+        beyond = shrunk * s**3 - (shrunk * s) ** 2 - (n1 + n2) * shrunk * s - n1 * n2 < 0
+        return int(np.argmin(np.append(beyond, False)))
+
     def priors(self) -> tuple[Gaussian, Gaussian]:
         """Of the free coordinates of rows and of columns."""
         at = self.layout
@@ -167,8 +196,19 @@ class State:
         )
 
 
+def typical_noise(noise: np.ndarray) -> float:
+    """Level that those of columns lie around: their harmonic mean.
+
+    It is the most likely one where they are inverse chi-square about it, and hardly moves if some
+    columns are nothing but noise.
+    """
+    return 1.0 / float(np.mean(1.0 / noise))
+
+
 def entries_of(problem: Problem) -> tuple[Entries, Loss | None]:
     """The observed entries of a problem, row after row, and the loss where it resists outliers.
+
+    Those of weight zero are left out.
 
     Raises
     ------
@@ -179,11 +219,14 @@ def entries_of(problem: Problem) -> tuple[Entries, Loss | None]:
     if found is None:
         raise TypeError(f"op must measure entries of the matrix, got {problem.op!r}")
     rows, cols, scale = found
-    order = np.argsort(rows, kind="stable")
-    order = order[scale[order] != 0.0]
     loss = problem.loss
+    weights = None if loss.weights is None else to_numpy(loss.weights)
+    # What weighs nothing, or is multiplied by zero, must not count where entries are counted.
+    told = scale != 0.0 if weights is None else (scale != 0.0) & (weights > 0)
+    order = np.argsort(rows, kind="stable")
+    order = order[told[order]]
+    weights = None if weights is None else weights[order]
     y = to_numpy(problem.y).astype(float)[order] / scale[order]
-    weights = None if loss.weights is None else to_numpy(loss.weights)[order]
     if (scale != 1.0).any():
         weights = (1.0 if weights is None else weights) * scale[order] ** 2
     entries = Entries.of(rows[order], cols[order], y, problem.op.shape, weights)
@@ -243,6 +286,39 @@ def start(
     )
 
 
+def widened(state: State, more: int, rng: np.random.Generator) -> State:
+    """The state with further columns: the leading singular vectors of what it leaves."""
+    at, entries = state.layout, state.entries
+    rest = entries.y - state.predict(entries.rows, entries.cols)
+    weights = entries.weights if entries.weights.size else None
+    if weights is not None:  # of a loss that resists outliers, too
+        rest = rest * np.minimum(weights / np.average(weights), 1.0)
+    V = _leading(rest, entries, more, rng)
+    layout = replace(at, width=at.width + more)
+    old = np.concatenate([np.arange(at.width), np.arange(layout.width, layout.size)])
+    new = np.arange(at.width, layout.width)
+    spread = float(np.average(rest**2, weights=weights))
+    variances = np.maximum(np.mean(V**2, axis=0), 1e-6 * spread)
+    n2, K = entries.shape[1], layout.size
+    mean, covariance = np.zeros((n2, K)), np.zeros((n2, K, K))
+    mean[:, old], mean[:, new] = state.columns.mean, V
+    covariance[:, old[:, None], old] = state.columns.covariances()
+    own = state.noise[:, None] / (entries.by_column()[:, None] + state.noise[:, None] / variances)
+    covariance[:, new, new] = own
+    rows = np.zeros((entries.shape[0], K))
+    rows[:, old] = state.rows
+    second = packed(mean[:, :, None] * mean[:, None, :] + covariance)
+    return replace(
+        state,
+        layout=layout,
+        rows=rows,
+        row_moment=None,
+        columns=Moments(mean, second, layout.row_intercept),
+        noise=0.5 * state.noise,
+        variances=np.concatenate([state.variances, variances]),
+    )
+
+
 def _leading(
     rest: np.ndarray, entries: Entries, width: int, rng: np.random.Generator
 ) -> np.ndarray:
@@ -280,8 +356,8 @@ def sweeps(
         common = float(missed.sum()) / base.y.size
         noise = np.full(n2, max(common, floor))
         if column_noise:
-            own = (missed + COLUMN_NOISE * common) / (counts + COLUMN_NOISE)
-            noise = np.maximum(own, floor)
+            own = missed + COLUMN_NOISE * typical_noise(state.noise)
+            noise = np.maximum(own / (counts + COLUMN_NOISE), floor)
         new = replace(state, entries=sweep.entries, rows=rows, columns=columns, noise=noise)
         state = _turned(new, total)
         empty = np.mean(state.columns.mean[:, : at.width] ** 2, axis=0) < _EMPTY * state.variances

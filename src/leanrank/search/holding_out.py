@@ -35,7 +35,7 @@ class Split:
 
     def residual(self, factors: Factors) -> Array:
         """What factors miss the held-out measurements by."""
-        self.train.passes += self.held.op.size / max(self.train.op.size, 1)
+        self.train.passes += self.held.op.size / self.train.op.size
         return self.held.op.forward(factors) - self.held.y
 
     def errors(self, factors: Factors) -> np.ndarray:
