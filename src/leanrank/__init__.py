@@ -9,7 +9,7 @@ from leanrank.evidence import Certificate, check_certificate
 from leanrank.factors import Factors
 from leanrank.inference import posterior
 from leanrank.losses import Huber, Squared, StudentT
-from leanrank.penalties import GroupLasso, NoPenalty, Ridge
+from leanrank.penalties import ARD, GroupLasso, NoPenalty, Ridge
 from leanrank.policy import Policy
 from leanrank.posterior import Posterior
 from leanrank.problem import Problem
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from leanrank.research.greedy import greedy_prune
 
 __all__ = [
+    "ARD",
     "Certificate",
     "DeepLinearCompletion",
     "Factors",

@@ -35,7 +35,7 @@ from leanrank._measurements import (
 from leanrank.factors import Factors
 from leanrank.losses import Loss
 from leanrank.operators import Measurement, Tangent, pull_back
-from leanrank.penalties import GroupLasso, NoPenalty, Penalty, Ridge
+from leanrank.penalties import ARD, GroupLasso, NoPenalty, Penalty, Ridge
 
 __all__ = [
     "Meter",
@@ -319,7 +319,7 @@ class Problem:
     @property
     def penalised(self) -> bool:
         """Whether the penalty is more than zero."""
-        return not isinstance(self.penalty, GroupLasso | Ridge) or self.penalty.strength > 0
+        return not isinstance(self.penalty, ARD | GroupLasso | Ridge) or self.penalty.strength > 0
 
     def add_penalty(self, slope: Array, W: Array) -> Array:
         """A gradient of the loss at W, and that of the penalty added to it."""

@@ -68,9 +68,9 @@ def recover(
     Grows the factors where the certificate asks for a column; where that does not lead to an
     exact fit, starts wide and lets a group Lasso empty columns (Algorithm 1 of Rajaraman et al.,
     2023, with second-order steps); prunes; and refits without a penalty. Without noise the
-    answer is the exact fit of least rank, with noise the rank is chosen on measurements that are
-    held out in turn, and the factors are refitted to all. Neither rank nor penalty nor step size
-    is needed.
+    answer is the exact fit of least rank, with noise the rank, or a prior on the factors, is
+    chosen by how measurements are predicted that are left out or held out, and the factors are
+    refitted to all. Neither rank nor penalty nor step size is needed.
 
     Parameters
     ----------

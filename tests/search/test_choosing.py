@@ -67,7 +67,7 @@ def test_what_is_refitted_comes_from_all_measurements():
     paths = paths_of(instance)
     data, stages = explored(paths, 0.05)
     choice = best_predicting(paths, data, stages, may_split=True)
-    assert choice.ridge is None
+    assert choice.penalty is None
     assert choice.factors is stages[2].factors
     before = paths.fitter.monitor.column_norms["before pruning"]
     assert len(before) == stages[-1].width == 4

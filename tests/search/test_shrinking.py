@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from leanrank import Factors, simulate
-from leanrank.penalties import Ridge
+from leanrank.losses import Huber
+from leanrank.penalties import ARD, Ridge
 from leanrank.policy import EvidencePolicy, Policy
 from leanrank.problem import Problem
 from leanrank.search import Fitter, Monitor, grow, shrinking
 from leanrank.search.holding_out import joined, of_width, split, while_better
-from leanrank.search.shrinking import better_ridge, shrink
+from leanrank.search.shrinking import better_ridge, better_shrunk, shrink
 from leanrank.solvers import GaussNewton, solve
 
 
@@ -165,7 +166,7 @@ def test_a_ridge_is_taken_if_it_predicts_clearly_better(fitter):
     assert found.errors.size == errors.size
     # What was reported are the errors of fits at about that ridge.
     part, _ = paths[0]
-    fitted = shrink(part.train.with_penalty(found.ridge), found.factors, 8, fitter, "x").factors
+    fitted = shrink(part.train.with_penalty(found.penalty), found.factors, 8, fitter, "x").factors
     again = (part.held.op.forward(fitted) - part.held.y) ** 2
     assert again.mean() == pytest.approx(found.errors[: again.size].mean(), rel=0.1)
 
@@ -277,7 +278,7 @@ def test_ridges_go_down_until_they_predict_worse(monkeypatch, fitter, losses, nu
         [t[0] for t in tried], np.array(ratios[:number]) * natural, rtol=1e-6
     )
     assert {t[1] for t in tried} == {8}  # twice the widest stage and two more
-    assert found.ridge.strength == pytest.approx(ratios[best] * natural, rel=1e-6)
+    assert found.penalty.strength == pytest.approx(ratios[best] * natural, rel=1e-6)
 
 
 @pytest.mark.parametrize(("first", "number"), [(0.995, 5), (0.985, 2)])
@@ -314,3 +315,51 @@ def test_measurements_abound_from_three_times_the_unknowns_on(monkeypatch, fitte
     assert train == 3 * 2 * (14 + 11 - 2)
     own = replace(fitter, policy=Policy(evidence=EvidencePolicy(structure=9.0)))
     assert ridges_of(monkeypatch, own, problem, 2, losses=[0.5] * 5)[0] == []
+
+
+# --- columns with variances of their own ----------------------------------------------------------
+
+
+def noisy_paths(fitter, seed, noise, loss=None):
+    make = simulate.dense_sensing
+    inst = make(24, 2, oversampling=4, symmetric=True, noise=noise, random_state=seed)
+    problem = Problem(inst.op, inst.y, loss=loss)
+    parts = split(problem, 0.1, np.random.default_rng(seed), 3)
+    paths = []
+    for part in parts:
+        nothing = Factors.empty(inst.op.shape, True, inst.op.reference)
+        stages = grow(part.train, nothing, fitter, "x", max_width=3, greedy=True)
+        paths.append((part, [part.assess(stage) for stage in stages]))
+    return inst, paths
+
+
+def test_ard_predicts_better_where_noise_is_large_and_is_nearer_to_the_truth(fitter):
+    gains = []
+    for seed in range(4):
+        inst, paths = noisy_paths(fitter, seed, 1.0)
+        errors = joined([of_width(path, 2) for _, path in paths])
+        found = better_shrunk(paths, 2, errors, fitter, most=3)
+        if found is None:
+            continue
+        assert found.errors.mean() < errors.mean()
+        assert isinstance(found.penalty, ARD)
+        # The precision of the prior is that of normal columns in units of the noise.
+        (data, path) = paths[0]
+        left = np.sum(of_width(path, 2).point.residual ** 2)
+        spare = data.train.op.size - of_width(path, 2).factors.degrees_of_freedom()
+        strength = left / spare * 24 / data.train.op.size
+        assert found.penalty.strength == pytest.approx(strength)
+        plain = of_width(path, 2).factors.distance(inst.truth)
+        gains.append(found.pruned.distance(inst.truth) / plain)
+    assert len(gains) >= 2
+    assert np.mean(gains) < 0.95
+
+
+def test_neither_is_taken_where_noise_is_small_or_not_normal(fitter, monkeypatch):
+    _, paths = noisy_paths(fitter, 0, 0.01)
+    errors = joined([of_width(path, 2) for _, path in paths])
+    assert better_shrunk(paths, 2, errors, fitter, most=3) is None
+    _, paths = noisy_paths(fitter, 0, 1.0, Huber(1.0))
+    errors = joined([of_width(path, 2) for _, path in paths])
+    monkeypatch.setattr(shrinking, "better_ridge", lambda *args, **kw: None)
+    assert better_shrunk(paths, 2, errors, fitter, most=3) is None

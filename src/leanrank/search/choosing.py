@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from leanrank.factors import Factors
-from leanrank.penalties import Ridge
+from leanrank.penalties import Penalty
+from leanrank.search.exact import is_missed
 from leanrank.search.fitting import Stage
 from leanrank.search.growing import leading_columns
 from leanrank.search.holding_out import (
@@ -18,7 +19,7 @@ from leanrank.search.holding_out import (
 )
 from leanrank.search.left_out import width_by_leaving_out
 from leanrank.search.paths import Paths
-from leanrank.search.shrinking import better_ridge, needs_no_ridge
+from leanrank.search.shrinking import better_shrunk, needs_no_ridge
 
 __all__ = ["Choice", "best_predicting", "of_rank"]
 
@@ -28,15 +29,15 @@ class Choice(NamedTuple):
 
     factors: Factors
     held_out_error: float | None = None
-    ridge: Ridge | None = None
+    penalty: Penalty | None = None
 
 
 def best_predicting(paths: Paths, data: Split, stages: list[Stage], *, may_split: bool) -> Choice:
-    """The width that predicts held-out measurements best, or a ridge.
+    """The width that predicts held-out measurements best, or a prior.
 
     With few held-out measurements the path is followed again, others held out in turn, unless
-    leaving out one by one tells the width. Where the
-    matrix is of low rank only approximately, or measurements are few, a ridge on wide factors may
+    leaving out one by one tells the width and what it leaves is little, and noise. Where the
+    matrix is of low rank only approximately, or measurements are few, a prior on wide factors may
     predict better than any width without: then it is taken.
 
     Parameters
@@ -54,7 +55,8 @@ def best_predicting(paths: Paths, data: Split, stages: list[Stage], *, may_split
     known = width_by_leaving_out(data, stages, fitter.policy) if may_split else None
     if known is not None:
         stage = of_width(stages, known)
-        if needs_no_ridge(data.train, stage.point, fitter):
+        misled = is_missed(paths, data, stage)
+        if not misled and needs_no_ridge(data.train, stage.point, fitter):
             fitter.monitor.note_pruned(stages[-1].factors)
             return Choice(stage.factors, relative_error([data], [stage.factors]))
     if may_split and data.held.op.size < fitter.policy.fewest_held_out:
@@ -62,12 +64,12 @@ def best_predicting(paths: Paths, data: Split, stages: list[Stage], *, may_split
     common = set.intersection(*({s.width for s in path} for _, path in rounds))
     errors = {k: joined([of_width(path, k) for _, path in rounds]) for k in sorted(common)}
     width, parts = choose_width(errors), [part for part, _ in rounds]
-    shrunk = better_ridge(rounds, width, errors[width], fitter, most=paths.max_width)
+    shrunk = better_shrunk(rounds, width, errors[width], fitter, most=paths.max_width)
     wide = [stages[-1].factors] + ([shrunk.factors] if shrunk else [])
     fitter.monitor.note_pruned(max(wide, key=lambda factors: factors.width))
     if shrunk is not None:
         kept = [leading_columns(f.balance(), shrunk.width) for f in shrunk.rounds]
-        return Choice(shrunk.pruned, relative_error(parts, kept), shrunk.ridge)
+        return Choice(shrunk.pruned, relative_error(parts, kept), shrunk.penalty)
     same = [stage for stage in stages if stage.width == width]
     factors = same[0].factors if same else of_rank(paths, width)
     fitted = [of_width(path, width).factors for _, path in rounds]

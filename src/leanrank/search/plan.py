@@ -236,8 +236,8 @@ class Plan:
     def _refitted(self, choice: Choice) -> Result:
         """Fit to rounding or stationarity, and certify."""
         problem, fitter, factors = self.problem, self.fitter, choice.factors
-        if choice.ridge is not None:
-            problem = problem.with_penalty(choice.ridge)
+        if choice.penalty is not None:
+            problem = problem.with_penalty(choice.penalty)
             factors = shrink(problem, factors, factors.width, fitter, "penalise").factors
         if problem.loss.estimated:
             problem = problem.refitted(problem.evaluate(factors))

@@ -1,22 +1,30 @@
-"""Ridge instead of rank: where shrinking wide factors predicts better than any width."""
+"""A prior instead of rank: where shrinking wide factors predicts better than any width.
+
+The same for all columns (a ridge), or one for each that its column can empty (ARD).
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from leanrank._arrays import to_numpy
 from leanrank.evidence import noise_level, residual_spectral_norm, virtual_columns
+from leanrank.evidence.sensitivity import noise_deviation
 from leanrank.factors import Factors
-from leanrank.penalties import Ridge
+from leanrank.penalties import ARD, Penalty, Ridge
 from leanrank.problem import Point, Problem
 from leanrank.search.fitting import Fitter, Stage
 from leanrank.search.growing import append_leading, leading_columns
 from leanrank.search.holding_out import Split, choose_width, clearly_better, joined, of_width
 
-__all__ = ["Shrunk", "better_ridge", "needs_no_ridge", "shrink"]
+__all__ = ["Shrunk", "better_ridge", "better_shrunk", "needs_no_ridge", "shrink"]
 
+
+_VANISHING = 1e-3
+"""Smoothing of ARD, over the square of the largest column norm."""
 
 _ROUNDS = 6
 """Rounds of fitting and widening: each adds a quarter, and the next ridge goes on from there."""
@@ -24,12 +32,12 @@ _ROUNDS = 6
 
 @dataclass(frozen=True)
 class Shrunk:
-    """A ridge, its squared errors on held-out measurements, and the factors of each round.
+    """A penalty, its squared errors on held-out measurements, and the factors of each round.
 
     ``width`` is the number of their leading directions that are worth keeping.
     """
 
-    ridge: Ridge
+    penalty: Penalty
     errors: np.ndarray
     rounds: list[Factors]
     width: int = 0
@@ -53,6 +61,49 @@ def needs_no_ridge(problem: Problem, point: Point, fitter: Fitter) -> bool:
     G = problem.gradient_matrix(point.residual)
     shown = residual_spectral_norm(G, point.factors, fitter.rng)
     return shown <= fitter.policy.evidence.structure * noise_level(problem, point, fitter.rng)
+
+
+def better_shrunk(
+    paths: list[tuple[Split, list[Stage]]],
+    width: int,
+    errors: np.ndarray,
+    fitter: Fitter,
+    *,
+    most: int,
+) -> Shrunk | None:
+    """The better of :func:`better_ridge` and columns with variances of their own, if one is.
+
+    Parameters as there.
+    """
+    found = better_ridge(paths, width, errors, fitter, most=most)
+    relevant = _relevant(paths, width, fitter)
+    least = errors if found is None else found.errors
+    if relevant is not None and clearly_better(relevant.errors, least):
+        return relevant
+    return found
+
+
+def _relevant(paths: list[tuple[Split, list[Stage]]], width: int, fitter: Fitter) -> Shrunk | None:
+    """The widest stages, fitted on under ARD; None where nothing tells what noise is normal.
+
+    The variance of the noise is that which the best width leaves of the first round.
+    """
+    (data, path), rounds = paths[0], []
+    wide, deviation = path[-1].factors, noise_deviation(data.train, of_width(path, width).point)
+    if not data.train.loss.quadratic or not math.isfinite(deviation) or not wide.width:
+        return None
+    rows, norms = int(wide.W.shape[0]), to_numpy(wide.column_norms())
+    strength = deviation**2 * data.train.op.weight * rows
+    penalty = ARD(strength, _VANISHING * float(norms.max()) ** 2)
+    tried = []
+    for part, stages in paths:
+        problem, start = part.train.with_penalty(penalty), stages[-1].factors
+        point = shrink(problem, start, start.width, fitter, "validate")
+        rounds.append(point.factors)
+        tried.append(part.assess(Stage(point, exact=False)))
+    kept = rounds[0].balance()
+    above = to_numpy(kept.column_norms()) > penalty.prune_threshold
+    return Shrunk(penalty, joined(tried), rounds, int(above.sum()))
 
 
 def better_ridge(
