@@ -118,7 +118,8 @@ def large(seeds: int, full: bool) -> None:
     del full
     out = table(
         "20000 x 5000, rank 10, 2M entries, noise .1",
-        "seed", "told the rank", "recover", "posterior", "ranks", "CPU s: told", "recover", "posterior",
+        "seed", "told the rank", "recover", "posterior", "ranks", "CPU s: told", "recover",
+        "posterior",
     )  # fmt: skip
     for seed in range(min(seeds, 1)):
         inst = simulate.matrix_completion((20000, 5000), 10, fraction=0.02, random_state=seed)
@@ -133,7 +134,8 @@ def large(seeds: int, full: bool) -> None:
         found = (_at(told.factors, i, j), _at(result.factors, i, j), post.mean(i, j))
         errors = [np.std(Z - X) for Z in found]
         out.add_row(
-            str(seed), *(f"{e / np.std(X):.5f}" for e in errors), f"{result.rank}, {post.rank}", *(f"{v:.1f}" for v in (a, b, c)),
+            str(seed), *(f"{e / np.std(X):.5f}" for e in errors), f"{result.rank}, {post.rank}",
+            *(f"{v:.1f}" for v in (a, b, c)),
         )  # fmt: skip
     CONSOLE.print(out)
 
