@@ -240,6 +240,14 @@ class TestComplete:
         assert np.allclose(X[:25], truth, atol=1e-8)
         assert np.isnan(X[25]).all()
 
+    def test_rows_are_counted_in_one_way(self, tmp_path):
+        path = tmp_path / "in.csv"
+        path.write_text("a,b,c\n1,2,3\n,,\n2,4,6\n3,6,9\n4,8,\n")
+        outcome = run("complete", path, "--out", tmp_path / "out.csv", code=1)
+        words = " ".join(outcome.stdout.split())
+        assert "row 1 (counted from 0): no entry at all" in words
+        assert "Row 1 (counted from 0) has too few measurements" in words
+
     def test_text_beside_numbers_comes_back(self, table, tmp_path):
         lines = [line.split(",") for line in table.read_text().splitlines()]
         for i, cells in enumerate(lines):

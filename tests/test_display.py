@@ -162,3 +162,17 @@ def test_numbers_of_a_record_leave_out_flags_and_words():
         size: float | None = None
 
     assert _display.values_of(Record()) == {"count": 3, "size": None}
+
+
+@pytest.mark.parametrize(
+    ("share", "said"),
+    [(0, "0.0%"), (1e-3, "0.1%"), (0.5012, "50.1%"), (2, "200.0%"), (4.2e-4, "0.04%")],
+)
+def test_shares(share, said):
+    assert _display.percent(share) == said
+
+
+def test_no_share_is_said_to_be_nothing():
+    for exponent in range(16):
+        said = _display.percent(0.96 * 10.0**-exponent)
+        assert float(said.removesuffix("%")) == pytest.approx(96 * 10.0**-exponent, rel=0.05)

@@ -319,7 +319,9 @@ def test_empty_rows_are_completed_with_means_and_reported():
     full, X = table()
     X[[3, 7]] = np.nan
     imputer = LowRankImputer()
-    with pytest.warns(RecoveryWarning, match=r"2 row\(s\) have no entry .*: 3, 7"):
+    with pytest.warns(
+        RecoveryWarning, match=r"2 row\(s\) have no entry .*: 3, 7 \(counted from 0\)"
+    ):
         completed = imputer.fit_transform(X)
     np.testing.assert_allclose(completed[3], imputer.mean_)
     np.testing.assert_array_equal(imputer.statistics_, imputer.mean_)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from leanrank import io
+from leanrank._npz import write_arrays
 from leanrank.io import FileError
 
 
@@ -18,6 +19,30 @@ def npy_header(shape: tuple[int, ...], descr: str = "<f8") -> bytes:
     header = {"descr": descr, "fortran_order": False, "shape": shape}
     np.lib.format.write_array_header_1_0(buffer, header)
     return buffer.getvalue()
+
+
+class TestWriting:
+    def test_numpy_reads_what_was_written(self, tmp_path):
+        arrays = {
+            "file": np.asfortranarray(np.arange(6.0).reshape(2, 3)),
+            "names": np.array(["é", "bc"]),
+            "one": np.float32(2.5),
+            "none": np.zeros((0, 4), dtype=np.int32),
+            "part": np.arange(20)[::3],
+        }
+        write_arrays(tmp_path / "a.npz", arrays)
+        with np.load(tmp_path / "a.npz", allow_pickle=False) as read:
+            assert sorted(read.files) == sorted(arrays)
+            for name, array in arrays.items():
+                assert read[name].dtype == array.dtype
+                np.testing.assert_array_equal(read[name], array)
+
+    def test_nothing_is_pickled(self, tmp_path):
+        with pytest.raises(ValueError, match="Object arrays cannot be saved"):
+            write_arrays(
+                tmp_path / "a.npz", {"x": np.ones(3), "y": np.array([print], dtype=object)}
+            )
+        assert list(tmp_path.iterdir()) == []
 
 
 class TestHostileArrays:

@@ -6,7 +6,8 @@ A mutant is the library with one change by an operator of cosmic-ray: a number o
 arithmetic or comparison operator for another, a condition negated, a decorator removed. Places in
 the code are drawn, then one of the changes that are possible there, so that an operator with many
 replacements does not count for more than another. Left out is what is too easy or says nothing:
-operators on bits in the place of arithmetic, which raise at once, and annotations.
+operators on bits in the place of arithmetic, which raise at once, annotations, and the bare star of
+a signature.
 
 Each mutant meets the tests that concern its module, its own first, until one fails. What takes four
 times as long as all of them on sound code counts as killed, too. All of it happens in a copy: the
@@ -96,14 +97,15 @@ class Mutant:
 
 def mutants(path: str, source: str) -> Iterator[tuple[tuple, Mutant]]:
     """All mutants of a file, each with its place: what is changed and from where to where."""
-    tree, annotations = get_ast(source), _annotations(source)
+    tree, annotations, lines = get_ast(source), _annotations(source), source.splitlines()
     for name in operator_names():
         operator, replaced = get_operator(name), set(name.split("_")[1:])
         if operator.arguments() or not (len(replaced) < 2 or any(replaced <= k for k in KINDS)):
             continue
         positions = (p for node in ast_nodes(tree) for p in operator().mutation_positions(node))
         for occurrence, (start, end) in enumerate(positions):
-            if not any(begin <= start <= stop for begin, stop in annotations):
+            bare = lines[start[0] - 1][start[1] :].startswith("*,")  # of a signature
+            if not bare and not any(begin <= start <= stop for begin, stop in annotations):
                 place = (path, start, end, name.split("_")[0])
                 yield place, Mutant(path, start[0], name, occurrence)
 

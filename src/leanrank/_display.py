@@ -15,6 +15,7 @@ __all__ = [
     "number",
     "one_line",
     "operator_html",
+    "percent",
     "values_of",
 ]
 
@@ -33,6 +34,11 @@ def number(x: Any) -> str:
     if isinstance(x, float):
         return f"{x:.3g}" if math.isfinite(x) else str(x)
     return str(x)
+
+
+def percent(share: float) -> str:
+    """A share in words, also one so small that it would round to nothing."""
+    return f"{share:.1%}" if share == 0 or abs(share) >= 1e-3 else f"{100 * share:.1g}%"
 
 
 def html_table(

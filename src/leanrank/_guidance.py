@@ -20,6 +20,7 @@ __all__ = [
     "check_operator",
     "check_penalty",
     "check_solver",
+    "check_strategy",
     "explains_arguments",
     "measured_pair",
     "measured_values",
@@ -171,6 +172,13 @@ def check_penalty(penalty: Any) -> None:
     example = "a Penalty, such as GroupLasso(strength=0.1, smoothing=1e-3)"
     if penalty is not None:
         _check_part(penalty, "penalty", example, "value", "weights", "hvp", "scaled")
+
+
+def check_strategy(strategy: Any) -> None:
+    """Raise where something is given as a strategy that is none."""
+    example = "a Strategy, such as leanrank.research.deep.RidgeLadder()"
+    methods = ("check", "stages", "reconsidered", "other_stages", "remark")
+    _check_part(strategy, "strategy", example, *methods)
 
 
 def check_solver(solver: Any) -> Any:

@@ -61,16 +61,21 @@ def counted(
 ) -> tuple[Measurement, Array, Loss]:
     """The measurements without those of weight zero, which nobody is to take for observed.
 
-    All of them under a penalty where the loss is a sum, as it would change in size.
+    Under a penalty the loss must not change in size: weights of the loss are relative, and those
+    of the operator are not; nor are any where the loss is a sum.
     """
-    if loss.weights is None or (penalised and op.weight * op.size > 1.5):
+    weights = np.ones(op.size) if loss.weights is None else to_numpy(loss.weights)
+    if not penalised:
+        weights = weights * to_numpy(op.gains())
+    elif op.weight * op.size > 1.5:
         return op, y, loss
-    weights = to_numpy(loss.weights)
     if weights.all():
         return op, y, loss
     index = np.flatnonzero(weights)
+    if not index.size:
+        raise ValueError("no measurement is left: each has weight zero, in op or in the loss")
     y = array_namespace(y).take(y, integers(index, y), axis=0)
-    return op.subset(index), y, loss.subset(index)
+    return op.subset(index), y, loss.subset(index).fitted(-y)
 
 
 def check_library(x: Array, op: Measurement, name: str) -> Any:

@@ -78,9 +78,14 @@ Headers = Mapping[str, ArrayHeader]
 
 
 def write_arrays(path: PathLike, arrays: Mapping[str, Any]) -> None:
-    """Write named arrays as one compressed ``.npz``, whole or not at all."""
-    with replacing(path) as file:
-        np.savez_compressed(file, **arrays)
+    """Write named arrays as one compressed ``.npz``, whole or not at all.
+
+    ``numpy.savez_compressed`` would do, but NumPy 2.0 leaves the archive open on a full disk.
+    """
+    with replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
 
 
 def write_array(path: PathLike, array: np.ndarray) -> None:

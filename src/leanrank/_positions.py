@@ -15,7 +15,11 @@ _REDRAWS = 20
 def determining_positions(
     shape: tuple[int, int], m: int, rank: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Sorted flat positions of m entries that determine every row and column, if they can."""
+    """Sorted flat positions of m entries, ``rank`` or more in each row and each column.
+
+    They determine each, unless m is close to the degrees of freedom: see
+    :func:`leanrank.simulate.matrix_completion`.
+    """
     n1, n2 = shape
     for _ in range(_REDRAWS):
         flat = np.sort(rng.choice(n1 * n2, m, replace=False, shuffle=False))

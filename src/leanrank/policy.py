@@ -26,6 +26,9 @@ class EvidencePolicy:
     structure : float
         Largest ``noise_gap``. Of pure noise it is 1.0 to 1.1; a missing component of a tenth of
         the matrix lies above 1.3.
+    leading_gap, leading : float, int
+        Largest mean of so many leading singular values of the residual over those of noise: of
+        noise 0.97 to 1.04, of photographs 1.06 and more.
     explained, most_explained : float
         Share of a residual's sum of squares that new degrees of freedom explain of noise, over
         their share of those that are left: up to twice as much, at the edge of the noise's
@@ -97,6 +100,8 @@ class EvidencePolicy:
     largest_error: float = 0.1
     largest_filled_error: float = 0.2
     structure: float = 1.2
+    leading_gap: float = 1.05
+    leading: int = 10
     explained: float = 2.6
     most_explained: float = 0.6
     opposed: float = 1.0
@@ -137,6 +142,10 @@ class Policy:
     fewest_held_out : int
         With fewer held out than this, the path is followed again with others held out in turn:
         the mean of so many squared errors has a relative standard error of about 1/20.
+    enough_held_out : int
+        From so many on, no path is followed again where a width is found by leaving measurements
+        out one by one and those held out do not refute it: the root of the mean of so many squared
+        errors has a relative standard error of a tenth.
     rounds, rounds_of_many : int
         How often, below and from ``many_measurements`` on.
     many_measurements : int
@@ -201,6 +210,7 @@ class Policy:
 
     held_out_share: float = 0.05
     fewest_held_out: int = 1000
+    enough_held_out: int = 50
     rounds: int = 5
     rounds_of_many: int = 2
     many_measurements: int = 2000

@@ -34,6 +34,7 @@ from leanrank.search.arguments import (
     number_of_columns,
 )
 from leanrank.search.growing import widest
+from leanrank.search.predicting import splits_by_rows
 from leanrank.search.saved import FinishedFits, SavedRun, fingerprint
 from leanrank.solvers import Callback, Deadline, GaussNewton, Solver
 
@@ -49,6 +50,7 @@ def recover(
     symmetric: bool = False,
     rank: int | None = None,
     width: int | None = None,
+    intercepts: bool = False,
     penalty: Penalty | None = None,
     loss: Loss | None = None,
     solver: Solver | None = None,
@@ -83,6 +85,11 @@ def recover(
     width : int, optional
         Largest number of columns to consider. By default as many as the measurements can
         determine.
+    intercepts : bool
+        Whether, under noise, rows and columns have intercepts of their own besides the low rank,
+        as ratings have. They are then among the columns of the factors, up to two more of them.
+        For observed entries; :meth:`leanrank.operators.Projected.intercepts` eliminates those of
+        other operators.
     penalty : Penalty, optional
         Solve the problem with this penalty at full ``width`` instead of following a path; then
         prune (group Lasso: at :math:`2\sqrt\beta`) and refit. In the units of y.
@@ -153,6 +160,11 @@ def recover(
     loss = loss.normalised()
     scale = measurement_scale(op, y, loss) or 1.0
     problem = Problem(op, y / scale, loss=loss.scaled(1.0 / scale))
+    if _checks.flag(intercepts, "intercepts") and not splits_by_rows(problem, symmetric):
+        raise ValueError(
+            "intercepts are for observed entries of a matrix that is not symmetric; use "
+            "Projected.intercepts(op) with other operators"
+        )
     strategy = checked_strategy(strategy, problem, symmetric, rank, penalty)
     validation = checked_validation(validation, op)
     max_iter = _checks.whole_number(max_iter, "max_iter", least=1)
@@ -166,6 +178,7 @@ def recover(
         "symmetric": symmetric,
         "rank": rank,
         "width": most,
+        "intercepts": intercepts,
         "penalty": penalty,
         "loss": (loss, None if loss.weights is None else fingerprint(loss.weights, {})),
         "solver": solver,
@@ -183,6 +196,6 @@ def recover(
     if width is not None:
         paths = replace(paths, limit=width)
     monitor.begin()
-    result = Plan(paths, scale, rank, penalty, validation, max_iter).result()
+    result = Plan(paths, scale, rank, penalty, validation, max_iter, intercepts).result()
     monitor.end(result)
     return result

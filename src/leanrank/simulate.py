@@ -274,9 +274,14 @@ def matrix_completion(
     every column (at least ``rank`` entries each, and no row and column of just as many that share
     one). The sample is drawn again until that holds; if it is too rare an event, the last one is
     repaired, by adding entries at random where they lack and removing as many at random where
-    none is missed. From r (n1 + n2 - r) entries on this always succeeds: if none can be spared,
-    each lies in a row or a column that has exactly r of them, and counting those shows that
-    there are at most r (n1 + n2 - r).
+    none is missed. That leaves r or more in each row and column: if none can be spared, each lies
+    in a row or a column that has exactly r of them, and counting those shows that there are at
+    most r (n1 + n2 - r).
+
+    From (r + 1) (n1 + n2 - r - 1) entries on a repaired sample has r + 1 in each, and determines
+    them. One of fewer may leave rows and columns of r entries that share one, which no method can
+    determine, and ``op.undetermined(rank)`` names: most large samples of just as many entries as
+    degrees of freedom have some, few of 1.2 times as many.
 
     Parameters
     ----------

@@ -12,7 +12,7 @@ from leanrank.evidence import certifying
 from leanrank.evidence.certifying import relative_error_on
 from leanrank.evidence.structure import explained_of_noise, opposed_share
 from leanrank.factors import degrees_of_freedom
-from leanrank.losses import Huber
+from leanrank.losses import Huber, Squared, StudentT
 from leanrank.operators import FullObservation, ObservedEntries
 from leanrank.policy import EvidencePolicy
 from leanrank.problem import Problem
@@ -116,6 +116,22 @@ def test_the_scale_of_a_robust_loss_is_that_of_the_answer(rng):
     assert problem.evaluate(instance.truth).value != fitted.evaluate(instance.truth).value
 
 
+@pytest.mark.parametrize("size", [0.1, 10.0])
+@pytest.mark.parametrize("outliers", [0, 5])
+def test_a_robust_gradient_is_about_as_large_as_that_of_squares_without_outliers(size, outliers):
+    instance = simulate.dense_sensing((7, 6), 2, m=800, noise=0.05, random_state=0)
+    y, near = size * instance.y, instance.truth.scaled(1.04 * size)
+    squares = Problem(instance.op, y)
+    y = y.copy()
+    y[:outliers] += 1e6 * size  # nearly all of the zero matrix's own loss
+    robust = Problem(instance.op, y, loss=StudentT())
+    robust = robust.refitted(robust.evaluate(near))
+    expected, found = (
+        certifying._relative_gradient(p, p.evaluate(near)) for p in (squares, robust)
+    )
+    assert found == pytest.approx(expected, rel=0.5)
+
+
 @pytest.mark.parametrize(("rank", "full"), [(3, False), (4, True), (5, True)])
 def test_as_many_columns_as_the_shorter_side_are_full_rank(told, rng, rank, full):
     op = FullObservation((6, 4))
@@ -131,3 +147,65 @@ def test_an_error_on_measurements_is_relative_to_them(rng):
     assert relative_error_on(op, y, one) == pytest.approx(0.75)
     assert relative_error_on(op, np.zeros((3, 2)), one) == math.inf
     assert relative_error_on(op, np.zeros((3, 2)), Factors.empty((3, 2))) == 0.0
+
+
+def seen_in_part(rng, counts, *, symmetric=False) -> tuple[ObservedEntries, Factors]:
+    """Rank two of order twelve; of the last row, only so many entries as told, from the left."""
+    mask = np.ones((12, 12), dtype=bool)
+    mask[11, counts:] = False
+    if symmetric:
+        mask &= mask.T
+    U, V = rng.standard_normal((2, 12, 2))
+    truth = Factors(U) if symmetric else Factors(U, V)
+    return ObservedEntries(*np.nonzero(mask), (12, 12)), truth
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+@pytest.mark.parametrize(
+    ("loss", "counts", "found"),
+    [
+        (Squared(), 2, []),  # as many as the rank
+        (Squared(), 1, [11]),
+        (Huber(0.1), 5, []),  # more than twice the rank
+        (Huber(0.1), 4, [11]),
+        (StudentT(4.0, 0.1), 5, []),
+        (StudentT(4.0, 0.1), 4, [11]),
+    ],
+)
+def test_where_outliers_may_be_more_than_twice_the_rank_hold_a_row(
+    rng, loss, counts, found, symmetric
+):
+    op, truth = seen_in_part(rng, counts, symmetric=symmetric)
+    problem = Problem(op, op.forward(truth), loss=loss)
+    rows, cols = certifying._undetermined(problem, problem.evaluate(truth))
+    assert (rows.tolist(), cols.tolist()) == (found, found if symmetric else [])
+
+
+@pytest.mark.parametrize(
+    ("loss", "half"),
+    [
+        (Huber(0.1), 0.2),  # pulled at by a fixed force, half of what a square would have there
+        (StudentT(4.0, 0.1), 0.2),
+        (StudentT(4.0, 0.1, np.linspace(0.5, 3.0, 137)), 0.2),
+    ],
+)
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_measurements_that_count_for_less_than_half_hold_nothing(rng, loss, half, sign):
+    op, truth = seen_in_part(rng, 5)
+    (last,) = np.nonzero((op.rows == 11) & (op.cols == 4))
+    for share, found in ((0.99, []), (1.01, [11])):
+        y = op.forward(truth)
+        root = 1.0 if loss.weights is None else np.sqrt(loss.weights[last])
+        y[last] += sign * share * half / root
+        problem = Problem(op, y, loss=loss)
+        rows, cols = certifying._undetermined(problem, problem.evaluate(truth))
+        assert (rows.tolist(), cols.tolist()) == (found, [])
+
+
+def test_where_no_measurement_agrees_nothing_is_determined(rng):
+    op, truth = seen_in_part(rng, 12)
+    problem = Problem(op, op.forward(truth) + 1.0, loss=Huber(0.1))
+    rows, cols = certifying._undetermined(problem, problem.evaluate(truth))
+    assert rows.tolist() == cols.tolist() == list(range(12))
+    nothing = problem.evaluate(Factors.empty((12, 12)))
+    assert [found.size for found in certifying._undetermined(problem, nothing)] == [0, 0]

@@ -75,6 +75,7 @@ LIMITS = [
     ("held out, beyond noise", "held_out_error", 0.01656, 0.01658, {}, "would explain 1.1%"),
     ("trapped", "relative_residual", 0.020001, 0.020003, {}, "caught where"),
     ("structure", "noise_gap", 1.2, 1.201, {}, "the residual has structure"),
+    ("weak structure", "leading_gap", 1.05, 1.051, {}, "many directions of the residual"),
     ("definite", "opposed", 1.0, 1.01, {"symmetric": True}, "negative sign"),
 ]
 
@@ -94,6 +95,13 @@ def test_every_rule_is_tested():
     assert {row[0] for row in LIMITS} | {"signal"} == {rule.name for rule in RULES}
 
 
+def test_errors_too_small_for_a_percentage_are_told_apart():
+    close = facts(exact=True, held_out_error=3e-5, relative_residual=1e-9)
+    (reason,) = judge(close, EvidencePolicy())
+    assert "missed by 0.003%, where" in reason
+    assert "would explain 1e-07%" in reason
+
+
 @pytest.mark.parametrize("name", ["error_estimate", "filled_error", "held_out_error"])
 def test_what_is_not_finite_is_said_in_words(name):
     (reason,) = judge(facts(**{name: math.inf}), EvidencePolicy())
@@ -107,7 +115,7 @@ def test_a_sentence_has_one_remedy():
     number, others = 0.3, {"rows": np.arange(3), "cols": np.arange(2), "symmetric": True}
     for rule in RULES:
         for sentence in filter(None, (rule.sentence, rule.unbounded)):
-            said = sentence.format(f=facts(**others), number=number, limit=0.1)
+            said = sentence.format(f=facts(**others), number=number, percent="30%", limit=0.1)
             assert ":" not in said
             assert said[0].islower() or said[0].isdigit()
             assert not said.endswith(".")

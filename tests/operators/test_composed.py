@@ -159,6 +159,19 @@ def test_passes_are_those_of_the_parts(rng):
     assert Weighted(entries(rng), np.ones(15)).tangent(f).normal_cost == 1.0
 
 
+def test_a_pass_of_a_stack_reads_each_part_as_often_as_that_needs(rng):
+    """Costs are in passes over all measurements: their number times the cost is what is read."""
+    f = Factors(rng.standard_normal((5, 2)), rng.standard_normal((5, 2)))
+    ops = plain(rng)
+    for chosen in ([0, 5], [0, 2, 3], [1]):
+        stack = Stacked([ops[i] for i in chosen])
+        tangent, parts = stack.tangent(f), [ops[i].tangent(f) for i in chosen]
+        for name in ("build_cost", "apply_cost", "normal_cost"):
+            read = [ops[i].size * getattr(t, name) for i, t in zip(chosen, parts, strict=True)]
+            assert stack.size * getattr(tangent, name) == pytest.approx(sum(read)), name
+    assert Stacked([ops[0], ops[0]]).tangent(f).normal_cost == 1.0  # a single sweep of each
+
+
 def test_symmetric_weight_and_size(rng):
     ops = plain(rng)
     assert Stacked([ops[1], ops[4]]).symmetric

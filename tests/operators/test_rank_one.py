@@ -61,3 +61,14 @@ def test_adjoint_multiplies_vectors_from_both_sides(rng):
     np.testing.assert_allclose(matrix @ np.ones(3), dense @ np.ones(3))
     np.testing.assert_allclose(matrix.T @ np.ones(4), dense.T @ np.ones(4))
     np.testing.assert_allclose(matrix.T.T @ np.eye(3), dense)
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+@pytest.mark.parametrize("width", [1, 3])
+def test_a_pass_with_the_derivative_reads_all_of_it(rng, symmetric, width):
+    """In passes over the measurements, whose vectors are of n1 + n2 numbers."""
+    op = RankOneSensing(rng.standard_normal((30, 5)), rng.standard_normal((30, 5)))
+    U, V = rng.standard_normal((2, 5, width))
+    tangent = op.tangent(Factors(U) if symmetric else Factors(U, V))
+    assert isinstance(tangent, ExplicitTangent)
+    assert tangent.apply_cost * op.size * sum(op.shape) == pytest.approx(tangent.jacobian.size)

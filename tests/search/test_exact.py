@@ -70,10 +70,11 @@ class TestExactFit:
         assert inst.error(factors) < 1e-9
         assert error < 1e-14
 
-    @pytest.mark.parametrize(("share", "looked_for"), [(0.24, False), (0.26, True)])
-    def test_all_measurements_are_fitted_where_exploring_was_misled(self, share, looked_for):
-        inst = simulate.dense_sensing((12, 9), 2, m=400, random_state=0)
-        paths = paths_for(inst.op, inst.y)
+    @pytest.mark.parametrize("limit", [0.25, 0.05])
+    @pytest.mark.parametrize(("over", "looked_for"), [(0.96, False), (1.04, True)])
+    def test_all_measurements_are_fitted_where_exploring_was_misled(self, over, looked_for, limit):
+        inst, share = simulate.dense_sensing((12, 9), 2, m=400, random_state=0), over * limit
+        paths = paths_for(inst.op, inst.y, policy=Policy(unpredicted=limit))
         data = Split(paths.problem, paths.problem)
         part = inst.truth.scaled(1.0 - np.sqrt(share))
         stage = self.explored(paths, part, np.ones(inst.op.size), exact=False)
@@ -120,6 +121,24 @@ def test_a_lower_rank_is_looked_for_below_the_one_that_is_known():
     assert inst.error(found) < 1e-9
     assert lower_exact_fit(paths, grown, rank=2) is None
     assert lower_exact_fit(paths, grown, rank=1) is None
+
+
+@pytest.mark.parametrize(("width", "lower"), [(2, True), (3, False), (4, False)])
+def test_only_an_exact_fit_of_less_than_the_rank_is_lower(monkeypatch, width, lower):
+    problem, factors = diagonal(4.0, 3.0, 2.0, 1.0)
+    stage = Stage(problem.evaluate(leading_columns(factors, width)), True)
+    asked = []
+
+    def others(self, whole, most):
+        asked.append(([s.width for s in whole], most))
+        return [stage]
+
+    monkeypatch.setattr(Paths, "others", others)
+    paths = paths_for(problem.op, problem.y)
+    found = lower_exact_fit(paths, [Stage(stage.point, False)], rank=3)
+    assert asked == [([width], 2)]
+    assert (found is not None) is lower
+    assert found is None or found.width == width
 
 
 @pytest.mark.parametrize(("m", "few"), [(119, True), (121, False)])

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from leanrank import Factors, simulate
-from leanrank.losses import Huber
+from leanrank.losses import Huber, StudentT
 from leanrank.operators import FullObservation, ObservedEntries
 from leanrank.policy import Policy
 from leanrank.problem import Problem
@@ -112,6 +113,33 @@ def test_rows_with_two_measurements_more_than_factors_are_well_observed(rng, see
     assert point.residual.size == op.size
 
 
+@pytest.mark.parametrize(("seen", "left_out"), [(8, False), (7, True)])
+def test_where_there_may_be_outliers_twice_as_many_more_are_well_observed(rng, seen, left_out):
+    truth = Factors(rng.standard_normal((12, 2)), rng.standard_normal((14, 2)))
+    mask = np.ones((12, 14), dtype=bool)
+    mask[11, seen:] = False
+    op = ObservedEntries(*np.nonzero(mask), (12, 14))
+    problem = Problem(op, op.forward(truth) + 0.1 * rng.standard_normal(op.size), loss=Huber())
+    sizes = []
+    monitor = Monitor(callbacks=(lambda state: sizes.append(state.point.residual.size),))
+    replace(fitter(), monitor=monitor).fit_well_observed(problem, truth, "x")
+    assert set(sizes) == {154 if left_out else op.size}
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.01])
+def test_a_thin_row_with_an_outlier_is_fitted_to_the_rest_of_it(rng, noise):
+    """It is left out of the fit, and what estimates it is led back by those that agree."""
+    truth = Factors(rng.standard_normal((30, 1)), rng.uniform(1.0, 2.0, (25, 1)))
+    mask = np.ones((30, 25), dtype=bool)
+    mask[4, 4:] = False
+    op = ObservedEntries(*np.nonzero(mask), (30, 25))
+    y = op.forward(truth) + noise * rng.standard_normal(op.size)
+    y[np.flatnonzero((op.rows == 4) & (op.cols == 3))] += 50.0
+    point = fitter().fit_well_observed(Problem(op, y, loss=StudentT()), truth, "x")
+    error = np.abs(point.factors.to_dense() - truth.to_dense())
+    assert error.max() <= 4.0 * noise + 1e-12
+
+
 def test_nothing_is_fitted_without_columns():
     problem, _ = posed()
     own = fitter()
@@ -132,6 +160,52 @@ def test_the_scale_of_a_loss_and_the_fit_take_turns_until_they_agree(rng):
     solved = fitter().fit(again, state.factors, "x", progress=1.0 - 1e-6).factors
     assert solved.distance(state.factors) < 1e-3 * np.linalg.norm(W)
     assert state.factors.distance(truth) < 0.15 * truth.norm()
+
+
+class Rescaled:
+    """A problem whose loss changes by the factors told, one after another, as it is estimated."""
+
+    def __init__(self, changes, value=1.0, *, estimated=True, exact=False):
+        self.changes, self.value, self.exact = changes, value, exact
+        self.loss = SimpleNamespace(estimated=estimated)
+
+    def refitted(self, point, least):
+        assert least == Policy().rescaling
+        return Rescaled(self.changes[1:], self.value * self.changes[0], exact=self.exact)
+
+    def mean_loss(self, residual):
+        return self.value
+
+    def is_exact(self, point):
+        return self.exact
+
+
+@pytest.mark.parametrize(
+    ("changes", "told", "fits"),
+    [
+        ([0.26], {}, 1),  # by less than the square of a half, either way
+        ([3.9], {}, 1),
+        ([0.24, 1.0], {}, 2),
+        ([4.1, 1.0], {}, 2),
+        ([0.1, 10.0, 0.1, 1.0], {}, 4),
+        ([0.1] * 9, {}, 1 + 5),  # as often as the policy has it
+        ([0.1], {"estimated": False}, 1),
+        ([0.1], {"exact": True}, 1),
+    ],
+)
+def test_a_loss_is_rescaled_until_it_hardly_changes(monkeypatch, changes, told, fits):
+    W, asked = SimpleNamespace(W=np.ones((2, 1))), []
+
+    def last_state(self, problem, factors, phase, progress, max_iter):
+        asked.append((problem.value, factors, phase, progress, max_iter))
+        return SimpleNamespace(factors=W, point=SimpleNamespace(residual=None))
+
+    monkeypatch.setattr(Fitter, "_last_state", last_state)
+    start = object()
+    fitter(rescalings=5).fit(Rescaled(changes, **told), start, "x", progress=0.5, max_iter=7)
+    losses = np.cumprod([1.0, *changes])[:fits]
+    given = [start] + [W] * (fits - 1)
+    assert asked == [(v, f, "x", 0.5, 7) for v, f in zip(losses, given, strict=True)]
 
 
 def test_options_are_those_of_gauss_newton_alone():

@@ -13,7 +13,7 @@ from leanrank.losses import Squared
 from leanrank.penalties import GroupLasso
 from leanrank.policy import Policy
 from leanrank.problem import Problem
-from leanrank.search import Fitter, Monitor, StopRun
+from leanrank.search import Fitter, Monitor, Stage, StopRun
 from leanrank.search.growing import (
     append_leading,
     grow,
@@ -162,6 +162,17 @@ def test_wide_factors_grow_by_several_columns_at_once(width, more, rng):
     assert [next(stages).width, next(stages).width] == [width, width + more]
 
 
+@pytest.mark.parametrize("max_width", [1, 2])
+def test_what_is_as_wide_as_may_be_does_not_grow(max_width):
+    instance, problem = posed("dense", noise=0.1)
+    start = leading_columns(instance.truth.balance(), 2)
+    stages = grow(problem, start, fitter(), "grow", max_width=max_width, greedy=True)
+    assert next(stages).width == 2
+    before = problem.passes
+    assert next(stages, None) is None
+    assert problem.passes == before  # nothing is read to find that out
+
+
 def test_widest_spends_at_most_its_share():
     op = simulate.ObservedEntries(np.arange(100) // 10, np.arange(100) % 10, (40, 30))
     problem = Problem(op, np.ones(100))
@@ -229,6 +240,31 @@ def test_walking_back_keeps_the_better_fit_of_each_width():
         assert stage.point.loss == problem.evaluate(stage.factors).loss
     alone = walk_back(problem, stages, empty(instance), own, "back")
     assert [stage.point.loss for stage in alone] == [stage.point.loss for stage in stages]
+
+
+@pytest.mark.parametrize("wide", [0, 1, 2, 3])
+def test_walking_back_starts_at_the_width_of_what_is_pruned(wide):
+    """Each width takes the leading columns of what the next one kept, where that is better."""
+    X = np.diag([4.0, 3.0, 2.0, 1.0])
+    root, problem = np.sqrt(X), Problem(simulate.FullObservation((4, 4)), X)
+    weak = Factors(root, root).keep(np.array([False, False, True, True]))
+    asked = []
+
+    class AsTheyAre:
+        def stage(self, problem, factors, phase):
+            asked.append((factors.width, phase))
+            return Stage(problem.evaluate(factors), False)
+
+    own = AsTheyAre()
+    stages = [own.stage(problem, leading_columns(weak, k), "x") for k in range(3)]
+    asked.clear()
+    back = walk_back(problem, stages, leading_columns(Factors(root, root), wide), own, "back")
+    assert asked == [(k, "back") for k in range(min(wide, 2), -1, -1)]
+    for k, stage in enumerate(back):
+        better = 0 < k <= wide
+        best = sum(s * s for s in (4.0, 3.0, 2.0, 1.0)[k:])
+        assert stage.point.loss == pytest.approx(best if better else stages[k].point.loss)
+        assert (stage is stages[k]) is not better
 
 
 @pytest.mark.parametrize("width", [1, 2, 4])

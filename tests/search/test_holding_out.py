@@ -154,6 +154,11 @@ def test_exploring_keeps_an_exact_stage(problem):
     assert while_better(stages, FromList(problem, [1, 2, 0.5, 3]), 2)[-1].exact
 
 
+def test_exploring_ends_with_what_comes_after_a_late_exact_stage(problem):
+    stages = [stage(problem, 1.0, exact=k in (1, 2)) for k in range(5)]
+    assert len(while_better(stages, FromList(problem, [0, 1, 1, 1, 1]), 1)) == 4
+
+
 def test_exploring_draws_no_stage_too_many(problem):
     drawn = 0
 

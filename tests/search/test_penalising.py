@@ -123,6 +123,40 @@ def test_strong_penalties_first_and_from_the_last_good_stage(grown, monkeypatch)
         assert tried == [(2, first), (0, strong), (2, second), (0, middle), (0, weak)]
 
 
+@pytest.mark.parametrize("length", [1, 2, 3, 4, 5])
+def test_the_last_but_one_is_a_start_where_there_are_more_than_three(length, monkeypatch):
+    _, problem, nothing = posed("entries")
+    U, V = np.eye(25, 5), np.eye(20, 5)
+    grown = [nothing] + [
+        Stage(problem.evaluate(Factors(U[:, :k], V[:, :k])), False) for k in range(1, length)
+    ]
+    tried = []
+
+    def pretended(problem, base, fitter, strength, *, max_width):
+        tried.append(base.factors.width)
+        return Factors(U, V)
+
+    monkeypatch.setattr(penalising, "penalise_wide", pretended)
+    assert list(stages_by_penalising(problem, grown, fitter(), max_width=8, most=4)) == []
+    assert set(tried) == ({0, length - 2} if length > 3 else {0})
+
+
+@pytest.mark.parametrize(("most", "grown"), [(4, False), (5, True), (6, True)])
+def test_what_is_wider_than_may_be_is_not_grown_on(most, grown, monkeypatch):
+    _, problem, nothing = posed("entries")
+    five = Factors(np.eye(25, 5), np.eye(20, 5))
+    asked = []
+
+    def grow(problem, factors, fitter, phase, *, max_width):
+        asked.append((factors, phase, max_width))
+        return iter(())
+
+    monkeypatch.setattr(penalising, "penalise_wide", lambda *args, **options: five)
+    monkeypatch.setattr(penalising, "grow", grow)
+    list(stages_by_penalising(problem, [nothing], fitter(), max_width=8, most=most))
+    assert asked == ([(five, "grow", most)] * 3 if grown else [])
+
+
 @pytest.mark.parametrize("symmetric", [False, True])
 def test_the_penalty_is_relative_to_what_is_left(symmetric, monkeypatch, rng):
     op = simulate.FullObservation((7, 7))
@@ -143,6 +177,23 @@ def test_the_penalty_is_relative_to_what_is_left(symmetric, monkeypatch, rng):
     assert width == 3
     assert penalty.strength == pytest.approx(0.02 * base.loss / column, rel=1e-12)
     assert penalty.smoothing == pytest.approx((0.05 * column) ** 2, rel=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(7, 7), (9, 3)])
+def test_the_size_of_what_is_left_costs_one_reading(shape, monkeypatch, rng):
+    op = simulate.DenseSensing(rng.standard_normal((60, *shape)))
+    problem = Problem(op, rng.standard_normal(60))
+    point = problem.evaluate(Factors.empty(shape))
+    read, forward = [], type(op).forward
+
+    def counted(op, factors):
+        read.append(factors.shape)
+        return forward(op, factors)
+
+    monkeypatch.setattr(type(op), "forward", counted)
+    before = problem.passes
+    penalising._typical_size(problem, point, fitter())
+    assert problem.passes - before == len(read) == 1
 
 
 @dataclass(frozen=True)

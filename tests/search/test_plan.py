@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from leanrank import Factors, Ridge, Status, recover, simulate
-from leanrank.losses import Squared
+from leanrank.losses import Huber, Squared, StudentT
+from leanrank.operators import FullObservation, ObservedEntries
 from leanrank.problem import Problem
 from leanrank.search import Fitter, GrowAndPenalise, Monitor, Paths, Plan, plan
+from leanrank.search.consensus import agreed_rows
 from leanrank.solvers import GaussNewton
 
 
@@ -187,3 +189,84 @@ def test_the_message_says_whether_the_fit_is_exact(noise, words):
     refused = recover(instance.op, instance.y, rank=1)
     assert refused.message == "; ".join(refused.certificate.reasons)
     assert refused.status is Status.STALLED
+
+
+# --- rows that agree ------------------------------------------------------------------------------
+
+
+def as_far_off(truth: Factors, loss: float) -> Factors:
+    """Factors of this loss, where that of the zero matrix is 1."""
+    return truth.scaled(1.0 + float(np.sqrt(loss)))
+
+
+@pytest.mark.parametrize(
+    ("losses", "kept", "fits"),
+    [
+        ([0.9985, 0.9980], 0.9985, 2),  # the next one is lower by less than a thousandth
+        ([0.9995], 1.0, 1),
+        ([1.5], 1.0, 1),
+        ([np.nan], 1.0, 1),
+        ([0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3], 0.5, 5),
+    ],
+)
+def test_a_robust_fit_goes_on_from_rows_that_agree_while_it_falls(monkeypatch, losses, kept, fits):
+    truth = Factors(np.full((3, 1), 1 / 3), np.ones((3, 1)))  # of norm 1
+    problem = Problem(FullObservation((3, 3)), truth.to_dense(), loss=Huber(np.inf))
+    own = plan_of(problem, loss=problem.loss, max_iter=7)
+    starts, asked = [], []
+
+    def agreed_rows(problem, point, rng):
+        assert rng is own.fitter.rng
+        starts.append((point, Factors(point.factors.U, point.factors.V)))
+        return starts[-1][1]
+
+    def fit(self, problem, factors, phase, **options):
+        asked.append((problem, factors, phase, options))
+        new = as_far_off(truth, losses[len(asked) - 1])
+        return SimpleNamespace(factors=new, point=problem.evaluate(new))
+
+    monkeypatch.setattr(plan, "agreed_rows", agreed_rows)
+    monkeypatch.setattr(Fitter, "fit", fit)
+    found = own._agreed(problem, as_far_off(truth, 1.0))
+    assert problem.evaluate(found).loss == pytest.approx(kept)
+    assert len(asked) == len(starts) == fits
+    seen = [1.0, *losses]
+    for i, ((point, start), (given, factors, phase, options)) in enumerate(
+        zip(starts, asked, strict=True)
+    ):
+        assert point.loss == pytest.approx(seen[i])
+        assert (given, factors, phase) == (problem, start, "refit")
+        assert options == {"progress": 1.0 - 1e-6, "max_iter": 7}
+
+
+def test_squares_and_nothing_agree_as_they_are(noisy, monkeypatch):
+    monkeypatch.setattr(plan, "agreed_rows", None)
+    own = plan_of(noisy)
+    assert own._agreed(own.problem, noisy.truth) is noisy.truth
+    nothing = Factors.empty((12, 9))
+    assert own._agreed(Problem(noisy.op, noisy.y, loss=Huber(1.0)), nothing) is nothing
+
+
+def test_a_row_that_follows_its_outlier_is_led_back_by_the_last_fit(rng, monkeypatch):
+    truth = Factors(rng.standard_normal((30, 1)), rng.uniform(1.0, 2.0, (25, 1)))
+    seen = np.ones((30, 25), dtype=bool)
+    seen[4, 6:] = False  # six entries, one of them wrong
+    op = ObservedEntries(*np.nonzero(seen), (30, 25))
+    y = op.forward(truth) + 0.01 * rng.standard_normal(op.size)
+    y[np.flatnonzero((op.rows == 4) & (op.cols == 3))] += 50.0
+    problem = Problem(op, y, loss=StudentT())
+    own = plan_of(problem, loss=problem.loss)
+    follows = np.array(truth.W)
+    follows[4] += 50.0 / truth.V[3]
+    at = problem.refitted(problem.evaluate(truth))
+    caught = own.fitter.fit(at, truth.with_stacked(follows), "refit", progress=1.0 - 1e-6).factors
+    assert caught.distance(truth) > 20.0
+    scales = []
+
+    def spied(problem, point, rng):
+        scales.append((problem.loss.scale, problem.refitted(point).loss.scale))
+        return agreed_rows(problem, point, rng)
+
+    monkeypatch.setattr(plan, "agreed_rows", spied)
+    assert own._agreed(problem, caught).distance(truth) < 0.01 * truth.norm()
+    assert all(scale == of_fit < problem.loss.scale for scale, of_fit in scales)

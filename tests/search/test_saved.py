@@ -148,21 +148,6 @@ def test_a_start_of_the_wrong_width_does_not_decide_the_rank(width, rng):
     assert inst.error(warm.factors) < 1.05 * inst.error(cold.factors)
 
 
-@pytest.mark.parametrize(
-    ("start", "error", "words"),
-    [
-        (np.ones((30, 2)), TypeError, "start must be Factors or .* got ndarray"),
-        (Factors(np.ones((30, 2))), ValueError, r"start must have shape \(30, 20\)"),
-        (Factors(np.ones((3, 2)), np.ones((20, 2))), ValueError, "start must have shape"),
-        (Factors(np.full((30, 2), np.nan), np.ones((20, 2))), ValueError, "start must be finite"),
-    ],
-)
-def test_bad_starts(start, error, words):
-    inst = PROBLEMS["exact"][0]()
-    with pytest.raises(error, match=words):
-        recover(inst.op, inst.y, start=start)
-
-
 def test_files_that_are_no_checkpoint(tmp_path):
     inst, path = PROBLEMS["exact"][0](), tmp_path / "c.npz"
     recover(inst.op, inst.y, callbacks=[Checkpoint(path, every=0), Cut(20)])
@@ -174,6 +159,8 @@ def test_files_that_are_no_checkpoint(tmp_path):
         "no fingerprint": {k: v for k, v in arrays.items() if k != "fingerprint"},
         "a fit is missing": {k: v for k, v in arrays.items() if k != names[0]},
         "a fit of another shape": arrays | {names[0]: np.ones((3, 1))},
+        "a fit of one dimension": arrays | {names[0]: np.ones(len(arrays[names[0]]))},
+        "a fit of three": arrays | {names[0]: arrays[names[0]][:, :, None]},
         "a fit that is not finite": arrays | {names[0]: np.full_like(arrays[names[0]], np.inf)},
         "factors that are not finite": arrays | {"U": np.full_like(arrays["U"], np.nan)},
     }

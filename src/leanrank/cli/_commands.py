@@ -12,6 +12,7 @@ import typer
 
 import leanrank
 from leanrank import io
+from leanrank._display import percent
 from leanrank.cli import _streams
 from leanrank.cli._demo import load_photograph, run_demo
 from leanrank.cli._report import show_demo
@@ -242,7 +243,9 @@ def complete(
         if out is not None or plot is not None or terminal.data_to_stdout:
             io.check_dense(out or plot or "standard output", matrix.shape)
         share = matrix.values.size / (n1 * n2)
-        terminal.say(f"{file}: {n1} x {n2}, {share:.1%} observed ({matrix.table})", matrix.notes)
+        terminal.say(
+            f"{file}: {n1} x {n2}, {percent(share)} observed ({matrix.table})", matrix.notes
+        )
         settings = Settings(rank, width, validation, time_limit, seed, symmetric, deep)
         if matrix.fillable == 0 and not allow_complete:
             refuse_complete(file, matrix)

@@ -382,4 +382,5 @@ class LowRankImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # 
 
 
 def _shown(index: np.ndarray) -> str:
-    return ", ".join(str(i) for i in index[:5]) + (", ..." if index.size > 5 else "")
+    first = ", ".join(str(i) for i in index[:5]) + (", ..." if index.size > 5 else "")
+    return f"{first} (counted from 0)"

@@ -18,6 +18,7 @@ from leanrank.evidence.rules import Facts, judge
 from leanrank.evidence.sensitivity import Sensitivity, sensitivity
 from leanrank.evidence.structure import (
     explained_of_noise,
+    leading_gap,
     noise_level,
     opposed_share,
     residual_spectral_norm,
@@ -245,6 +246,9 @@ def _facts(
             wider - c.degrees_of_freedom, c.measurements - c.degrees_of_freedom, policy
         )
         opposed = opposed_share(problem, point, rng) / noise if noise > 0 else 0.0
+    weak, count = 0.0, min(policy.leading, min(op.shape) // 4)
+    if not exact and count > 1 and op.entries() is not None:
+        weak = leading_gap(problem, point, rng, count)
     seen = observed_entries(op, symmetric)
     return Facts(
         certificate=c,
@@ -255,6 +259,7 @@ def _facts(
         opposed=opposed,
         rounding=max(exact_tolerance(problem.y), 1e-6),
         distinct=op.size if seen is None else different(seen, symmetric),
+        leading_gap=weak,
         strain=0.0 if answer is None else answer.strain,
         held_by=math.inf if answer is None else answer.held_by,
         missed=math.inf if answer is None else answer.missed,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from leanrank._display import percent
 from leanrank.evidence.certificate import Certificate
 from leanrank.policy import EvidencePolicy
 
@@ -33,6 +34,8 @@ class Facts:
         Number of measurements, repeated ones counted once.
     rounding : float
         Relative error of held-out measurements that is no error.
+    leading_gap : float
+        Leading singular values of the residual, several of them, over those of noise.
     strain, held_by, missed : float
         Of :class:`~leanrank.evidence.sensitivity.Sensitivity`.
     rows, cols : ndarray of int
@@ -41,12 +44,13 @@ class Facts:
 
     certificate: Certificate
     exact: bool
+    wider: int
+    distinct: int
     symmetric: bool = False
     full_rank: bool = False
-    wider: int = 0
     opposed: float = 0.0
-    distinct: int = 0
     rounding: float = 1e-6
+    leading_gap: float = 0.0
     strain: float = 0.0
     held_by: float = math.inf
     missed: float = 1.0
@@ -86,6 +90,14 @@ class Facts:
         noise = self.c.relative_residual / math.sqrt(max(1.0 - share, 1e-3))
         return noise * math.sqrt(self.missed)
 
+    @property
+    def percent_missed(self) -> str:
+        return percent(self.c.held_out_error or 0.0)
+
+    @property
+    def percent_explained(self) -> str:
+        return percent(self.explained)
+
 
 def _named(index: np.ndarray, kind: str) -> str:
     """The subject of a sentence, and its verb."""
@@ -108,7 +120,7 @@ class Rule:
         The field of the policy that the number is compared with.
     sentence, remedy : str
         What speaks against the answer, and what would help. ``{f}`` are the facts, ``{number}``
-        and ``{limit}`` what was compared.
+        (or ``{percent}``) and ``{limit}`` what was compared.
     unbounded : str
         What is said instead where the number is not finite.
     least : bool
@@ -132,7 +144,8 @@ class Rule:
         if number is None or (number >= limit if self.least else number <= limit):
             return None
         sentence = self.sentence if math.isfinite(number) else self.unbounded or self.sentence
-        return f"{sentence}: {self.remedy}".format(f=facts, number=number, limit=limit)
+        said = {"f": facts, "number": number, "percent": percent(number), "limit": limit}
+        return f"{sentence}: {self.remedy}".format(**said)
 
 
 def _spare(f: Facts) -> float | None:
@@ -225,7 +238,7 @@ RULES = (
         "error",
         lambda f: f.c.error_estimate,
         "largest_error",
-        "noise of the residual's size leaves X uncertain by {number:.1%}, more than {limit:.0%}",
+        "noise of the residual's size leaves X uncertain by {percent}, more than {limit:.0%}",
         "take more measurements, or less noisy ones",
         "nothing says how far off X is",
     ),
@@ -233,7 +246,7 @@ RULES = (
         "filled",
         lambda f: f.c.filled_error,
         "largest_filled_error",
-        "entries that were not observed are uncertain by {number:.1%}, more than {limit:.0%}, on "
+        "entries that were not observed are uncertain by {percent}, more than {limit:.0%}, on "
         "the whole or in a block of which nothing was seen",
         "observe some of them, or leave them out",
         "nothing says how far off the entries are that were not observed",
@@ -259,7 +272,7 @@ RULES = (
         "held out",
         lambda f: f.c.held_out_error,
         "held_out",
-        "measurements that were held out are missed by {number:.1%}",
+        "measurements that were held out are missed by {percent}",
         "the matrix is not of low rank, or the measurements are too few",
         "measurements that were held out are zero, and the answer is not",
     ),
@@ -267,8 +280,8 @@ RULES = (
         "held out, beyond noise",
         _held_out_excess,
         "held_out_excess",
-        "measurements that were held out are missed by {f.c.held_out_error:.1%}, where noise of "
-        "the residual's size would explain {f.explained:.1%}, so that the fit misses structure or "
+        "measurements that were held out are missed by {f.percent_missed}, where noise of the "
+        "residual's size would explain {f.percent_explained}, so that the fit misses structure or "
         "follows noise",
         "take more measurements, or set another width",
     ),
@@ -287,6 +300,14 @@ RULES = (
         "the residual has structure, {number:.1f} times the level of noise, as the matrix is of "
         "low rank only approximately{f.or_indefinite}",
         "set a larger width, or take the answer for an approximation",
+    ),
+    Rule(
+        "weak structure",
+        lambda f: f.leading_gap,
+        "leading_gap",
+        "many directions of the residual are stronger than noise is, by {number:.2f} on average, "
+        "as the matrix is of low rank only approximately",
+        "take the answer for an approximation",
     ),
     Rule(
         "definite",

@@ -28,7 +28,10 @@ __all__ = [
     "Sensitivity",
     "change_of_matrix",
     "gauss_newton_step",
+    "is_bounded",
     "noise_deviation",
+    "normal_inverse",
+    "probed",
     "random_pull_back",
     "sensitivity",
 ]
@@ -75,12 +78,14 @@ class Sensitivity:
         return math.sqrt(sum(change.norm() ** 2 for change in self.changes))
 
 
-def noise_deviation(problem: Problem, point: Point) -> float:
+def noise_deviation(problem: Problem, point: Point, unknowns: int | None = None) -> float:
     """Standard deviation of the noise that leaves such a residual; infinite if anything fits.
 
-    The one place where a residual is taken for noise of some size. At least rounding.
+    The one place where a residual is taken for noise of some size. At least rounding. The
+    ``unknowns`` are those of the factors where they are not given.
     """
-    deviation = problem.loss.deviation(point.residual, problem.unknowns(point.factors))
+    unknowns = problem.unknowns(point.factors) if unknowns is None else unknowns
+    deviation = problem.loss.deviation(point.residual, unknowns)
     eps = float(array_namespace(problem.y).finfo(problem.y.dtype).eps)
     size = norm(problem.loss.standardised(problem.y))
     return math.hypot(deviation, eps * size / problem.op.size**0.5)
@@ -106,21 +111,16 @@ def sensitivity(
     """
     factors, deviation = point.factors, noise_deviation(problem, point)
     xp = array_namespace(factors.W)
-    # In units of the largest curvature nothing overflows, however the operator is scaled.
-    weights, standardised = problem.loss.weights, problem.loss.standardised
-    unit = float(xp.max(tangent.column_curvature(weights)))
-    solve = _inverse(problem, tangent, unit, weights)
-    gauges = problem.op.gauges(factors)
-    b = _seen(random_pull_back(factors, rng), gauges)
-    probe = solve(b)
+    standardised = problem.loss.standardised
+    solve, unit = normal_inverse(problem, tangent, problem.loss.weights)
+    b, probe = probed(problem, factors, solve, rng)
     identifiability = max(probe.smallest_ritz, 0.0) if probe.residual <= _TIGHT else 0.0
-    # Where conjugate gradients end early, they met a direction that no measurement sees.
-    stopped = probe.residual > _TIGHT and probe.iterations < _MOST_ITERATIONS
-    if stopped or not math.isfinite(deviation):
+    if not is_bounded(probe) or not math.isfinite(deviation):
         return Sensitivity(identifiability, None)
     # Inverse iteration: another step of it, as far as draws of noise are worth more than one.
     flat = probe.x
     if draws > 1:
+        gauges = problem.op.gauges(factors)
         b = _seen(_pull_back(change_of_matrix(flat, factors), factors), gauges)
         flat = solve(b).x
     curvature = float(xp.sum(flat * b))
@@ -140,6 +140,25 @@ def sensitivity(
         fit = (to_numpy(scores) / deviation) ** 2
         strain, held_by = _strain(moved[0], fit), _number(moved[0])
     return Sensitivity(identifiability, changes, strain, held_by, _missed(np.sum(moved, axis=0)))
+
+
+def probed(
+    problem: Problem,
+    factors: Factors,
+    solve: Callable[[Array], ConjugateGradients],
+    rng: np.random.Generator,
+) -> tuple[Array, ConjugateGradients]:
+    """A random direction that changes X, as the gradient in W that it gives, and its solution."""
+    b = _seen(random_pull_back(factors, rng), problem.op.gauges(factors))
+    return b, solve(b)
+
+
+def is_bounded(probe: ConjugateGradients) -> bool:
+    """Whether no direction was met that no measurement sees: there conjugate gradients end early.
+
+    A random direction meets all of those; draws of noise meet none.
+    """
+    return probe.residual <= _TIGHT or probe.iterations >= _MOST_ITERATIONS
 
 
 def _turns_a_block(Z: Array) -> bool:
@@ -178,16 +197,17 @@ def _seen(b: Array, gauges: Array) -> Array:
     return b / (norm(b) or 1.0)  # zero is what is left where all that it could be is flat
 
 
-def _inverse(
-    problem: Problem,
-    tangent: Tangent,
-    unit: float,
-    weights: Array | None,
-    shift: Array | float = 0.0,
-) -> Callable[[Array], ConjugateGradients]:
-    """Solutions of (J^T diag(weights) J + diag(shift)) Z = unit B."""
+def normal_inverse(
+    problem: Problem, tangent: Tangent, weights: Array | None, shift: Array | float = 0.0
+) -> tuple[Callable[..., ConjugateGradients], float]:
+    """Solutions of (J^T diag(weights) J + diag(shift)) Z = unit B, and the unit.
+
+    That is the largest curvature: in units of it nothing overflows, however the operator is scaled.
+    The tolerance of a solution may be given.
+    """
     W = tangent.factors.W
     xp = array_namespace(W)
+    unit = float(xp.max(tangent.column_curvature(weights)))
     eps = float(xp.finfo(W.dtype).eps)
     damping = xp.full_like(W[0, :], eps * unit) + shift
     precondition = tangent.preconditioner(damping, weights)
@@ -199,7 +219,10 @@ def _inverse(
         problem.passes += tangent.normal_cost
         return (tangent.normal(Z, weights) + Z * shift) / unit
 
-    return lambda B: conjugate_gradients(normal, B, inverse, tol=_TIGHT, max_iter=_MOST_ITERATIONS)
+    def solve(B: Array, tol: float = _TIGHT) -> ConjugateGradients:
+        return conjugate_gradients(normal, B, inverse, tol=tol, max_iter=_MOST_ITERATIONS)
+
+    return solve, unit
 
 
 def change_of_matrix(Z: Array, factors: Factors) -> Factors:
@@ -237,8 +260,8 @@ def gauss_newton_step(problem: Problem, factors: Factors, shift: Array) -> Array
     """
     point, tangent = problem.linearise(factors)
     scale, weights = problem.majoriser(point.residual)
-    unit = float(array_namespace(factors.W).max(tangent.column_curvature(weights)))
     slope = tangent.rmatvec(problem.op.weight * problem.loss.slope(point.residual)) / scale
     shift = shift * (2.0 * problem.op.weight / scale)
     slope = slope + factors.W * shift
-    return _inverse(problem, tangent, unit, weights, shift)(-slope / unit).x
+    solve, unit = normal_inverse(problem, tangent, weights, shift)
+    return solve(-slope / unit).x

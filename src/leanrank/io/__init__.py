@@ -8,6 +8,7 @@ from leanrank.io._matrices import (
     read_matrix,
     write_matrix,
 )
+from leanrank.io._posteriors import load_posterior, save_posterior
 from leanrank.io._problems import ProblemFile, read_problem
 from leanrank.io._results import (
     dump_summary,
@@ -37,11 +38,13 @@ __all__ = [
     "is_stream",
     "load_checkpoint",
     "load_factors",
+    "load_posterior",
     "load_result",
     "plain_values",
     "read_matrix",
     "read_problem",
     "save_factors",
+    "save_posterior",
     "save_result",
     "save_summary",
     "summary",

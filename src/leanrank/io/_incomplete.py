@@ -90,10 +90,11 @@ def empty_notes(matrix: IncompleteMatrix) -> list[str]:
     labels = (matrix.table.row_labels, matrix.table.column_labels)
     for word, empty, names in zip(("row", "column"), matrix.empty, labels, strict=True):
         if empty.size:
-            shown = [f"'{names[k]}'" if names else f"{k + 1}" for k in empty[:3]]
+            shown = [f"'{names[k]}'" if names else f"{k}" for k in empty[:3]]
             shown += [f"{empty.size - 3} more"] if empty.size > 3 else []
             words = f"{word}s" if empty.size > 1 else word
-            notes.append(f"{words} {', '.join(shown)}: no entry at all, so it is left empty")
+            which = ", ".join(shown) + ("" if names else " (counted from 0)")
+            notes.append(f"{words} {which}: no entry at all, so it is left empty")
     return notes
 
 

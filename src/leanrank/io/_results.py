@@ -17,7 +17,9 @@ from leanrank._npz import Headers, read_arrays, write_arrays
 from leanrank.callbacks import factor_arrays
 from leanrank.evidence import Certificate, Prediction
 from leanrank.factors import Factors
+from leanrank.io._posteriors import posterior_arrays, posterior_of
 from leanrank.policy import EvidencePolicy, Policy
+from leanrank.posterior import Posterior
 from leanrank.results import History, Record, Result, Status
 from leanrank.search import SavedRun
 
@@ -139,6 +141,8 @@ def load_checkpoint(path: PathLike) -> SavedRun:
 def save_result(path: PathLike, result: Result, **more: Any) -> None:
     """Write a result to an ``.npz`` without pickle: factors, history, policy, a summary, and so on.
 
+    Its posterior is written along if it has been asked for before.
+
     Parameters
     ----------
     path : path
@@ -178,6 +182,8 @@ def save_result(path: PathLike, result: Result, **more: Any) -> None:
         )
     for moment, norms in result.column_norms.items():
         arrays[_NORMS + moment] = to_numpy(norms)
+    if "posterior" in vars(result):  # drawn already
+        arrays |= posterior_arrays(result.posterior)
     write_arrays(path, arrays)
 
 
@@ -207,6 +213,7 @@ def load_result(path: PathLike) -> Result:
         if values is not None:
             certificate = _certificate(values)
         policy = _policy(json.loads(str(arrays.get(_POLICY, "null"))))
+        posterior = posterior_of(arrays)
         return Result(
             factors,
             Status(about["status"]),
@@ -219,6 +226,7 @@ def load_result(path: PathLike) -> Result:
                 if name.startswith(_NORMS) and norms.dtype.kind == "f"
             },
             policy,
+            sampler=None if posterior is None else _Loaded(posterior),
         )
     except _UnknownNumbersError as error:
         raise FileError(f"{path}: {error}") from None
@@ -226,6 +234,16 @@ def load_result(path: PathLike) -> Result:
         raise FileError(
             f"{path}: holds factors, but not a whole result of save_result ({error})"
         ) from None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Loaded:
+    """Gives a posterior that was read."""
+
+    posterior: Posterior
+
+    def __call__(self) -> Posterior:
+        return self.posterior
 
 
 def _column(arrays: dict[str, np.ndarray], field: dataclasses.Field[Any]) -> list[Any]:

@@ -129,6 +129,14 @@ class Measurement(ABC):
         """
         return None
 
+    def gains(self) -> Array:
+        """What each measurement was multiplied by when it was composed, shape (m,).
+
+        Zero where it is zero whatever X is, and so is no measurement.
+        """
+        xp, reference = array_namespace(self.reference), self.reference
+        return xp.ones(self.size, dtype=reference.dtype, device=device_of(reference))
+
     def _pattern(self, symmetric: bool) -> tuple[Pattern, np.ndarray] | None:
         """The graph of the entries that count, and their positions among the measurements."""
         found = self.entries()

@@ -71,6 +71,9 @@ class RowWise(Measurement):
         residual, S, cost = self.op.residual_and_adjoint(factors, inner, weights)
         return self.down(residual), S, cost
 
+    def gains(self) -> Array:
+        return self.down(self.op.gains())
+
     def undetermined(self, rank: int, symmetric: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """What all measurements of ``op`` leave undetermined, some of them leave so, too."""
         if self.entries() is None:
@@ -188,7 +191,9 @@ class Weighted(RowWise):
     ----------
     op : Measurement
     weights : array, shape (m,)
-        Inverse variances up to a constant, not negative, not all zero.
+        Inverse variances up to a constant, not negative, not all zero. Measurements of weight zero
+        are left out by :func:`~leanrank.recover` and :func:`~leanrank.check_certificate`, unless
+        there is a penalty or :class:`Projected` comes after.
 
     Raises
     ------

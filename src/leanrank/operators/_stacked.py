@@ -104,6 +104,9 @@ class Stacked(Measurement):
         rows, cols, scale = (np.concatenate(each) for each in zip(*found, strict=True))
         return rows, cols, scale
 
+    def gains(self) -> Array:
+        return array_namespace(self.reference).concat([op.gains() for op in self.ops])
+
     def subset(self, index: np.ndarray) -> Measurement:
         index = self._indices(index)
         part = np.searchsorted(self._ends, index, side="right") - 1

@@ -1,8 +1,9 @@
 """Posterior: columns with a prior that the data can empty, and what is uncertain of every entry."""
 
+from leanrank.posterior._perturbed import perturbed
 from leanrank.posterior._posterior import Posterior
 from leanrank.posterior._sampling import SPARE, sampled
-from leanrank.posterior._variational import Layout, State, entries_of, fit, start, sweeps
+from leanrank.posterior._variational import Layout, State, entries_of, fit, start, sweeps, widened
 
 __all__ = [
     "SPARE",
@@ -11,7 +12,9 @@ __all__ = [
     "State",
     "entries_of",
     "fit",
+    "perturbed",
     "sampled",
     "start",
     "sweeps",
+    "widened",
 ]

@@ -132,7 +132,8 @@ class Posterior:
         if n > self.size:
             raise ValueError(f"n must be at most {self.size}, the number of draws, got {n}")
         for t in np.linspace(0, self.size - 1, n).round().astype(int):
-            yield Factors(self.left[t].astype(float), self.right[t].astype(float))
+            left, right = self.left[t].astype(float), self.right[t].astype(float)
+            yield Factors(left) if self.factors.symmetric else Factors(left, right)
 
     def to_dense(self) -> np.ndarray:
         """Posterior means of all entries, shape (n1, n2)."""
@@ -151,9 +152,9 @@ class Posterior:
         return replace(
             self,
             factors=self.factors.scaled(factor),
-            left=self.left * np.float32(root),
-            right=self.right * np.float32(root),
-            centres=None if self.centres is None else self.centres * np.float32(root),
+            left=self.left * root,
+            right=self.right * root,
+            centres=None if self.centres is None else self.centres * root,
             noise=self.noise * factor**2,
             bounds=(low * factor, high * factor),
         )

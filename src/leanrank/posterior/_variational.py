@@ -39,6 +39,7 @@ __all__ = [
     "start",
     "sweeps",
     "typical_noise",
+    "widened",
 ]
 
 _EMPTY = 1e-3
@@ -146,6 +147,24 @@ class State:
         size = float(np.sum(self.row_moment * self.columns.total()))
         mean = float(np.sum((self.rows.T @ self.rows) * (self.columns.mean.T @ self.columns.mean)))
         return math.sqrt(max(1.0 - mean / size, 0.0)) if size > 0 else 0.0
+
+    def standing_out(self, factor: float) -> int:
+        r"""Number of leading columns whose singular values lie beyond ``factor`` times the edge.
+
+        Noise in a share p of the entries has singular values up to
+        :math:`\sigma (\sqrt{n_1} + \sqrt{n_2}) / \sqrt p`. A singular value s of what was observed
+        is shrunk to t with :math:`t s^3 - t^2 s^2 - (n_1 + n_2) \sigma^2 t s / p
+        - n_1 n_2 \sigma^4 / p^2 = 0` (Nakajima et al. 2013).
+        """
+        n1, n2 = self.entries.shape
+        noise = float(np.mean(self.noise)) * n1 * n2 / self.entries.y.size
+        means = np.mean(self.columns.mean[:, : self.width] ** 2, axis=0)
+        shrunk = np.sqrt(n1 * n2 * means / noise)
+        edge = math.sqrt(n1) + math.sqrt(n2)
+        # The cubic rises where s is larger than t: its value at the limit says on which side s is.
+        s = factor * edge
+        beyond = shrunk * s**3 - (shrunk * s) ** 2 - (n1 + n2) * shrunk * s - n1 * n2 < 0
+        return int(np.argmin(np.append(beyond, False)))
 
     def priors(self) -> tuple[Gaussian, Gaussian]:
         """Of the free coordinates of rows and of columns."""
@@ -264,6 +283,39 @@ def start(
         max(float(np.var(c)), 1e-3 * spread),
         mean,
         loss,
+    )
+
+
+def widened(state: State, more: int, rng: np.random.Generator) -> State:
+    """The state with further columns: the leading singular vectors of what it leaves."""
+    at, entries = state.layout, state.entries
+    rest = entries.y - state.predict(entries.rows, entries.cols)
+    weights = entries.weights if entries.weights.size else None
+    if weights is not None:  # of a loss that resists outliers, too
+        rest = rest * np.minimum(weights / np.average(weights), 1.0)
+    V = _leading(rest, entries, more, rng)
+    layout = replace(at, width=at.width + more)
+    old = np.concatenate([np.arange(at.width), np.arange(layout.width, layout.size)])
+    new = np.arange(at.width, layout.width)
+    spread = float(np.average(rest**2, weights=weights))
+    variances = np.maximum(np.mean(V**2, axis=0), 1e-6 * spread)
+    n2, K = entries.shape[1], layout.size
+    mean, covariance = np.zeros((n2, K)), np.zeros((n2, K, K))
+    mean[:, old], mean[:, new] = state.columns.mean, V
+    covariance[:, old[:, None], old] = state.columns.covariances()
+    own = state.noise[:, None] / (entries.by_column()[:, None] + state.noise[:, None] / variances)
+    covariance[:, new, new] = own
+    rows = np.zeros((entries.shape[0], K))
+    rows[:, old] = state.rows
+    second = packed(mean[:, :, None] * mean[:, None, :] + covariance)
+    return replace(
+        state,
+        layout=layout,
+        rows=rows,
+        row_moment=None,
+        columns=Moments(mean, second, layout.row_intercept),
+        noise=0.5 * state.noise,
+        variances=np.concatenate([state.variances, variances]),
     )
 
 

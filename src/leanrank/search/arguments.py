@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from leanrank import _checks
-from leanrank._guidance import measured_pair
+from leanrank._guidance import check_strategy, measured_pair
 from leanrank.factors import Factors, degrees_of_freedom
+from leanrank.losses import Squared
 from leanrank.operators import Measurement
 from leanrank.penalties import Penalty
-from leanrank.problem import Problem, check_library, check_measurements
+from leanrank.problem import Problem, check_library, check_measurements, counted
 from leanrank.search.saved import AnotherRunError, SavedRun, fingerprint
 from leanrank.search.strategy import GrowAndPenalise, Strategy
 
@@ -84,11 +85,7 @@ def checked_strategy(
     """The strategy, if it can serve."""
     if strategy is None:
         return GrowAndPenalise()
-    if not callable(getattr(strategy, "stages", None)):
-        raise TypeError(
-            f"strategy must be a Strategy, such as leanrank.research.deep.RidgeLadder(), got "
-            f"{strategy!r}"
-        )
+    check_strategy(strategy)
     if penalty is not None:
         raise ValueError(
             f"penalty must be left out where a strategy searches for factors, got {penalty!r}"
@@ -104,4 +101,5 @@ def checked_validation(validation: Any, op: Measurement) -> Any:
     if not isinstance(validation, tuple):
         return _checks.real_number(validation, "validation", above=0, most=0.9)
     held, y_held = measured_pair(validation, "validation", op.shape)
-    return held, check_measurements(held, y_held)
+    held, y_held, _ = counted(held, check_measurements(held, y_held), Squared())
+    return held, y_held

@@ -16,8 +16,9 @@ from leanrank.search.holding_out import (
     relative_error,
     split,
 )
+from leanrank.search.left_out import width_by_leaving_out
 from leanrank.search.paths import Paths
-from leanrank.search.shrinking import better_ridge
+from leanrank.search.shrinking import better_ridge, needs_no_ridge
 
 __all__ = ["Choice", "best_predicting", "of_rank"]
 
@@ -33,7 +34,8 @@ class Choice(NamedTuple):
 def best_predicting(paths: Paths, data: Split, stages: list[Stage], *, may_split: bool) -> Choice:
     """The width that predicts held-out measurements best, or a ridge.
 
-    With few held-out measurements the path is followed again, others held out in turn. Where the
+    With few held-out measurements the path is followed again, others held out in turn, unless
+    leaving out one by one tells the width. Where the
     matrix is of low rank only approximately, or measurements are few, a ridge on wide factors may
     predict better than any width without: then it is taken.
 
@@ -49,6 +51,12 @@ def best_predicting(paths: Paths, data: Split, stages: list[Stage], *, may_split
     fitter = paths.fitter
     stages = [data.assess(s) for s in paths.reconsidered(data.train, stages, "explore")]
     rounds = [(data, stages)]
+    known = width_by_leaving_out(data, stages, fitter.policy) if may_split else None
+    if known is not None:
+        stage = of_width(stages, known)
+        if needs_no_ridge(data.train, stage.point, fitter):
+            fitter.monitor.note_pruned(stages[-1].factors)
+            return Choice(stage.factors, relative_error([data], [stage.factors]))
     if may_split and data.held.op.size < fitter.policy.fewest_held_out:
         rounds = _in_turn(paths, stages[-1].width + 1)
     common = set.intersection(*({s.width for s in path} for _, path in rounds))
@@ -60,8 +68,8 @@ def best_predicting(paths: Paths, data: Split, stages: list[Stage], *, may_split
     if shrunk is not None:
         kept = [leading_columns(f.balance(), shrunk.width) for f in shrunk.rounds]
         return Choice(shrunk.pruned, relative_error(parts, kept), shrunk.ridge)
-    known = [stage for stage in stages if stage.width == width]
-    factors = known[0].factors if known else of_rank(paths, width)
+    same = [stage for stage in stages if stage.width == width]
+    factors = same[0].factors if same else of_rank(paths, width)
     fitted = [of_width(path, width).factors for _, path in rounds]
     return Choice(factors, relative_error(parts, fitted))
 

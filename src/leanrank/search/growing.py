@@ -57,12 +57,12 @@ def grow(
     while True:
         stage = fitter.stage(problem, factors, phase)
         yield stage
-        point, room = stage.point, max_width - stage.width
+        point = stage.point
         worth = greedy or before is None or is_significant(before, point, problem, fitter.policy)
-        if stage.exact or room <= 0 or not worth:
+        if stage.exact or not worth:
             return
         before = point
-        more = min(room, 1 + stage.width // fitter.policy.appended_share)
+        more = min(max_width - stage.width, 1 + stage.width // fitter.policy.appended_share)
         factors = append_leading(problem, point, fitter, more)
         if factors.width == stage.width:
             return

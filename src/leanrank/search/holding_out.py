@@ -35,7 +35,7 @@ class Split:
 
     def residual(self, factors: Factors) -> Array:
         """What factors miss the held-out measurements by."""
-        self.train.passes += self.held.op.size / max(self.train.op.size, 1)
+        self.train.passes += self.held.op.size / self.train.op.size
         return self.held.op.forward(factors) - self.held.y
 
     def errors(self, factors: Factors) -> np.ndarray:
@@ -127,14 +127,14 @@ def joined(stages: list[Stage]) -> np.ndarray:
     return np.concatenate([stage.errors for stage in stages if stage.errors is not None])
 
 
-def clearly_better(errors: np.ndarray, than: np.ndarray) -> bool:
-    """Whether squared errors are lower by more than one standard error.
+def clearly_better(errors: np.ndarray, than: np.ndarray, deviations: float = 1.0) -> bool:
+    """Whether squared errors are lower by more than one standard error, or so many.
 
     Differences are taken measurement by measurement, so that what is hard to predict in any way
     does not blur the comparison.
     """
     gain = than - errors
-    return bool(gain.mean() > gain.std() / math.sqrt(gain.size))
+    return bool(gain.mean() > deviations * gain.std() / math.sqrt(gain.size))
 
 
 def choose_width(errors: dict[int, np.ndarray]) -> int:

@@ -16,11 +16,11 @@ from leanrank.search.consensus import agreed_rows
 from leanrank.search.exact import exact_fit, is_missed, least_rank, lower_exact_fit
 from leanrank.search.fitting import Fitter, Stage
 from leanrank.search.growing import append_leading
-from leanrank.search.holding_out import Split, relative_error, rounds_of, split, while_better
+from leanrank.search.holding_out import Split, rounds_of, split, while_better
 from leanrank.search.monitor import StopRun
 from leanrank.search.paths import Paths
 from leanrank.search.penalising import PENALISED
-from leanrank.search.predicting import Predicted, Sampler, predicted, splits_by_rows
+from leanrank.search.predicting import Perturbation, Predicted, Sampler, predicted, splits_by_rows
 from leanrank.search.shrinking import shrink
 
 __all__ = ["Plan"]
@@ -28,6 +28,18 @@ __all__ = ["Plan"]
 _CONSENSUS_ROUNDS = 5
 _PINNED_DOWN = 0.15
 """Relative error that a posterior expects, up to which a certificate is worth trying."""
+_MORE = 6
+"""Columns to begin with beyond twice those that predicted best."""
+_STEPS = 3
+"""Of Gauss-Newton from posterior means to where the prior does not count."""
+_NOISY = 0.1
+"""Noise over the size of y, as columns with a prior see it, beyond which no fit is exact."""
+_BY_CHANCE = 2
+"""Directions of noise that pass for columns; photographs show ten and more at its edge."""
+_SHRUNK = (
+    "the answer is shrunk, and without that a fit of its rank is not certified, or there are "
+    "weaker columns that cannot be told from noise: take more measurements, or less noisy ones"
+)
 _AS_GOOD = 1.02
 """Mean squared error on held-out measurements, without a prior over that with one."""
 
@@ -101,14 +113,14 @@ class Plan:
         found = None
         by_rows = splits_by_rows(self.problem, self.paths.symmetric)
         if by_rows and is_missed(self.paths, data, best) and not self.paths.are_few(best.width):
-            found = self._with_prior(data, 2 * best.width + 8)
-            if not found.prediction.reasons(self.fitter.policy.evidence):
+            found = self._with_prior(data, 2 * best.width + _MORE)
+            if found.noise > _NOISY and not found.prediction.reasons(self.fitter.policy.evidence):
                 return self._predicting(found)
         exact = exact_fit(self.paths, data, stages, best)
         if exact is not None:
             return self._of_least_rank(*exact, stages)
         if by_rows:
-            return self._predicting(found or self._with_prior(data, 2 * best.width + 8))
+            return self._predicting(found or self._with_prior(data, 2 * best.width + _MORE))
         return self._refitted(best_predicting(self.paths, data, stages, may_split=self._may_split))
 
     def _told(self, rank: int) -> Result:
@@ -141,10 +153,11 @@ class Plan:
     def _predicting(self, found: Predicted) -> Result:
         """Columns with a prior; without one, where that predicts as well and is certified."""
         problem, fitter = self.problem, self.fitter
-        if found.state.uncertainty <= _PINNED_DOWN:
+        plain = None
+        if found.doubtful <= _BY_CHANCE and found.state.uncertainty <= _PINNED_DOWN:
             plain = self._unshrunk(found)
-            if plain is not None:
-                return plain
+        if plain is not None and self._predicts_as_well(found):
+            return replace(plain, sampler=self._sampler(found))
         factors = found.factors(problem)
         fitter.monitor.note_pruned(factors)
         certificate = certify(
@@ -156,6 +169,8 @@ class Plan:
             change=found.state.change,
             policy=fitter.policy.evidence,
         )
+        if certificate.holds and plain is None:
+            certificate = replace(certificate, holds=False, reasons=(_SHRUNK,))
         result = self._finished(factors, rescaled(certificate, self.scale))
         return replace(result, sampler=self._sampler(found))
 
@@ -164,17 +179,14 @@ class Plan:
 
     def _unshrunk(self, found: Predicted) -> Result | None:
         """The fit of the same rank without a prior, if its certificate holds."""
-        fitter, settled = self.fitter, self.fitter.policy.settled
+        result = self._refitted(Choice(found.factors(self.problem), found.held_out_error))
+        return result if result.status is Status.CONVERGED else None
+
+    def _predicts_as_well(self, found: Predicted) -> bool:
+        """Whether what was held out is predicted as well without a prior."""
         part, state = found.rounds[0]
-        start = state.factors
-        fit = fitter.fit(part.train, start, "validate", progress=settled).factors
-        if part.errors(fit).mean() > _AS_GOOD * part.errors(start).mean():
-            return None
-        choice = Choice(found.factors(self.problem), relative_error([part], [fit]))
-        result = self._refitted(choice)
-        if result.status is not Status.CONVERGED:
-            return None
-        return replace(result, sampler=self._sampler(found))
+        plain = self.fitter.fit(part.train, state.factors, "validate", max_iter=_STEPS).factors
+        return bool(part.errors(plain).mean() <= _AS_GOOD * part.errors(state.factors).mean())
 
     def _held_out(self) -> Split:
         """The user's own held-out measurements, or a share of all."""
@@ -242,7 +254,9 @@ class Plan:
         rng, limits = self.fitter.rng, self.fitter.policy.evidence
         self.fitter.monitor.note_pruned(factors)
         certificate = certify(problem, factors, rng, held_out_error=held_out_error, policy=limits)
-        return self._finished(factors, rescaled(certificate, self.scale))
+        result = self._finished(factors, rescaled(certificate, self.scale))
+        sampler = Perturbation(problem, factors, int(rng.integers(2**63)), self.scale)
+        return replace(result, sampler=sampler)
 
     def _agreed(self, problem: Problem, factors: Factors) -> Factors:
         """The fit, continued from rows that no outlier misleads, if it comes out lower."""

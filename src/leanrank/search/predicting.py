@@ -7,6 +7,8 @@ each by the very predictor that would be returned.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,13 +18,24 @@ from leanrank.evidence import Prediction
 from leanrank.evidence.prediction import NORMAL
 from leanrank.factors import Factors
 from leanrank.losses import Loss
-from leanrank.posterior import SPARE, Layout, Posterior, State, entries_of, fit, sampled, start
+from leanrank.posterior import (
+    SPARE,
+    Layout,
+    Posterior,
+    State,
+    entries_of,
+    fit,
+    perturbed,
+    sampled,
+    start,
+    widened,
+)
 from leanrank.problem import Problem
 from leanrank.search.fitting import Fitter
-from leanrank.search.holding_out import Split, relative_error
+from leanrank.search.holding_out import Split, choose_width, relative_error
 from leanrank.solvers import State as SolverState
 
-__all__ = ["Predicted", "Sampler", "predicted", "splits_by_rows"]
+__all__ = ["Perturbation", "Predicted", "Sampler", "predicted", "splits_by_rows"]
 
 
 def splits_by_rows(problem: Problem, symmetric: bool) -> bool:
@@ -47,6 +60,8 @@ class Predicted:
         Of the measurements that were held out, over all rounds.
     column_noise : bool
         Whether each column has a noise level of its own.
+    doubtful : int
+        Columns at the edge of noise that were dropped.
     prune : bool
         Whether the data chose the number of columns.
     """
@@ -55,6 +70,7 @@ class Predicted:
     rounds: list[tuple[Split, State]]
     prediction: Prediction
     column_noise: bool = False
+    doubtful: int = 0
     prune: bool = True
 
     def factors(self, like: Problem) -> Factors:
@@ -67,6 +83,11 @@ class Predicted:
         """Draws from there."""
         spare = SPARE if self.prune else 0
         return sampled(self.state, rng, size=size, column_noise=self.column_noise, spare=spare)
+
+    @property
+    def noise(self) -> float:
+        """Standard deviation of the noise of a typical column."""
+        return math.sqrt(float(np.median(self.state.noise)))
 
     @property
     def held_out_error(self) -> float:
@@ -95,8 +116,8 @@ def predicted(
     parts : list of Split
     fitter : Fitter
     width, most : int
-        To begin with, and at most: doubled as long as no column is emptied and the held-out
-        measurements of the first round are predicted better.
+        To begin with, and at most: widened as long as hardly any column is emptied, and the
+        held-out measurements of the first round are predicted better.
     prune : bool
         Whether columns that the data empty are dropped; otherwise the width is as given.
     intercepts : bool
@@ -106,19 +127,46 @@ def predicted(
     """
     room = _Room(fitter, intercepts, prune, column_noise)
     first = parts[0]
-    width = min(width, most)
-    state = room.fit(first.train, width)
-    while state.width == width < most:
-        width = min(2 * width, most)
-        wider = room.fit(first.train, width)
-        if not first.errors(wider.factors).mean() < first.errors(state.factors).mean():
+    given = min(width, most)
+    state = room.fit(first.train, given)
+    while prune and given < most and given - state.width <= given // 4:
+        more = min(max(_WIDER, state.width), most - state.width)
+        wider = room.widened(first.train, state, more)
+        if wider.width <= state.width or first.errors(wider.factors).mean() >= (
+            first.errors(state.factors).mean()
+        ):
             break
-        state = wider
+        given, state = state.width + more, wider
+    given = min(state.width + _SPARE, most) if prune else given
+    rounds = [(first, state)] + [(part, room.fit(part.train, given)) for part in parts[1:]]
+    whole = room.fit(problem, given)
+    doubtful = 0
     if prune:
-        width = max(1, min(width, state.width + 2))
-    rounds = [(first, state)] + [(part, room.fit(part.train, width)) for part in parts[1:]]
+        kept = _worth_keeping(rounds)
+        rounds = [(part, room.narrowed(part.train, state, kept)) for part, state in rounds]
+        doubtful = whole.width - kept
+        whole = room.narrowed(problem, whole, kept)
     prediction = _prediction(rounds, room)
-    return Predicted(room.fit(problem, width), rounds, prediction, column_noise, prune)
+    return Predicted(whole, rounds, prediction, column_noise, doubtful, prune)
+
+
+def _worth_keeping(rounds: list[tuple[Split, State]]) -> int:
+    """The number of leading columns beyond which held-out measurements gain nothing clear.
+
+    Only columns are looked at that may be the strongest directions of noise.
+    """
+    sure = min(state.standing_out(_EDGE) for _, state in rounds)
+    errors = {}
+    for k in range(sure, max(state.width for _, state in rounds) + 1):
+        errors[k] = np.concatenate([part.errors(_leading(state, k)) for part, state in rounds])
+    return choose_width(errors)
+
+
+def _leading(state: State, k: int) -> Factors:
+    """Posterior means without the columns after the first k; intercepts stay."""
+    kept = np.ones(state.layout.size, dtype=bool)
+    kept[k : state.width] = False
+    return state.factors.keep(kept)
 
 
 @dataclass(frozen=True)
@@ -131,16 +179,38 @@ class _Room:
     column_noise: bool
 
     def fit(self, problem: Problem, width: int) -> State:
+        """The leading column first: it stands in the way of seeing the others."""
         entries, loss = entries_of(problem)
-        layout = Layout(width, self.intercepts, self.intercepts)
+        layout = Layout(min(1, width), self.intercepts, self.intercepts)
+        rng, watch = self.fitter.rng, self._watched(problem)
+        state = start(entries, layout, rng, loss)
+        state = fit(state, column_noise=self.column_noise, prune=False, tol=_ROUGH, watch=watch)
+        return self.widened(problem, state, width - state.width)
+
+    def widened(self, problem: Problem, state: State, more: int) -> State:
+        """Fitted with so many more columns, less those that the data empty."""
+        return fit(
+            widened(state, more, self.fitter.rng) if more else state,
+            column_noise=self.column_noise,
+            prune=self.prune,
+            watch=self._watched(problem),
+        )
+
+    def narrowed(self, problem: Problem, state: State, kept: int) -> State:
+        """Fitted with the leading columns alone."""
+        if state.width <= kept:
+            return state
+        return self.widened(problem, state.without(np.arange(state.width) >= kept), 0)
+
+    def _watched(self, problem: Problem) -> Callable[[State], None]:
+        """What shows states to the monitor."""
 
         def watch(state: State) -> None:
             problem.passes += 2.0
             point = problem.evaluate(state.factors)
             self.fitter.monitor(SolverState(point, 0, problem.passes, phase="posterior"))
 
-        begin = start(entries, layout, self.fitter.rng, loss)
-        return fit(begin, column_noise=self.column_noise, prune=self.prune, watch=watch)
+        return watch
 
     def means(self, problem: Problem) -> Factors:
         """Intercepts of rows and columns, alone."""
@@ -161,8 +231,34 @@ class Sampler:
         return self.found.sample(rng, _KEPT).scaled(self.scale)
 
 
+_EDGE = 1.25
+"""Singular value over the edge of noise up to which a column may be noise."""
+_WIDER = 8
+"""Columns to be added at least."""
+_SPARE = 2
+"""Columns beyond those that a part of the measurements left, where others or all are fitted."""
+_ROUGH = 1e-2
+"""Tolerance of a fit that is only begun with."""
+
+
+@dataclass(frozen=True)
+class Perturbation:
+    """The same for a fit to measurements of any kind, in the units of its problem."""
+
+    problem: Problem
+    factors: Factors
+    seed: int
+    scale: float
+
+    def __call__(self) -> Posterior:
+        rng = np.random.default_rng(self.seed)
+        return perturbed(self.problem, self.factors, rng, _SOLVES).scaled(self.scale)
+
+
 _KEPT = 100
 """Draws of a result's posterior."""
+_SOLVES = 50
+"""The same where each takes a solution of its own."""
 _DRAWS = 40
 """Of the posterior, for the coverage of held-out measurements: deviations within a tenth."""
 

@@ -15,7 +15,7 @@ from leanrank.search.fitting import Fitter, Stage
 from leanrank.search.growing import append_leading, leading_columns
 from leanrank.search.holding_out import Split, choose_width, clearly_better, joined, of_width
 
-__all__ = ["Shrunk", "better_ridge", "shrink"]
+__all__ = ["Shrunk", "better_ridge", "needs_no_ridge", "shrink"]
 
 
 _ROUNDS = 6
@@ -43,6 +43,16 @@ class Shrunk:
     def pruned(self) -> Factors:
         """The leading directions alone."""
         return leading_columns(self.factors, self.width)
+
+
+def needs_no_ridge(problem: Problem, point: Point, fitter: Fitter) -> bool:
+    """Whether measurements abound and what a fit leaves of them is noise."""
+    dof = max(point.factors.degrees_of_freedom(), 1)
+    if problem.op.size < fitter.policy.abundant * dof:
+        return False
+    G = problem.gradient_matrix(point.residual)
+    shown = residual_spectral_norm(G, point.factors, fitter.rng)
+    return shown <= fitter.policy.evidence.structure * noise_level(problem, point, fitter.rng)
 
 
 def better_ridge(
@@ -76,11 +86,7 @@ def better_ridge(
     train = data.train.refitted(stage.point)
     G = train.gradient_matrix(stage.point.residual)
     strength = float(virtual_columns(G, stage.factors, fitter.rng)[1][0])
-    dof = max(stage.factors.degrees_of_freedom(), 1)
-    level = noise_level(train, stage.point, fitter.rng)
-    shown = residual_spectral_norm(G, stage.factors, fitter.rng)
-    noisy = shown <= fitter.policy.evidence.structure * level
-    if strength <= 0 or (noisy and train.op.size >= fitter.policy.abundant * dof):
+    if strength <= 0 or needs_no_ridge(train, stage.point, fitter):
         return None
     starts = [of_width(path, width).factors for _, path in paths]
     top = min(2 * path[-1].width + 2, most)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -19,12 +20,14 @@ class Strategy(Protocol):
     """Proposes factors of rising width for a problem, fitted and without a penalty.
 
     A strategy does not choose: that is done by measurements that are held out, or by an exact fit.
+    Whoever derives from this class need only give ``stages``.
     """
 
     def check(self, problem: Problem, symmetric: bool, rank: int | None) -> None:
         """Raise ValueError or TypeError where it cannot serve, before anything is computed."""
-        ...
+        return
 
+    @abstractmethod
     def stages(
         self,
         problem: Problem,
@@ -49,7 +52,7 @@ class Strategy(Protocol):
 
         Asked for where the measurements are few.
         """
-        ...
+        return stages
 
     def other_stages(
         self, problem: Problem, stages: list[Stage], fitter: Fitter, *, max_width: int, most: int
@@ -58,19 +61,16 @@ class Strategy(Protocol):
 
         ``max_width`` is the widest that may be started from. Only the last stage may be exact.
         """
-        ...
+        return iter(())
 
     def remark(self, rank: int, fitter: Fitter) -> str:
         """What the message is to say of how a rank was found, if anything."""
-        ...
+        return ""
 
 
 @dataclass(frozen=True)
-class GrowAndPenalise:
+class GrowAndPenalise(Strategy):
     """Grow column by column; where that may be trapped, start wide under a group Lasso instead."""
-
-    def check(self, problem: Problem, symmetric: bool, rank: int | None) -> None:
-        """It serves always."""
 
     def stages(
         self,
@@ -99,7 +99,3 @@ class GrowAndPenalise:
     ) -> Iterator[Stage]:
         """Penalised, pruned, and grown on from there."""
         return stages_by_penalising(problem, stages, fitter, max_width=max_width, most=most)
-
-    def remark(self, rank: int, fitter: Fitter) -> str:
-        """Nothing."""
-        return ""

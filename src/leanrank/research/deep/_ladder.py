@@ -20,7 +20,7 @@ from leanrank.research.deep._stages import stages_of_networks, whose_rank
 from leanrank.research.deep._train import collapses, train
 from leanrank.research.theory import largest_ridge
 from leanrank.results import Status
-from leanrank.search import Fitter, Stage
+from leanrank.search import Fitter, Stage, Strategy
 
 __all__ = ["RidgeLadder"]
 
@@ -31,7 +31,7 @@ _MOST_HALVINGS = 10
 
 
 @dataclass(frozen=True)
-class RidgeLadder:
+class RidgeLadder(Strategy):
     r"""Descend with noise under one ridge after another, from weak to strong.
 
     A small start and a weak ridge leave a network of more directions than the matrix has; each
@@ -134,18 +134,6 @@ class RidgeLadder:
         return stages_of_networks(
             problem, self.networks, fitter, phase, max_width=max_width, greedy=greedy
         )
-
-    def reconsidered(
-        self, problem: Problem, stages: list[Stage], fitter: Fitter, phase: str, *, max_width: int
-    ) -> list[Stage]:
-        """As they are."""
-        return stages
-
-    def other_stages(
-        self, problem: Problem, stages: list[Stage], fitter: Fitter, *, max_width: int, most: int
-    ) -> Iterator[Stage]:
-        """None."""
-        return iter(())
 
     def remark(self, rank: int, fitter: Fitter) -> str:
         """Whether the rank was the network's own."""
