@@ -26,6 +26,9 @@ class EvidencePolicy:
     structure : float
         Largest ``noise_gap``. Of pure noise it is 1.0 to 1.1; a missing component of a tenth of
         the matrix lies above 1.3.
+    many_directions : int
+        Rows and columns from which so many directions of noise are all alike: with 40 their mean
+        came to 1.2.
     leading_gap, leading : float, int
         Largest mean of so many leading singular values of the residual over those of noise: of
         noise 0.97 to 1.04, of photographs 1.06 and more.
@@ -67,7 +70,8 @@ class EvidencePolicy:
     least_coverage : float
         Least share of held-out measurements in their 95 % intervals, but for chance.
     in_hole : float
-        Largest share of the unobserved entries in one block, for held-out ones to stand for them.
+        Largest share of the unobserved entries in one block, or between parts that nothing joins,
+        for held-out ones to stand for them.
     draws : int
         Draws of noise that are propagated; with the flattest direction four are within a factor
         of two of the root mean square of refits.
@@ -102,6 +106,7 @@ class EvidencePolicy:
     structure: float = 1.2
     leading_gap: float = 1.05
     leading: int = 10
+    many_directions: int = 64
     explained: float = 2.6
     most_explained: float = 0.6
     opposed: float = 1.0

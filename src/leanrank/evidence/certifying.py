@@ -178,7 +178,9 @@ def certify(
         error_estimate=error,
         held_out_error=held_out_error,
         filled_error=filled.error,
-        prediction=None if prediction is None else replace(prediction, in_hole=filled.in_hole),
+        prediction=None
+        if prediction is None
+        else replace(prediction, in_hole=filled.in_hole, apart=filled.apart),
     )
     reasons = judge(_facts(problem, point, certificate, answer, exact, policy, rng), policy)
     return replace(certificate, holds=not reasons, reasons=reasons)
@@ -249,9 +251,9 @@ def _facts(
             wider - c.degrees_of_freedom, c.measurements - c.degrees_of_freedom, policy
         )
         opposed = opposed_share(problem, point, rng) / noise if noise > 0 else 0.0
-    weak, count = 0.0, min(policy.leading, min(op.shape) // 4)
-    if not exact and count > 1 and op.entries() is not None:
-        weak = leading_gap(problem, point, rng, count)
+    weak = 0.0
+    if not exact and min(op.shape) >= policy.many_directions and op.entries() is not None:
+        weak = leading_gap(problem, point, rng, policy.leading)
     seen = observed_entries(op, symmetric)
     return Facts(
         certificate=c,

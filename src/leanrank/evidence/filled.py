@@ -14,6 +14,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
 
 from leanrank._arrays import array_namespace, gaussian, to_numpy
 from leanrank.evidence.sensitivity import gauss_newton_step, noise_deviation
@@ -84,11 +86,14 @@ class Filled:
         Expected squared error of X in the hole that is not noise.
     in_hole : float
         The hole's share of the entries that were not observed.
+    apart : float
+        Share of them that join rows and columns which no chain of observed entries joins.
     """
 
     error: float | None = None
     misfit: float = 0.0
     in_hole: float = 0.0
+    apart: float = 0.0
 
 
 def observed_entries(op: Measurement, symmetric: bool) -> ObservedEntries | None:
@@ -144,21 +149,35 @@ def filled_error(
     seen = observed_entries(problem.op, factors.symmetric)
     if seen is None or seen.size == math.prod(seen.shape):
         return Filled()
+    apart = _apart(seen)
     if changes is None:
-        return Filled(math.inf)
+        return Filled(math.inf, apart=apart)
     changes = tuple(changes)
     noise = sum(_hidden_square(change, seen) for change in changes)
     error = _ratio(noise, _hidden_square(factors, seen))
     # What is exact everywhere else and determined in the hole is exact there, too.
     hole = None if exact else largest_hole(seen, policy)
     if hole is None:
-        return Filled(error)
+        return Filled(error, apart=apart)
     expected = sum(hole.square(change) for change in changes)
     misfit = left_out_error(problem, point, hole, policy, rng)
     inside = _ratio(expected + hole.size * misfit, hole.square(factors))
     size = hole.size_with_mirror(factors.symmetric)
     share = hole.size / (math.prod(seen.shape) - seen.size)
-    return Filled(max(error, inside), size * misfit, share)
+    return Filled(max(error, inside), size * misfit, share, apart)
+
+
+def _apart(seen: ObservedEntries) -> float:
+    """Share of the unobserved entries whose row and column are in different components."""
+    n1, n2 = seen.shape
+    links = (np.ones(seen.size), (seen.rows, n1 + seen.cols))
+    graph = sparse.coo_array(links, shape=(n1 + n2, n1 + n2))
+    count, label = connected_components(graph, directed=False)
+    if count == 1:
+        return 0.0
+    rows, cols = (np.bincount(part, minlength=count) for part in (label[:n1], label[n1:]))
+    joined = float(np.sum(rows.astype(float) * cols))
+    return (n1 * n2 - joined) / (n1 * n2 - seen.size)
 
 
 def _hidden_square(factors: Factors, seen: ObservedEntries) -> float:

@@ -33,6 +33,8 @@ class Prediction:
     in_hole : float
         Share of the unobserved entries that lie in a block of which nothing was observed: what
         was held out is not like them.
+    apart : float
+        Share of them that join rows and columns which no chain of observed entries joins.
 
     Examples
     --------
@@ -47,6 +49,7 @@ class Prediction:
     coverage: float | None
     size: int
     in_hole: float = 0.0
+    apart: float = 0.0
 
     @classmethod
     def of(
@@ -120,6 +123,12 @@ class Prediction:
                 f"{self.in_hole:.0%} of what is missing lies in one block of which nothing was "
                 "observed, and measurements held out at random say nothing of it: observe some of "
                 "it, or leave it out"
+            )
+        if self.apart > policy.in_hole:
+            found.append(
+                f"{self.apart:.0%} of what is missing joins rows and columns that no chain of "
+                "measurements joins, so that nothing tells it: measure some of it, or complete the "
+                "parts one by one"
             )
         return tuple(found)
 
