@@ -23,7 +23,7 @@ from leanrank import (
     Status,
 )
 from leanrank.estimators._entries import Entries, observed
-from leanrank.estimators._rows import RowModel
+from leanrank.estimators._rows import ExactRows
 from leanrank.factors import Factors
 from leanrank.problem import exact_tolerance
 

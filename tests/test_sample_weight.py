@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from leanrank import DeepLinearCompletion, Factors, LowRankImputer, Result, Status
 from leanrank.estimators._entries import Columns, observed
 from leanrank.estimators._recovery import _may_be_shifted
-from leanrank.estimators._rows import RowModel
+from leanrank.estimators._rows import ExactRows
 from leanrank.results import History
 
 

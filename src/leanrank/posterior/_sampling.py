@@ -40,12 +40,18 @@ class Draw:
     columns : ndarray, shape (n2, K)
         The draw before, that rows were drawn given.
     noise : ndarray, shape (n2,)
+    given : ndarray, shape (n2,)
+        That of the draw before, that rows were drawn given.
+    prior : Gaussian
+        Of the rows, as it was drawn.
     """
 
     rows: np.ndarray
     centres: np.ndarray
     columns: np.ndarray
     noise: np.ndarray
+    given: np.ndarray
+    prior: Gaussian
 
 
 def draws(
@@ -69,12 +75,12 @@ def draws(
         rows, _, drawn, missed = sweep(
             moments, noise, *priors, at.column_intercept, (keys[0], keys[1]), centres
         )
-        common = float(missed.sum()) / rng.chisquare(entries.y.size)
+        common, before = float(missed.sum()) / rng.chisquare(entries.y.size), noise
         noise = np.full(entries.shape[1], common)
         if column_noise:
             noise = (missed + COLUMN_NOISE * common) / rng.chisquare(counts + COLUMN_NOISE)
         noise = np.maximum(noise, floor)
-        yield Draw(rows, centres, given, noise)
+        yield Draw(rows, centres, given, noise, before, priors[0])
         given = drawn.mean
 
 
