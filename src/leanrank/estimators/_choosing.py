@@ -167,20 +167,22 @@ class HeldOut:
         Of the entries.
     best : str
         Name of the candidate that predicts them best.
-    predicted, deviation : ndarray
-        By that, with the standard deviations that it gives.
+    predicted : ndarray
+        By that.
     prediction : Prediction
         Against means.
     scores : ndarray
         Sorted misses over deviations.
+    correlated : bool
+        Whether a covariance predicts them clearly better than factors do.
     """
 
     index: np.ndarray
     best: str
     predicted: np.ndarray
-    deviation: np.ndarray
     prediction: Prediction
     scores: np.ndarray
+    correlated: bool
 
 
 def held_out(
@@ -195,9 +197,8 @@ def held_out(
     rounds = min(max(1, math.ceil(_ENOUGH / size)), m // size, 10)
     if m - size < 2:
         return None
-    order = rng.permutation(m)
-    index = order[: rounds * size]
-    found: dict[str, list[tuple[np.ndarray, np.ndarray]]] = {}
+    index = rng.permutation(m)[: rounds * size]
+    found: dict[str, list[np.ndarray]] = {}
     for part in np.split(index, rounds):
         kept = np.ones(m, dtype=bool)
         kept[part] = False
@@ -205,28 +206,41 @@ def held_out(
         Z, weight = table(inside), np.ones(inside.shape)
         weight[inside.rows, inside.cols] = inside.weights
         at = entries.rows[part], entries.cols[part]
-        for each in [means(inside), *candidates(inside, settings, rng)]:
+        for each in candidates(inside, settings, rng):
             mean, variance = each.rows.complete(Z, weight)
             mean = np.clip(mean, settings.low, settings.high)
-            found.setdefault(each.name, []).append((mean[at], variance[at]))
-    y, w = entries.values[index].astype(float), entries.weights[index]
+            found.setdefault(each.name, []).append(np.stack([mean[at], variance[at]]))
     joined = {
-        name: tuple(np.concatenate(x) for x in zip(*parts, strict=True))
-        for name, parts in found.items()
-        if len(parts) == rounds
+        name: np.concatenate(parts, axis=1) for name, parts in found.items() if len(parts) == rounds
     }
-    best = _best({name: w * (y - mean) ** 2 for name, (mean, _) in joined.items()}, settings)
-    predicted, variance = joined[best]
-    deviation = np.sqrt(variance)
-    miss = np.abs(y - predicted)
+    joined["means"] = np.stack(MeansChain.of(_in_room(entries)).left_out(_in_room(entries), index))
+    y, w = entries.values[index].astype(float), entries.weights[index]
+    costs = {name: w * (y - mean) ** 2 for name, (mean, _) in joined.items()}
+    best = _best(costs, settings)
+    others = [cost for name, cost in costs.items() if name.startswith("covariance")]
+    return HeldOut(
+        index,
+        best,
+        joined[best][0],
+        *_judged(y, joined[best], joined["means"][0], w),
+        any(_clearly(costs["factors"] - cost) for cost in others),
+    )
+
+
+def _judged(
+    y: np.ndarray, predicted: np.ndarray, by_means: np.ndarray, w: np.ndarray
+) -> tuple[Prediction, np.ndarray]:
+    """How readings compare with means and deviations, and the sorted scores."""
+    mean, deviation = predicted[0], np.sqrt(predicted[1] / w)
+    miss = np.abs(y - mean)
     scores = np.divide(miss, deviation, out=np.full(y.size, np.inf), where=deviation > 0)
     # Coverage of either half by what the other says.
     half = np.arange(y.size) % 2 == 0
     multiple = np.where(half, quantile(scores[~half], 0.95), quantile(scores[half], 0.95))
-    prediction = Prediction.of(
-        y, predicted, joined["means"][0], deviation * np.minimum(multiple, 1e9) / NORMAL, w
-    )
-    return HeldOut(index, best, predicted, deviation, prediction, np.sort(scores))
+    deviation = deviation * np.minimum(multiple, 1e9) / NORMAL
+    if np.mean(w * y**2) < np.mean(w * (by_means - y) ** 2):
+        by_means = np.zeros(y.size)  # means of all, as centring has taken them
+    return Prediction.of(y, mean, by_means, deviation, w), np.sort(scores)
 
 
 def _best(costs: dict[str, np.ndarray], settings: Settings) -> str:
@@ -240,9 +254,13 @@ def _best(costs: dict[str, np.ndarray], settings: Settings) -> str:
     best = min(least, key=partial(dict.__getitem__, least))
     if _USUAL not in least or best == "means":
         return best
-    saved = costs[_USUAL] - costs[best]
-    clear = float(saved.mean()) > float(saved.std()) / math.sqrt(saved.size)
+    clear = _clearly(costs[_USUAL] - costs[best])
     return best if clear or least[_USUAL] > least["means"] else _USUAL
+
+
+def _clearly(saved: np.ndarray) -> bool:
+    """Whether a mean is above zero by a standard error."""
+    return float(saved.mean()) * math.sqrt(saved.size) > float(saved.std())
 
 
 def quantile(scores: np.ndarray, level: float) -> float:

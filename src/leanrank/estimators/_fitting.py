@@ -19,7 +19,7 @@ from leanrank.estimators._choosing import (
 )
 from leanrank.estimators._entries import Entries
 from leanrank.estimators._missingness import missing_by_others, missing_by_size
-from leanrank.estimators._recovery import Run, nothing, recover_table
+from leanrank.estimators._recovery import nothing, recover_table
 from leanrank.estimators._row_model import Chain, FactorChain, FactorRows, Rows
 from leanrank.estimators._rows import ExactRows, along_axes
 from leanrank.evidence import Certificate, Prediction, certify
@@ -36,7 +36,13 @@ from leanrank.solvers import State as SolverState
 __all__ = ["Fitted", "fit_table"]
 
 _PINNED_DOWN = 0.15
-"""Relative uncertainty of the table up to which it may be exact, or its certificate hold."""
+"""Relative uncertainty of the components up to which the certificate may hold."""
+
+_EXACT = 1e-3
+"""Noise level of columns of unit variance below which a table may be exactly of low rank."""
+
+Runner = Callable[[Entries, int | None, Callback], Result]
+"""Recovers the matrix of some entries, of a rank if it is given, unless the callback stops it."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +108,7 @@ def problem_of(entries: Entries, shift: np.ndarray | None = None) -> Problem:
 
 def fit_table(
     entries: Entries,
-    run: Run,
+    run: Runner,
     settings: Callable[[Watch], Settings],
     *,
     always: bool,
@@ -120,7 +126,7 @@ def fit_table(
     settings : callable
         The settings, given who watches.
     always : bool
-        Whether to recover in any case, and not only where the table may be pinned down.
+        Whether to recover in any case, and not only where the matrix may be pinned down.
     validation : float, optional
         Share of the entries that is held out at a time.
     callbacks : tuple of callables
@@ -146,31 +152,55 @@ def fit_table(
 
 def _fit(
     entries: Entries,
-    run: Run,
+    run: Runner,
     settings: Settings,
     watch: Watch,
     always: bool,
     validation: float | None,
     rng: np.random.Generator,
 ) -> Fitted:
-    recovered, n_iter, first = None, 0, None
-    if not always:
-        first = factors(entries, settings, rng)
-    if first is None or first.uncertainty <= _PINNED_DOWN:
-        recovered, exact, n_iter = recover_table(entries, run, settings.rank, settings.center)
-        if exact is not None:
-            rows = exact.loadings, None, None
-            return Fitted(recovered, exact, exact, *rows, n_iter + watch.sweeps)
-        if recovered.status is Status.STOPPED:
-            raise StopRun
-    if first is None:
+    recovered, exact, n_iter = _recovered(entries, run, settings, quick=not always)
+    if exact is not None:
+        assert recovered is not None
+        return Fitted(recovered, exact, exact, exact.loadings, None, None, n_iter)
+    if always:
         assert recovered is not None
         settings = replace(settings, rank=recovered.rank or None)
+    state = factors(entries, settings, rng)
+    if recovered is None and np.median(state.noise) < _EXACT**2:
+        recovered, exact, n_iter = _recovered(entries, run, settings)
+        if exact is not None and recovered is not None:
+            n_iter += watch.sweeps
+            return Fitted(recovered, exact, exact, exact.loadings, None, None, n_iter)
     held = held_out(entries, settings, validation, rng)
-    name = "means" if held is None or (first is None and not settings.rank) else held.best
-    best = _named(name, entries, settings, rng, first)
+    may_hold = held is not None and not held.correlated and state.uncertainty <= _PINNED_DOWN
+    if recovered is None and may_hold:
+        recovered, _, n_iter = _recovered(entries, run, settings)
+        if recovered is not None and recovered.status is not Status.CONVERGED:
+            recovered = None
+    empty = always and settings.rank is None
+    best = _named("means" if held is None or empty else held.best, entries, settings, rng, state)
     result = _result(entries, best, held, recovered, rng)
     return _fitted(result, best, held, n_iter + watch.sweeps)
+
+
+def _recovered(
+    entries: Entries, run: Runner, settings: Settings, *, quick: bool = False
+) -> tuple[Result | None, ExactRows | None, int]:
+    """What recover makes of a table; if it is to be quick, only where that is an exact fit."""
+    stopped = []
+
+    def enough(state: SolverState) -> bool:
+        if quick and state.phase in ("penalise", "posterior"):
+            stopped.append(state)
+        return bool(stopped)
+
+    recovered, exact, n_iter = recover_table(
+        entries, lambda part, rank: run(part, rank, enough), settings.rank, settings.center
+    )
+    if recovered.status is Status.STOPPED and not stopped:
+        raise StopRun
+    return (None if stopped else recovered), exact, n_iter
 
 
 def _named(
@@ -195,9 +225,11 @@ def _factors(best: Candidate, entries: Entries) -> Factors:
     if best.state is None:
         return Factors.empty(entries.shape, False, like)
     inside, state = slice(0, best.state.width), best.state
-    return Factors(
+    found = Factors(
         state.rows[:, inside].astype(like.dtype), state.columns.mean[:, inside].astype(like.dtype)
     )
+    # Of a fixed rank the data may empty all columns.
+    return found if found.norm() > 0 else Factors.empty(entries.shape, False, like)
 
 
 def _result(
@@ -259,7 +291,7 @@ def _judged(
     if prediction is None:
         return Status.STALLED, ["; ".join(certificate.reasons)]
     reasons = prediction.reasons(EvidencePolicy())
-    if best.state is None:
+    if best.state is None or (best.name == "factors" and best.state.width == 0):
         return Status.STALLED, [
             "columns say nothing of one another that would be found in so few entries, and what "
             "is missing is completed with column means",

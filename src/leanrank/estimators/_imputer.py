@@ -255,8 +255,8 @@ class LowRankImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # 
         self._scores, self.n_iter_ = fitted.scores, fitted.sweeps
         result = fitted.result
         self.result_, self.status_, self.certificate_ = result, result.status, result.certificate
-        held_out_error = result.certificate and result.certificate.held_out_error
-        self.held_out_error_ = held_out_error
+        certificate = result.certificate
+        self.held_out_error_ = None if certificate is None else certificate.held_out_error
         self.message_ = result.message + self._left_out(entries, row_index.size, at.size)
         self._describe(fitted.loadings, columns, np.unique(entries.rows).size, X.dtype)
         if self.on_failure == "raise":
@@ -282,7 +282,7 @@ class LowRankImputer(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # 
 
         return fit_table(
             entries,
-            lambda part, rank: self._run(part, rank, callbacks),
+            lambda part, rank, also: self._run(part, rank, (*callbacks, also)),
             settings,
             always=self._strategy() is not None,
             validation=self.validation,

@@ -7,11 +7,11 @@ from scipy.stats import norm
 
 __all__ = ["missing_by_others", "missing_by_size"]
 
-_CHANCE = 1e-3
+_CHANCE = 1e-4
 """Chance, over the whole table, of a finding where entries are missing at random."""
 
-_FEWEST = 10
-"""Entries on either side of a comparison."""
+_FEWEST = 30
+"""Entries on either side of a comparison, whose means are about normal."""
 
 
 def missing_by_others(Z: np.ndarray) -> list[tuple[int, int]]:

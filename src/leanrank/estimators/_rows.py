@@ -100,6 +100,8 @@ class ExactRows:
 
 def along_axes(loadings: np.ndarray) -> np.ndarray:
     """The same covariance by orthogonal columns, of the same sign wherever they came from."""
+    if not loadings.size:
+        return loadings
     P, lengths, _ = np.linalg.svd(loadings, full_matrices=False)
     # As the largest of equals counts the first, whatever rounding says.
     largest = np.argmax(np.abs(P) > 0.999 * np.max(np.abs(P), axis=0, initial=0), axis=0)
