@@ -53,7 +53,7 @@ class TableCompleter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # 
         if not self.keep_observed:
             rows = np.arange(X.shape[0])
         if rows.size:
-            completed, _ = self._completed(X[rows], weights[rows], sample_weight is None)
+            completed, _ = self._completed(X[rows], weights[rows])
             replaced = missing[rows] | (not self.keep_observed)
             out[rows] = np.where(replaced, completed, X[rows])
             self._report_rows(rows, np.count_nonzero(weights[rows], axis=1))
@@ -131,7 +131,7 @@ class TableCompleter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # 
         level = _checks.real_number(level, "level", above=0, below=1)
         X, _ = read_table(self, X, checked_gap(self.missing_values), reset=False)
         weights, missing = self._weights(X, sample_weight), np.isnan(X)
-        middle, deviation = self._completed(X, weights, sample_weight is None)
+        middle, deviation = self._completed(X, weights)
         multiple = float(norm.ppf(0.5 + 0.5 * level))
         if self._scores is not None:
             multiple = quantile(self._scores, level)
@@ -162,13 +162,11 @@ class TableCompleter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # 
         out = np.clip(out, low, high)
         return self._whole.rounded(out, low, high) if self.keep_integers else out
 
-    def _completed(
-        self, X: np.ndarray, weights: np.ndarray, plain: bool
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _completed(self, X: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Means of all entries, and standard deviations of their readings."""
         Z, given = self._scaled(X), weights[:, self._inner]
         # A covariance knows nothing of weights, nor of what is noise in an entry.
-        rows = self._rows if plain else self._smooth
+        rows = self._rows if np.allclose(given[given > 0], 1.0) else self._smooth
         middle, variance = rows.complete(Z, given)
         if not self.keep_observed and isinstance(rows, CovarianceRows):
             middle = np.where(given > 0, self._smooth.complete(Z, given)[0], middle)

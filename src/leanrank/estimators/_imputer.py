@@ -219,8 +219,9 @@ class LowRankImputer(TableCompleter):
             Ignored.
         sample_weight : array-like, shape (n_samples,) or (n_samples, n_features), optional
             Inverse variances of the noise of rows, or of entries, up to a constant. Zero is as
-            good as missing. A row of weight two counts like one that is there twice in means,
-            scales and the recovery, and is still one row where those are counted or held out.
+            good as missing. A row of weight two counts like one that is there twice in scales,
+            components and noise, and is still one row in the mean of a noisy table and where
+            rows are counted or entries held out.
 
         Returns
         -------
