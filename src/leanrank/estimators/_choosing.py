@@ -29,7 +29,17 @@ from leanrank.evidence.prediction import NORMAL
 from leanrank.posterior import Covariance, Layout, State, fit, start
 from leanrank.posterior import _sweep as room
 
-__all__ = ["Candidate", "HeldOut", "Settings", "candidates", "factors", "held_out", "means"]
+__all__ = [
+    "Candidate",
+    "HeldOut",
+    "Settings",
+    "candidates",
+    "factors",
+    "held_out",
+    "means",
+    "quantile",
+    "table",
+]
 
 _SHARE = 0.1
 """Of the entries, held out at a time."""

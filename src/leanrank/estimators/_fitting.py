@@ -33,7 +33,7 @@ from leanrank.search import StopRun
 from leanrank.solvers import Callback
 from leanrank.solvers import State as SolverState
 
-__all__ = ["Fitted", "fit_table"]
+__all__ = ["Fitted", "Watch", "fit_table"]
 
 _PINNED_DOWN = 0.15
 """Relative uncertainty of the components up to which the certificate may hold."""

@@ -17,7 +17,7 @@ from leanrank.estimators._entries import Entries
 from leanrank.factors import Factors
 from leanrank.problem import exact_tolerance
 
-__all__ = ["ExactRows"]
+__all__ = ["ExactRows", "along_axes"]
 
 _NOISE = 1e-10
 """Noise level relative to the largest loading: what it adds to the error is below it, and it keeps
