@@ -131,7 +131,7 @@ def factors(
             start(inside, layout, rng),
             column_noise=column_noise,
             prune=settings.rank is None,
-            tol=3e-3,
+            tol=1e-2,
             watch=settings.watch,
         )
         if settings.rank is not None or state.width < width or width >= most:
@@ -248,8 +248,6 @@ def _judged(
     half = np.arange(y.size) % 2 == 0
     multiple = np.where(half, quantile(scores[~half], 0.95), quantile(scores[half], 0.95))
     deviation = deviation * np.minimum(multiple, 1e9) / NORMAL
-    if np.mean(w * y**2) < np.mean(w * (by_means - y) ** 2):
-        by_means = np.zeros(y.size)  # means of all, as centring has taken them
     return Prediction.of(y, mean, by_means, deviation, w), np.sort(scores)
 
 
