@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
+from sklearn.datasets import load_iris
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
@@ -22,9 +23,10 @@ from leanrank import (
     RecoveryWarning,
     Status,
 )
-from leanrank.estimators._entries import Entries, observed
-from leanrank.estimators._rows import RowModel
+from leanrank.estimators._entries import Entries
+from leanrank.estimators._rows import ExactRows
 from leanrank.factors import Factors
+from leanrank.posterior._sweep import unpacked
 from leanrank.problem import exact_tolerance
 
 
@@ -112,93 +114,34 @@ def test_new_rows_of_an_exact_table():
 @pytest.mark.parametrize("scale", [True, False])
 @pytest.mark.parametrize("center", [True, False])
 def test_rows_are_conditional_means_in_the_fitted_model(center, scale):
-    """Against the textbook formula with dense covariances."""
+    """Against the textbook formula with dense covariances; loadings are known up to theirs."""
     _, X = table(noise=0.3, n=80, offset=1.0)
     imputer = LowRankImputer(rank=2, center=center, scale=scale, on_failure="ignore").fit(X)
-    B = imputer.components_.T * imputer.singular_values_ / np.sqrt(len(X))
-    covariance = B @ B.T + np.diag(imputer.noise_variance_)
-    row = X[np.flatnonzero(np.isnan(X).any(axis=1))[0]]
-    m, o = np.isnan(row), ~np.isnan(row)
-    z = (row - imputer.mean_) / imputer.scale_
-    expected = covariance[np.ix_(m, o)] @ np.linalg.solve(covariance[np.ix_(o, o)], z[o])
-    expected = imputer.mean_[m] + imputer.scale_[m] * expected
-    np.testing.assert_allclose(imputer.transform(row[None])[0, m], expected, rtol=1e-8)
+    rows, k = imputer._rows, 2 + center
+    second = unpacked(rows.columns.second, k)
+    B, noise = imputer.components_.T * imputer.singular_values_ / np.sqrt(len(X)), rows.noise
+    np.testing.assert_allclose(B @ B.T, rows.columns.mean[:, :2] @ rows.columns.mean[:, :2].T)
+    z = (X - imputer._offset) / imputer.scale_
+    completed = (imputer.transform(X) - imputer._offset) / imputer.scale_
+    for row, full in zip(z, completed, strict=True):
+        m, o = np.isnan(row), ~np.isnan(row)
+        precision = np.eye(2) + np.einsum("j,jkl->kl", 1.0 / noise[o], second[o, :2, :2])
+        right = (1.0 / noise[o]) @ (row[o, None] * rows.columns.mean[o, :2])
+        right -= (1.0 / noise[o]) @ second[o, :2, 2] if center else 0.0
+        scores = np.append(np.linalg.solve(precision, right), [1.0] * center)
+        np.testing.assert_allclose(full[m], (rows.columns.mean @ scores)[m], rtol=1e-8)
 
 
-def test_likelihood_rises_and_is_stationary():
-    _, X = table(noise=0.5, n=60, p=8, offset=0.5)
-    entries, _ = observed(X)
-
-    def log_likelihood(model):
-        covariance = model.loadings @ model.loadings.T + np.diag(model.noise**2)
-        total = 0.0
-        for row in X:
-            o = ~np.isnan(row)
-            C, d = covariance[np.ix_(o, o)], row[o] - model.shift[o]
-            total -= 0.5 * (np.linalg.slogdet(C)[1] + d @ np.linalg.solve(C, d))
-        return total
-
-    rng = np.random.default_rng(0)
-    model = RowModel(rng.standard_normal((8, 2)), np.zeros(8), np.ones(8))
-    values = [log_likelihood(model)]
-    for _ in range(4):
-        model = model.most_likely(entries, center=True, max_sweeps=3)
-        values.append(log_likelihood(model))
-    assert np.all(np.diff(values) > 0)
-    best = model.most_likely(entries, center=True)
-    for step in (-0.02, 0.02):
-        worse = RowModel(best.loadings, best.shift, best.noise * (1 + step))
-        assert log_likelihood(worse) < log_likelihood(best)
-        worse = RowModel(best.loadings * (1 + 4 * step), best.shift, best.noise)
-        assert log_likelihood(worse) < log_likelihood(best)
-
-
-@pytest.mark.parametrize("center", [True, False])
-def test_a_sweep_is_that_of_expectation_maximisation_row_by_row(rng, center):
-    """With two pseudo-entries of the common noise in each column, and loadings like the entries."""
-    _, X = table(noise=0.5, n=15, p=6, missing=0.4, offset=0.5)
-    B, shift, noise = rng.standard_normal((6, 2)), rng.standard_normal(6), 0.5 + rng.random(6)
-    means, covariances = np.zeros((15, 2)), np.zeros((15, 2, 2))
-    for i, row in enumerate(X):
-        o = ~np.isnan(row)
-        covariances[i] = np.linalg.inv(np.eye(2) + B[o].T @ np.diag(noise[o] ** -2) @ B[o])
-        means[i] = covariances[i] @ B[o].T @ ((row - shift)[o] / noise[o] ** 2)
-    new, new_shift, squares, counts = np.zeros((6, 2)), shift.copy(), np.zeros(6), np.zeros(6)
-    for j, column in enumerate(X.T):
-        o = ~np.isnan(column)
-        T = np.hstack([np.ones((15, 1)), means])[o] if center else means[o]
-        normal = T.T @ T
-        normal[-2:, -2:] += covariances[o].sum(axis=0)
-        normal[-2:, -2:] += noise[j] ** 2 / np.nanmean(X**2) * np.eye(2)
-        solved = np.linalg.solve(normal, T.T @ column[o])
-        new[j], new_shift[j] = solved[-2:], solved[0] if center else shift[j]
-        residual = column[o] - new_shift[j] - means[o] @ new[j]
-        squares[j] = residual @ residual + new[j] @ covariances[o].sum(axis=0) @ new[j]
-        counts[j] = o.sum()
-    variances = (squares + 2.0 * squares.sum() / counts.sum()) / (counts + 2.0)
-    model = RowModel(B, shift, noise).most_likely(observed(X)[0], center=center, max_sweeps=1)
-    np.testing.assert_allclose(model.loadings, new, rtol=1e-10)
-    np.testing.assert_allclose(model.shift, new_shift, rtol=1e-10)
-    np.testing.assert_allclose(model.noise**2, variances, rtol=1e-10)
-
-
-def test_sweeps_end_where_one_changes_little_against_the_standard_errors():
-    _, X = table(noise=0.5, n=60, p=8, offset=0.5)
-    entries, size = observed(X)[0], np.count_nonzero(~np.isnan(X))
-    models = [RowModel(np.eye(8, 2), np.zeros(8), np.ones(8))]
-    for _ in range(200):
-        old = models[-1]
-        new = old.most_likely(entries, center=True, max_sweeps=1)
-        models.append(new)
-        change = np.linalg.norm(new.loadings - old.loadings)
-        change += np.linalg.norm(new.shift - old.shift)
-        counts = np.sum(~np.isnan(X), axis=0) + 2.0
-        common = np.sum(counts * new.noise**2) / (size + 2.0 * 8)
-        if change <= 0.01 * 8 * np.sqrt(common * 3 / size):
-            break
-    assert 3 < len(models) < 200
-    last = models[0].most_likely(entries, center=True)
-    np.testing.assert_allclose(last.loadings, models[-1].loadings, rtol=1e-9)
+def test_rows_are_completed_by_the_covariance_that_is_told():
+    X = load_iris().data.copy()
+    X[np.random.default_rng(0).random(X.shape) < 0.3] = np.nan
+    imputer = LowRankImputer().fit(X)
+    S, z = imputer.covariance_, (X - imputer.mean_) / imputer.scale_
+    completed = (imputer.transform(X) - imputer.mean_) / imputer.scale_
+    for row, full in zip(z, completed, strict=True):
+        m, o = np.isnan(row), ~np.isnan(row)
+        expected = S[np.ix_(m, o)] @ np.linalg.solve(S[np.ix_(o, o)], row[o])
+        np.testing.assert_allclose(full[m], expected, rtol=1e-8, atol=1e-10)
 
 
 def factors_with_thin_rows(counts, rank=2, columns=12):
@@ -214,25 +157,23 @@ def factors_with_thin_rows(counts, rank=2, columns=12):
 
 
 @pytest.mark.parametrize(
-    ("exact", "counts", "kept"),
+    ("counts", "kept"),
     [
-        (True, [12] * 9 + [1, 2], [0, 1, 2, 3, 4, 5, 6, 7, 8, 10]),  # as many as the rank
-        (False, [12] * 9 + [4, 5], [0, 1, 2, 3, 4, 5, 6, 7, 8, 10]),  # more than twice the rank
-        (False, [4] * 9 + [3, 5], [0, 1, 2, 3, 4, 5, 6, 7, 8, 10]),  # where most rows are thin
+        ([12] * 9 + [1, 2], [0, 1, 2, 3, 4, 5, 6, 7, 8, 10]),  # as many as the rank
+        ([1] * 9 + [0, 5], [0, 1, 2, 3, 4, 5, 6, 7, 8, 10]),  # where most rows are thin
     ],
 )
-def test_rows_that_barely_determine_their_scores_do_not_count(monkeypatch, exact, counts, kept):
-    monkeypatch.setattr(RowModel, "most_likely", lambda model, entries, *, center: model)
+def test_rows_that_do_not_determine_their_scores_do_not_count(counts, kept):
     factors, entries = factors_with_thin_rows(counts)
     rows = factors.to_dense()[kept]
-    model = RowModel.of(factors, entries, center=True, exact=exact)
-    np.testing.assert_allclose(model.shift, rows.mean(axis=0), rtol=1e-9)
+    model = ExactRows.of(factors, entries, center=True)
+    np.testing.assert_allclose(model.mean, rows.mean(axis=0), rtol=1e-9)
     covariance = model.loadings @ model.loadings.T
     np.testing.assert_allclose(covariance, np.cov(rows.T, bias=True), rtol=1e-6, atol=1e-9)
-    about_zero = RowModel.of(factors, entries, center=False, exact=exact)
+    about_zero = ExactRows.of(factors, entries, center=False)
     covariance = about_zero.loadings @ about_zero.loadings.T
     np.testing.assert_allclose(covariance, rows.T @ rows / len(kept), rtol=1e-6, atol=1e-9)
-    np.testing.assert_array_equal(about_zero.shift, 0.0)
+    np.testing.assert_array_equal(about_zero.mean, 0.0)
 
 
 @pytest.mark.parametrize(("share", "rank"), [(9.0, 1), (11.0, 2)])
@@ -244,30 +185,25 @@ def test_directions_in_which_rows_do_not_vary_are_dropped(share, rank):
     small = share * exact_tolerance(values)
     rows, cols = np.divmod(np.arange(120), 6)
     entries = Entries(rows, cols, values, (20, 6), np.ones(rows.size))
-    model = RowModel.of(Factors(Q * [1.0, small], P), entries, center=True, exact=True)
+    model = ExactRows.of(Factors(Q * [1.0, small], P), entries, center=True)
     assert model.loadings.shape == (6, rank)
-
-
-def test_noise_of_a_fit_counts_the_unknowns(rng, monkeypatch):
-    monkeypatch.setattr(RowModel, "most_likely", lambda model, entries, *, center: model)
-    factors = Factors(rng.standard_normal((9, 1)), rng.standard_normal((5, 1)))
-    for size, freedom in ((30, 30 - 13), (13, 13)):  # as many entries as unknowns: no estimate
-        rows, cols = np.divmod(np.sort(rng.permutation(45)[:size]), 5)
-        errors = rng.standard_normal(size)
-        values = factors.to_dense()[rows, cols] + errors
-        entries = Entries(rows, cols, values, (9, 5), np.ones(rows.size))
-        model = RowModel.of(factors, entries, center=True, exact=False)
-        np.testing.assert_allclose(model.noise, np.sqrt(errors @ errors / freedom), rtol=1e-12)
 
 
 def test_no_noise_is_a_noise_far_below_the_digits(rng):
     B = np.array([[2.0], [1.0], [3.0]])
-    model = RowModel(B, np.zeros(3), np.zeros(3))
-    seen = np.array([[True, True, False]])
-    np.testing.assert_allclose(model.complete(seen * B.T, seen)[0, 2], 3.0, rtol=1e-15)
+    model, ones = ExactRows(B, np.ones(3)), np.ones((1, 3))
+    full = 1.0 + B.T
+    completed, variance = model.complete(np.where([[True, True, False]], full, np.nan), ones)
+    np.testing.assert_allclose(completed, full, rtol=1e-15)
+    assert variance.max() < 1e-18
     # Entries of a row that contradict one another: the least squares of both, not a breakdown.
-    both = model.complete(np.array([[2.0, 2.0, 0.0]]), seen)
-    np.testing.assert_allclose(both[0], B[:, 0] * 6.0 / 5.0, rtol=1e-12)
+    both, _ = model.complete(np.array([[3.0, 3.0, np.nan]]), ones)
+    np.testing.assert_allclose(both[0], 1.0 + B[:, 0] * 6.0 / 5.0, rtol=1e-12)
+    # Nothing is known of a row without entries, but what rows are like.
+    nothing, variance = model.complete(np.full((1, 3), np.nan), ones)
+    np.testing.assert_allclose((nothing[0], variance[0]), (np.ones(3), B[:, 0] ** 2))
+    drawn = model.draw(np.full((4000, 3), np.nan), np.ones((4000, 3)), rng)
+    np.testing.assert_allclose(drawn.std(axis=0), B[:, 0], rtol=0.05)
 
 
 def test_noise_is_found_and_a_rank_too_high_does_little_harm():

@@ -18,7 +18,12 @@ from leanrank.results import RecoveryError, Result, Status
 
 if TYPE_CHECKING:
     from leanrank import callbacks, estimators, io, plotting, research
-    from leanrank.estimators import LowRankImputer, QuadraticNetworkRegressor, RecoveryWarning
+    from leanrank.estimators import (
+        LowRankImputer,
+        QuadraticNetworkRegressor,
+        RecoveryWarning,
+        complete,
+    )
     from leanrank.research.estimators import DeepLinearCompletion
     from leanrank.research.greedy import greedy_prune
 
@@ -44,6 +49,7 @@ __all__ = [
     "StudentT",
     "callbacks",
     "check_certificate",
+    "complete",
     "estimators",
     "greedy_prune",
     "io",
@@ -66,6 +72,7 @@ _LAZY_NAMES = {
     "LowRankImputer": "leanrank.estimators",
     "QuadraticNetworkRegressor": "leanrank.estimators",
     "RecoveryWarning": "leanrank.estimators",
+    "complete": "leanrank.estimators",
     "greedy_prune": "leanrank.research.greedy",
 }
 _MOVED = {

@@ -4,10 +4,11 @@ from typing import TYPE_CHECKING
 
 from leanrank._moved import no_attribute
 from leanrank.estimators._arguments import RecoveryWarning
+from leanrank.estimators._complete import complete
 from leanrank.estimators._imputer import LowRankImputer
 from leanrank.estimators._quadratic import QuadraticNetworkRegressor
 
-__all__ = ["LowRankImputer", "QuadraticNetworkRegressor", "RecoveryWarning"]
+__all__ = ["LowRankImputer", "QuadraticNetworkRegressor", "RecoveryWarning", "complete"]
 
 _MOVED = {"DeepLinearCompletion": "leanrank.DeepLinearCompletion"}
 

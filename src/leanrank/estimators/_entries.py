@@ -24,6 +24,11 @@ class Entries(NamedTuple):
     shape: tuple[int, int]
     weights: np.ndarray
 
+    def only(self, kept: np.ndarray) -> Entries:
+        """Those that are flagged."""
+        rows, cols, values = self.rows[kept], self.cols[kept], self.values[kept]
+        return Entries(rows, cols, values, self.shape, self.weights[kept])
+
     def mean_square(self, values: np.ndarray) -> float:
         """Weighted mean square of a value for each entry."""
         return float(np.average(np.square(values, dtype=np.float64), weights=self.weights))

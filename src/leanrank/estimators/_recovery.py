@@ -8,12 +8,12 @@ from dataclasses import replace
 import numpy as np
 
 from leanrank.estimators._entries import Entries
-from leanrank.estimators._rows import RowModel
+from leanrank.estimators._rows import ExactRows
 from leanrank.factors import Factors, degrees_of_freedom
 from leanrank.problem import exact_tolerance
 from leanrank.results import History, Result, Status
 
-__all__ = ["recover_table"]
+__all__ = ["nothing", "recover_table"]
 
 Run = Callable[[Entries, int | None], Result]
 """Recovers the matrix of some entries, of a rank if it is given."""
@@ -21,11 +21,8 @@ Run = Callable[[Entries, int | None], Result]
 
 def recover_table(
     entries: Entries, run: Run, rank: int | None, center: bool
-) -> tuple[Result, RowModel, int]:
-    """Factors of the scaled table, the model of its rows, and the number of iterations."""
-    if entries.values.size < max(degrees_of_freedom(entries.shape, 1), 1):
-        result = _nothing(entries)
-        return result, RowModel.of(result.factors, entries, center=center, exact=True), 0
+) -> tuple[Result, ExactRows | None, int]:
+    """Factors of the scaled table, the model of its rows if they fit, and the iterations."""
     result = run(entries, rank)
     n_iter = result.n_iter
     # The means of what was observed need not be those of the table: a table of some rank
@@ -34,22 +31,23 @@ def recover_table(
         second = run(entries, rank + 1)
         n_iter += second.n_iter
         result = second if _is_exact(second, entries) else result
-    exact = _is_exact(result, entries)
-    model = RowModel.of(result.factors, entries, center=center, exact=exact)
+    if not _is_exact(result, entries):
+        return result, None, n_iter
+    model = ExactRows.of(result.factors, entries, center=center)
     found = model.loadings.shape[1]
-    if exact and 0 < found < result.rank:
-        values = (entries.values - model.shift[entries.cols]).astype(entries.values.dtype)
+    if 0 < found < result.rank:
+        values = (entries.values - model.mean[entries.cols]).astype(entries.values.dtype)
         centred = entries._replace(values=values)
         second = run(centred, found)
         n_iter += second.n_iter
         if _is_exact(second, centred):
-            result, shift = second, model.shift
-            model = RowModel.of(result.factors, centred, center=True, exact=True)
-            model = replace(model, shift=shift + model.shift)
+            result, shift = second, model.mean
+            model = ExactRows.of(result.factors, centred, center=True)
+            model = replace(model, mean=shift + model.mean)
     return result, model, n_iter
 
 
-def _nothing(entries: Entries) -> Result:
+def nothing(entries: Entries) -> Result:
     """The zero matrix, for too few entries or none."""
     shape, m = entries.shape, entries.values.size
     factors = Factors.empty((max(shape[0], 1), max(shape[1], 1)), False, entries.values)

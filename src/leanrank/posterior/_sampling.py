@@ -52,12 +52,18 @@ class Draw:
     columns : ndarray, shape (n2, K)
         The draw before, that rows were drawn given.
     noise : ndarray, shape (n2,)
+    given : ndarray, shape (n2,)
+        That of the draw before, that rows were drawn given.
+    prior : Gaussian
+        Of the rows, as it was drawn.
     """
 
     rows: np.ndarray
     centres: np.ndarray
     columns: np.ndarray
     noise: np.ndarray
+    given: np.ndarray
+    prior: Gaussian
 
 
 def draws(
@@ -83,6 +89,7 @@ def draws(
         rows, _, drawn, missed = sweep(
             moments, noise, *priors, at.column_intercept, (keys[0], keys[1]), centres
         )
+        before = noise
         if column_noise:
             own = missed + COLUMN_NOISE * typical_noise(noise)
             noise = own / rng.chisquare(counts + COLUMN_NOISE)
@@ -90,7 +97,7 @@ def draws(
             common = float(missed.sum()) / rng.chisquare(entries.y.size)
             noise = np.full(entries.shape[1], common)
         noise = np.maximum(noise, floor)
-        yield Draw(rows, centres, given, noise)
+        yield Draw(rows, centres, given, noise, before, priors[0])
         given = drawn.mean
 
 

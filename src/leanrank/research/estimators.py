@@ -9,6 +9,7 @@ from leanrank.estimators._entries import Entries
 from leanrank.estimators._imputer import LowRankImputer
 from leanrank.research.deep import Phase, RidgeLadder
 from leanrank.results import Result
+from leanrank.solvers import Callback
 
 __all__ = ["DeepLinearCompletion"]
 
@@ -108,13 +109,13 @@ random_state, on_failure
         super()._check_parameters()
         self._strategy()
 
-    def _run(self, entries: Entries, rank: int | None, end: float) -> Result:
+    def _run(self, entries: Entries, rank: int | None, callbacks: tuple[Callback, ...]) -> Result:
         if not entries.loss.plain:
             raise ValueError(
                 "sample_weight must be zero or one and the same positive number, since deep "
                 "networks are trained on plain squares; LowRankImputer takes any weights"
             )
-        return super()._run(entries, rank, end)
+        return super()._run(entries, rank, callbacks)
 
     def _strategy(self) -> RidgeLadder:
         return RidgeLadder(

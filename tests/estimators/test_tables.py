@@ -1,0 +1,123 @@
+"""LowRankImputer: how tables come in and go out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import sparse
+from sklearn.datasets import load_wine
+from sklearn.impute import MissingIndicator
+
+from leanrank import LowRankImputer, Status
+
+
+def table(share=0.3):
+    full = load_wine().data
+    return full, np.where(np.random.default_rng(0).random(full.shape) < share, np.nan, full)
+
+
+def quiet(**options):
+    return LowRankImputer(on_failure="ignore", **options)
+
+
+@pytest.mark.parametrize("mark", [-1.0, 0, 9999])
+def test_other_marks_of_gaps(mark):
+    _, X = table()
+    marked = np.where(np.isnan(X), mark, X)
+    plain = quiet().fit(X)
+    imputer = quiet(missing_values=mark).fit(marked)
+    np.testing.assert_array_equal(imputer.transform(marked), plain.transform(X))
+    for ours, theirs in zip(
+        imputer.predict_interval(marked), plain.predict_interval(X), strict=True
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+    with pytest.raises(ValueError, match="NaN"):
+        imputer.fit(X)
+
+
+def test_bad_marks():
+    with pytest.raises(TypeError, match="missing_values must be a number"):
+        quiet(missing_values="?").fit(table()[0])
+
+
+@pytest.mark.parametrize("form", ["csr", "csc", "coo"])
+def test_sparse_tables(form):
+    rng = np.random.default_rng(0)
+    full = np.maximum(rng.standard_normal((80, 2)) @ rng.standard_normal((2, 8)), 0.0)
+    X = np.where((rng.random(full.shape) < 0.2), np.nan, full)
+    given = sparse.csr_array(X).asformat(form)
+    completed = quiet().fit_transform(given)
+    assert completed.format == form
+    np.testing.assert_array_equal(completed.toarray(), quiet().fit_transform(X))
+    with pytest.raises(ValueError, match="missing_values=0 makes no sense for a sparse X"):
+        quiet(missing_values=0).fit(given)
+
+
+def test_bounds_of_all_and_of_each_column():
+    _, X = table()
+    free = quiet().fit_transform(X)
+    low, high = np.nanmin(X, axis=0) * 1.1, np.nanmax(X, axis=0)
+    assert np.any((free < low) & np.isnan(X))
+    imputer = quiet(min_value=low, max_value=high).fit(X)
+    cut = imputer.transform(X)
+    np.testing.assert_allclose(cut, np.where(np.isnan(X), np.clip(free, low, high), X), rtol=0.2)
+    assert np.all((cut >= low) | ~np.isnan(X))
+    below, above = imputer.predict_interval(X)
+    assert np.all(((below >= low) & (above <= high)) | ~np.isnan(X))
+    for drawn in imputer.draw(X, 2):
+        assert np.all(((drawn >= low) & (drawn <= high)) | ~np.isnan(X))
+    assert quiet(min_value=1.0).fit_transform(X)[np.isnan(X)].min() >= 1.0
+
+
+@pytest.mark.parametrize(
+    ("bounds", "error", "match"),
+    [
+        ({"min_value": 2.0, "max_value": 1.0}, ValueError, "min_value must be below max_value"),
+        ({"min_value": np.zeros(3)}, ValueError, r"one for each of the 13 columns, got shape \(3"),
+        ({"max_value": np.nan}, ValueError, "max_value must not be NaN"),
+        ({"max_value": "much"}, TypeError, "max_value must be a number"),
+    ],
+)
+def test_bad_bounds(bounds, error, match):
+    with pytest.raises(error, match=match):
+        quiet(**bounds).fit(table()[1])
+
+
+def test_integers_and_flags_are_kept_on_request():
+    full, X = table()
+    flags = (full[:, :1] > 13.0).astype(float)
+    counts = np.round(full[:, 3:4])
+    rng = np.random.default_rng(1)
+    both = np.where(rng.random((len(X), 2)) < 0.3, np.nan, np.hstack([flags, counts]))
+    X = np.hstack([X, both])
+    completed = quiet(keep_integers=True).fit_transform(X)
+    assert set(completed[:, 13]) == {0.0, 1.0}
+    np.testing.assert_array_equal(completed[:, 14], np.round(completed[:, 14]))
+    assert np.any(completed[:, 0] != np.round(completed[:, 0]))
+    assert np.any(quiet().fit_transform(X)[:, 13] % 1.0 != 0.0)
+
+
+def test_indicators_are_those_of_scikit_learn():
+    _, X = table()
+    X[:, [2, 5]] = 1.0 + np.arange(len(X))[:, None]
+    frame = pd.DataFrame(X, columns=[f"c{j}" for j in range(13)])
+    imputer = quiet(add_indicator=True).set_output(transform="pandas")
+    completed = imputer.fit_transform(frame)
+    theirs = MissingIndicator().set_output(transform="pandas").fit_transform(frame)
+    assert list(completed.columns) == [*frame.columns, *theirs.columns]
+    np.testing.assert_array_equal(completed[theirs.columns], theirs)
+
+
+def test_callbacks_see_sweeps_and_may_stop():
+    _, X = table()
+    widths = []
+    imputer = quiet(callbacks=[lambda state: widths.append(state.factors.width)]).fit(X)
+    assert len(widths) > 10
+    assert max(widths) > 5
+    np.testing.assert_array_equal(imputer.transform(X), quiet().fit_transform(X))
+    stopped = quiet(callbacks=[lambda state: True]).fit(X)
+    assert stopped.status_ is Status.STOPPED
+    assert np.isfinite(stopped.transform(X)).all()
+    with pytest.raises(TypeError, match="callbacks must be a list"):
+        quiet(callbacks=lambda state: None).fit(X)
