@@ -87,6 +87,10 @@ def _complete(X, seen, mean, S, draw, key, variance, together):  # type: ignore[
     return -1
 
 
+_JITTER = 1e-10
+"""Variance of a column's own, over its variance."""
+
+
 @dataclass(frozen=True)
 class Covariance:
     """Mean and covariance of the columns of a table.
@@ -115,7 +119,9 @@ class Covariance:
         out = np.array(X, dtype=np.float64, order="C")
         seen, p = ~np.isnan(out), out.shape[1]
         variance, together = np.zeros(out.shape), np.zeros((p, p))
-        matrix, mean = np.ascontiguousarray(self.matrix), np.ascontiguousarray(self.mean)
+        # Columns that say the same leave a covariance that is singular but for rounding.
+        matrix = self.matrix + np.diag(_JITTER * np.diagonal(self.matrix))
+        mean = np.ascontiguousarray(self.mean)
         bad = _complete(
             out, seen, mean, matrix, key is not None, np.uint64(key or 0), variance, together
         )
