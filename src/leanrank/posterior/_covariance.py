@@ -87,7 +87,7 @@ def _complete(X, seen, mean, S, draw, key, variance, together):  # type: ignore[
     return -1
 
 
-_JITTER = 1e-10
+_JITTER = 1e-13
 """Variance of a column's own, over its variance."""
 
 
