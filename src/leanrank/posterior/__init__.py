@@ -4,7 +4,9 @@ from leanrank.posterior._covariance import Covariance
 from leanrank.posterior._perturbed import perturbed
 from leanrank.posterior._posterior import Posterior
 from leanrank.posterior._sampling import SPARE, draws, sampled
-from leanrank.posterior._variational import Layout, State, entries_of, fit, start, sweeps, widened
+from leanrank.posterior._starting import entries_of, start, widened
+from leanrank.posterior._state import Layout, State
+from leanrank.posterior._variational import fit, sweeps
 
 __all__ = [
     "SPARE",

@@ -16,8 +16,9 @@ import numpy as np
 from scipy.stats import wishart
 
 from leanrank.posterior._posterior import Posterior
+from leanrank.posterior._state import State
 from leanrank.posterior._sweep import Gaussian, Moments, Sweep, packed
-from leanrank.posterior._variational import COLUMN_NOISE, LEAST_NOISE, State, typical_noise
+from leanrank.posterior._variational import COLUMN_NOISE, LEAST_NOISE, typical_noise
 
 __all__ = ["SPARE", "Draw", "draws", "sampled"]
 

@@ -1,0 +1,161 @@
+"""What is known of a matrix in the course of inference: moments of its factors, and priors."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from leanrank.factors import Factors
+from leanrank.losses import Loss
+from leanrank.posterior._sweep import Entries, Gaussian, Moments, packed, unpacked
+
+__all__ = ["Layout", "State"]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Coordinates of a row: ``width`` factors, then the intercept of rows, then that of columns.
+
+    The partner of an intercept is one: rows hold a one where columns have their intercept.
+    """
+
+    width: int
+    row_intercepts: bool = False
+    column_intercepts: bool = False
+
+    @property
+    def size(self) -> int:
+        """K."""
+        return self.width + self.row_intercepts + self.column_intercepts
+
+    @property
+    def row_intercept(self) -> int:
+        """Coordinate of the rows' intercepts, which is one in columns; -1 for none."""
+        return self.width if self.row_intercepts else -1
+
+    @property
+    def column_intercept(self) -> int:
+        """Coordinate of the columns' intercepts, which is one in rows; -1 for none."""
+        return self.width + self.row_intercepts if self.column_intercepts else -1
+
+    def free(self, fixed: int) -> np.ndarray:
+        """All coordinates but one."""
+        return np.array([c for c in range(self.size) if c != fixed], dtype=int)
+
+
+@dataclass(frozen=True)
+class State:
+    """What is known after a sweep.
+
+    Attributes
+    ----------
+    layout : Layout
+    entries : Entries
+        With the weights of the last sweep, those of a loss that resists outliers among them.
+    rows : ndarray, shape (n1, K)
+        Posterior means.
+    columns : Moments
+    noise : ndarray, shape (n2,)
+        Variance of the noise of each column, at weight one.
+    variances : ndarray, shape (width,)
+        Prior variances d of the columns of V.
+    row_variance, column_variance : float
+        Prior variances of the intercepts.
+    mean : float
+        Prior mean of the columns' intercepts.
+    loss : Loss or None
+        With its scale, where it resists outliers.
+    row_moment : ndarray, shape (K, K), or None
+        Sum of the second moments of the rows; None before the first sweep.
+    change : float
+        By how much the last sweep changed X, relative; 0 where sweeps were stopped early.
+    sweeps : int
+        After how many they were stopped early; 0 where they were not.
+    """
+
+    layout: Layout
+    entries: Entries
+    rows: np.ndarray
+    columns: Moments
+    noise: np.ndarray
+    variances: np.ndarray
+    row_variance: float = 1.0
+    column_variance: float = 1.0
+    mean: float = 0.0
+    loss: Loss | None = None
+    row_moment: np.ndarray | None = None
+    change: float = math.inf
+    sweeps: int = 0
+
+    @property
+    def width(self) -> int:
+        return self.layout.width
+
+    @property
+    def factors(self) -> Factors:
+        """Posterior means as factors, intercepts among their columns."""
+        return Factors(self.rows.copy(), self.columns.mean.copy())
+
+    def predict(self, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
+        """Means of entries; arrays of the same shape."""
+        return np.einsum("...k,...k->...", self.rows[rows], self.columns.mean[cols])
+
+    @property
+    def uncertainty(self) -> float:
+        """Root of the expected squared error of X over that of X itself, were the model true.
+
+        Factors are taken to be independent, which makes it somewhat too small.
+        """
+        assert self.row_moment is not None
+        size = float(np.sum(self.row_moment * self.columns.total()))
+        mean = float(np.sum((self.rows.T @ self.rows) * (self.columns.mean.T @ self.columns.mean)))
+        return math.sqrt(max(1.0 - mean / size, 0.0)) if size > 0 else 0.0
+
+    def standing_out(self, factor: float) -> int:
+        r"""Number of leading columns whose singular values lie beyond ``factor`` times the edge.
+
+        Noise in a share p of the entries has singular values up to
+        :math:`\sigma (\sqrt{n_1} + \sqrt{n_2}) / \sqrt p`. A singular value s of what was observed
+        is shrunk to t with :math:`t s^3 - t^2 s^2 - (n_1 + n_2) \sigma^2 t s / p
+        - n_1 n_2 \sigma^4 / p^2 = 0` (Nakajima et al. 2013).
+        """
+        n1, n2 = self.entries.shape
+        noise = float(np.mean(self.noise)) * n1 * n2 / self.entries.y.size
+        means = np.mean(self.columns.mean[:, : self.width] ** 2, axis=0)
+        shrunk = np.sqrt(n1 * n2 * means / noise)
+        edge = math.sqrt(n1) + math.sqrt(n2)
+        # The cubic rises where s is larger than t: its value at the limit says on which side s is.
+        s = factor * edge
+        beyond = shrunk * s**3 - (shrunk * s) ** 2 - (n1 + n2) * shrunk * s - n1 * n2 < 0
+        return int(np.argmin(np.append(beyond, False)))
+
+    def priors(self) -> tuple[Gaussian, Gaussian]:
+        """Of the free coordinates of rows and of columns."""
+        at = self.layout
+        rows, columns, mean = np.ones(at.size), np.ones(at.size), np.zeros(at.size)
+        columns[: at.width] = 1.0 / self.variances
+        if at.row_intercepts:
+            rows[at.row_intercept] = 1.0 / self.row_variance
+        if at.column_intercepts:
+            columns[at.column_intercept] = 1.0 / self.column_variance
+            mean[at.column_intercept] = self.mean
+        r, c = at.free(at.column_intercept), at.free(at.row_intercept)
+        return Gaussian(np.diag(rows[r]), np.zeros(r.size)), Gaussian(np.diag(columns[c]), mean[c])
+
+    def without(self, empty: np.ndarray) -> State:
+        """The state less the columns that are flagged."""
+        at = self.layout
+        layout = replace(at, width=int(np.count_nonzero(~empty)))
+        left = np.concatenate([np.flatnonzero(~empty), np.arange(at.width, at.size)])
+        second = unpacked(self.columns.second, at.size)[:, left][:, :, left]
+        mean = np.ascontiguousarray(self.columns.mean[:, left])
+        return replace(
+            self,
+            layout=layout,
+            rows=np.ascontiguousarray(self.rows[:, left]),
+            row_moment=None if self.row_moment is None else self.row_moment[np.ix_(left, left)],
+            columns=Moments(mean, packed(second), layout.row_intercept),
+            variances=self.variances[~empty],
+        )
