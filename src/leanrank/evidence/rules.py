@@ -26,6 +26,8 @@ class Facts:
         Whether the measurements are fitted to rounding.
     symmetric, full_rank : bool
         Of the factors.
+    shrunk : bool
+        Whether they are posterior means, which are stationary where the loss is not.
     wider : int
         Degrees of freedom of one rank more.
     opposed : float
@@ -47,6 +49,7 @@ class Facts:
     wider: int
     distinct: int
     symmetric: bool = False
+    shrunk: bool = False
     full_rank: bool = False
     opposed: float = 0.0
     rounding: float = 1e-6
@@ -229,7 +232,7 @@ RULES = (
     ),
     Rule(
         "gradient",
-        lambda f: None if f.exact else f.c.relative_gradient,
+        lambda f: None if f.exact or f.shrunk else f.c.relative_gradient,
         "gradient_noisy",
         "the factors are not stationary (relative gradient {number:.1e})",
         "raise max_iter",
