@@ -182,7 +182,13 @@ def certify(
         if prediction is None
         else replace(prediction, in_hole=filled.in_hole, apart=filled.apart),
     )
-    reasons = judge(_facts(problem, point, certificate, answer, exact, policy, rng), policy)
+    reasons = judge(
+        replace(
+            _facts(problem, point, certificate, answer, exact, policy, rng),
+            averaged=change is not None,
+        ),
+        policy,
+    )
     return replace(certificate, holds=not reasons, reasons=reasons)
 
 

@@ -24,8 +24,8 @@ class Facts:
     certificate : Certificate
     exact : bool
         Whether the measurements are fitted to rounding.
-    symmetric, full_rank : bool
-        Of the factors.
+    symmetric, full_rank, averaged : bool
+        Of the factors; the last if they are posterior means.
     wider : int
         Degrees of freedom of one rank more.
     opposed : float
@@ -48,6 +48,7 @@ class Facts:
     distinct: int
     symmetric: bool = False
     full_rank: bool = False
+    averaged: bool = False
     opposed: float = 0.0
     rounding: float = 1e-6
     leading_gap: float = 0.0
@@ -229,10 +230,17 @@ RULES = (
     ),
     Rule(
         "gradient",
-        lambda f: None if f.exact else f.c.relative_gradient,
+        lambda f: None if f.exact or f.averaged else f.c.relative_gradient,
         "gradient_noisy",
         "the factors are not stationary (relative gradient {number:.1e})",
         "raise max_iter",
+    ),
+    Rule(
+        "sweeps",
+        lambda f: f.c.relative_gradient if f.averaged and not f.exact else None,
+        "gradient_noisy",
+        "posterior means have not settled (the last sweep changed them by {percent})",
+        "take more measurements, or less noisy ones",
     ),
     Rule(
         "error",
@@ -273,7 +281,7 @@ RULES = (
         lambda f: f.c.held_out_error,
         "held_out",
         "measurements that were held out are missed by {percent}",
-        "the matrix is not of low rank, or the measurements are too few",
+        "the matrix is not of low rank, or the measurements are too few or too noisy",
         "measurements that were held out are zero, and the answer is not",
     ),
     Rule(
