@@ -185,10 +185,13 @@ class TestComplete:
         lines.append("lost" + "," * 20)
         path = tmp_path / "gap.csv"
         path.write_text("\n".join(lines) + "\n")
-        outcome = run("complete", path, "--out", tmp_path / "out.csv", code=1)
+        outcome = run("complete", path, "--raw", "--out", tmp_path / "out.csv", code=1)
         assert "filled-in error unbounded" in " ".join(outcome.stdout.split())
         assert "ow 25 (counted from 0) has too few" in " ".join(outcome.stdout.split())
         assert io.read_matrix(tmp_path / "out.csv").shape == (26, 20)
+        outcome = run("complete", path, "--out", tmp_path / "out.csv")
+        assert "without 1 row(s) that have no entry" in " ".join(outcome.stdout.split())
+        assert io.read_matrix(tmp_path / "out.csv").empty[0].tolist() == [25]
 
     def test_noise_is_said_to_be_noise(self, tmp_path):
         rng = np.random.default_rng(0)
@@ -217,7 +220,7 @@ class TestComplete:
         assert json.loads((tmp_path / "s.json").read_text())["status"] == "complete"
         outcome = run("complete", path, "--allow-complete", "--json")
         assert json.loads(outcome.stdout)["success"] is True
-        run("complete", path, "--allow-complete", "--fit-all", code=1)
+        run("complete", path, "--allow-complete", "--fit-all", "--raw", code=1)
 
     def test_what_is_told_of_a_table(self, tmp_path, truth):
         """Columns by name, a value for missing, a decimal comma, bars: all at once and apart."""
@@ -243,7 +246,7 @@ class TestComplete:
     def test_rows_are_counted_in_one_way(self, tmp_path):
         path = tmp_path / "in.csv"
         path.write_text("a,b,c\n1,2,3\n,,\n2,4,6\n3,6,9\n4,8,\n")
-        outcome = run("complete", path, "--out", tmp_path / "out.csv", code=1)
+        outcome = run("complete", path, "--raw", "--out", tmp_path / "out.csv", code=1)
         words = " ".join(outcome.stdout.split())
         assert "row 1 (counted from 0): no entry at all" in words
         assert "Row 1 (counted from 0) has too few measurements" in words

@@ -120,7 +120,7 @@ class EvidencePolicy:
     trapped: float = 2.0
     strain: float = 1.0
     held_by: float = 4.0
-    predicted: float = 0.95
+    predicted: float = 0.9
     gain: float = 2.0
     least_coverage: float = 0.9
     in_hole: float = 0.1

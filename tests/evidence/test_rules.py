@@ -59,7 +59,6 @@ LIMITS = [
     ("identifiability", "identifiability", 1e-7, 0.99e-7, {}, "other matrices of this rank"),
     ("gradient of an exact fit", "relative_gradient", 1e-4, 1.01e-4, {"exact": True}, "stationary"),
     ("gradient", "relative_gradient", 1e-3, 1.01e-3, {}, "not stationary"),
-    ("sweeps", "relative_gradient", 1e-3, 1.01e-3, {"averaged": True}, "changed them by 0.1%"),
     (
         "error",
         "error_estimate",

@@ -15,6 +15,14 @@ from leanrank import io
 from leanrank._display import percent
 from leanrank.cli import _streams
 from leanrank.cli._demo import load_photograph, run_demo
+from leanrank.cli._filling import (
+    check_filling,
+    draw_paths,
+    fill_matrix,
+    fill_table,
+    write_draws,
+    write_intervals,
+)
 from leanrank.cli._report import show_demo
 from leanrank.cli._reproduce import reproduce
 from leanrank.cli._tables import completed_unchanged, read_input, refuse_complete
@@ -30,7 +38,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Recover low-rank matrices of unknown rank, with a certificate.",
     epilog="Exit codes of recover and complete: 0 certified; 1 not certified, or stopped (results "
-    "are written all the same); 2 bad input, or output that cannot be written.",
+    "are written all the same); 2 bad input, or output that cannot be written. Certified is what "
+    "pins the matrix down, or predicts unseen entries (APPROXIMATE); --strict asks for the first.",
 )
 """The commands, to be run by :func:`main` or embedded in another Typer application."""
 
@@ -81,6 +90,9 @@ Resume = Annotated[
 CheckpointEvery = Annotated[
     float, typer.Option(min=0, help="Seconds between two writes of a checkpoint.")
 ]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Exit with 1 unless the matrix itself is pinned down.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
 
 
@@ -118,6 +130,7 @@ def recover(
     checkpoint: CheckpointFile = None,
     resume: Resume = None,
     checkpoint_every: CheckpointEvery = 30.0,
+    strict: Strict = False,
     quiet: Quiet = False,
 ) -> None:
     """Recover a matrix from the linear measurements in an .npz file.
@@ -140,7 +153,8 @@ def recover(
             terminal.wrote("factors", out)
         if plot is not None:
             terminal.save_figure(leanrank.plotting.overview(result), plot)
-        terminal.finish(result, values, summary, {"time": (f"{seconds:.1f} s", "")})
+        rows = {"time": (f"{seconds:.1f} s", "")}
+        terminal.finish(result, values, summary, rows, strict=strict)
 
 
 @app.command()
@@ -208,6 +222,39 @@ def complete(
             help="Take a matrix with nothing to fill in: write it as it is, or its fit.",
         ),
     ] = False,
+    raw: Annotated[
+        bool,
+        typer.Option(
+            "--raw",
+            help="Take the matrix as it is: no means of rows or columns, no units of columns. So "
+            "do --symmetric, --deep, --factors, --checkpoint and --resume.",
+        ),
+    ] = False,
+    intervals: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write a line for each entry that was filled in: row, column, low, value, high "
+            "(.csv).",
+            metavar="FILE",
+        ),
+    ] = None,
+    level: Annotated[
+        float, typer.Option(help="Probability that an interval holds the entry.")
+    ] = 0.95,
+    draws: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Write so many completed matrices as they may be, for multiple imputation: "
+            "OUT-1.csv, OUT-2.csv, ... beside --out.",
+        ),
+    ] = None,
+    least: Annotated[
+        float | None, typer.Option("--min", help="Least value of what is filled in.")
+    ] = None,
+    most: Annotated[
+        float | None, typer.Option("--max", help="Largest value of what is filled in.")
+    ] = None,
     rank: Rank = None,
     width: Width = None,
     validation: Validation = None,
@@ -218,15 +265,24 @@ def complete(
     checkpoint: CheckpointFile = None,
     resume: Resume = None,
     checkpoint_every: CheckpointEvery = 30.0,
+    strict: Strict = False,
     quiet: Quiet = False,
 ) -> None:
-    """Fill in the missing entries of a matrix (.csv, .npy, .npz, .mtx)."""
-    outputs = (out, factors, plot, summary)
+    """Fill in the missing entries of a matrix (.csv, .npy, .npz, .mtx).
+
+    A wide table is taken for samples, line by line, with columns in units of their own; a list of
+    entries for ratings, with means of rows and columns; either for a matrix as it is with --raw.
+    """
+    outputs = (out, factors, plot, summary, intervals)
     terminal = Terminal(json=json, quiet=quiet, pipes_data=out is None, outputs=outputs)
     kept = Kept(checkpoint, resume, checkpoint_every)
     with terminal.errors():
-        written = (out, ()), (factors, ARRAYS), (plot, PICTURES), (summary, ()), (kept.path, ARRAYS)
-        terminal.check_outputs(file, *written)
+        check_filling(level, draws, out, (least, most))
+        terminal.check_outputs(
+            file,
+            *((out, ()), (factors, ARRAYS), (plot, PICTURES), (summary, ()), (kept.path, ARRAYS)),
+            *((intervals, (".csv",)), *((path, ()) for path in draw_paths(out, draws))),
+        )
         if out is not None:
             io.check_matrix_format(out)
         matrix = read_input(
@@ -240,7 +296,7 @@ def complete(
             delimiter="\t" if delimiter in ("tab", "\\t") else delimiter,
         )
         n1, n2 = matrix.shape
-        if out is not None or plot is not None or terminal.data_to_stdout:
+        if out or plot or intervals or terminal.data_to_stdout:
             io.check_dense(out or plot or "standard output", matrix.shape)
         share = matrix.values.size / (n1 * n2)
         terminal.say(
@@ -253,7 +309,14 @@ def complete(
             terminal.write_matrix(matrix.completed(None), out, matrix.table)
             completed_unchanged(terminal, file, summary)
             return
-        result, seconds = terminal.recover(matrix.operator(), matrix.values, settings, kept)
+        as_it_is = raw or symmetric or deep or bool(factors or kept.path)
+        bounds = (least, most)
+        if matrix.listed or as_it_is:
+            means = matrix.listed and not as_it_is
+            filled = fill_matrix(terminal, matrix, settings, kept, bounds, fit_all, means)
+        else:
+            filled = fill_table(terminal, matrix, settings, bounds, fit_all)
+        result, seconds = filled.result, filled.seconds
         values = settings.summary(
             *(result, file, seconds),
             measurements=matrix.values.size,
@@ -263,7 +326,7 @@ def complete(
         )
         if not terminal.is_empty(result):
             wanted = out is not None or plot is not None or terminal.data_to_stdout
-            X = matrix.completed(result.factors, keep_observed=not fit_all) if wanted else None
+            X = filled.complete() if wanted else None
             if X is not None:
                 terminal.write_matrix(X, out, matrix.table)
             if factors is not None:
@@ -272,7 +335,14 @@ def complete(
             if plot is not None and X is not None:
                 figure = leanrank.plotting.completion(matrix.completed(None), X)
                 terminal.save_figure(figure, plot)
-        terminal.finish(result, values, summary, {"time": (f"{seconds:.1f} s", "")})
+            if intervals is not None:
+                write_intervals(intervals, matrix, filled, level)
+                terminal.wrote("intervals", intervals)
+            if draws is not None and out is not None:
+                for path in write_draws(out, matrix, filled, draws):
+                    terminal.wrote("a draw", path)
+        rows = {"time": (f"{seconds:.1f} s", "")}
+        terminal.finish(result, values, summary, rows, strict=strict)
 
 
 @app.command()

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from leanrank.evidence import Certificate
+from leanrank.policy import EvidencePolicy
 from leanrank.results import Result, Status
 
 __all__ = ["say", "show_demo", "show_result"]
@@ -101,7 +102,7 @@ def _verdict(result: Result) -> str:
     if c.holds:
         return "The certificate holds: what is left unexplained looks like noise."
     shrunk = any("shrunk" in note for note in c.notes)
-    how = "shrunk by a ridge, " if shrunk else ""
+    how = "shrunk by what noise allows, " if shrunk else ""
     return (
         f"The certificate does not hold ({result.status.name}), which is to be expected: a "
         f"photograph is of low rank only approximately. The answer, rank {result.rank}, {how}is "
@@ -125,6 +126,12 @@ def _sentences(result: Result) -> Text:
     lines = [result.message]
     if certificate is not None and certificate.reasons:
         lines = list(certificate.reasons)
+        if certificate.prediction is not None:
+            limits = EvidencePolicy() if result.policy is None else result.policy.evidence
+            of_unseen = certificate.prediction.reasons(limits)
+            lines = [f"- {line}" for line in lines]
+            about = "the matrix itself is not pinned down:"
+            lines = [str(certificate.prediction), *of_unseen, about, *lines]
     if certificate is not None:
         lines += [f"Note: {note}" for note in certificate.notes]
     return Text("\n".join(line[:1].upper() + line[1:] for line in lines))

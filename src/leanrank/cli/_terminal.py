@@ -178,7 +178,13 @@ class Terminal:
         return Progress(console=silent)
 
     def recover(
-        self, op: Measurement, y: np.ndarray, settings: Settings, kept: Kept
+        self,
+        op: Measurement,
+        y: np.ndarray,
+        settings: Settings,
+        kept: Kept,
+        *,
+        intercepts: bool = False,
     ) -> tuple[Result, float]:
         """Run :func:`leanrank.recover`, with progress; the result and the seconds it took."""
         start = time.monotonic()
@@ -189,6 +195,7 @@ class Terminal:
                     op,
                     y,
                     symmetric=settings.symmetric,
+                    intercepts=intercepts,
                     rank=settings.rank,
                     width=settings.width,
                     strategy=_deep_strategy() if settings.deep else None,
@@ -235,15 +242,21 @@ class Terminal:
         values: dict[str, Any],
         summary: Path | None,
         rows: _report.Rows,
+        *,
+        strict: bool = False,
     ) -> None:
-        """Say what came out, in words or in JSON, and leave with the exit code."""
+        """Say what came out, in words or in JSON, and leave with the exit code.
+
+        ``strict`` asks for a matrix that is pinned down, not only for predictions.
+        """
         if summary is not None:
             io.save_summary(summary, values)
             self.wrote("the summary", summary)
         if self.json:
             io.dump_summary(sys.stdout, values)
         _report.show_result(self.words, result, rows)
-        raise typer.Exit(0 if result.success else 1)
+        good = result.status is Status.CONVERGED if strict else result.success
+        raise typer.Exit(0 if good else 1)
 
 
 def _deep_strategy() -> Strategy:

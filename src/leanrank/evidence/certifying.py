@@ -182,13 +182,8 @@ def certify(
         if prediction is None
         else replace(prediction, in_hole=filled.in_hole, apart=filled.apart),
     )
-    reasons = judge(
-        replace(
-            _facts(problem, point, certificate, answer, exact, policy, rng),
-            averaged=change is not None,
-        ),
-        policy,
-    )
+    facts = _facts(problem, point, certificate, answer, exact, policy, rng)
+    reasons = judge(replace(facts, shrunk=change is not None), policy)
     return replace(certificate, holds=not reasons, reasons=reasons)
 
 

@@ -24,8 +24,10 @@ class Facts:
     certificate : Certificate
     exact : bool
         Whether the measurements are fitted to rounding.
-    symmetric, full_rank, averaged : bool
-        Of the factors; the last if they are posterior means.
+    symmetric, full_rank : bool
+        Of the factors.
+    shrunk : bool
+        Whether they are posterior means, which are stationary where the loss is not.
     wider : int
         Degrees of freedom of one rank more.
     opposed : float
@@ -47,8 +49,8 @@ class Facts:
     wider: int
     distinct: int
     symmetric: bool = False
+    shrunk: bool = False
     full_rank: bool = False
-    averaged: bool = False
     opposed: float = 0.0
     rounding: float = 1e-6
     leading_gap: float = 0.0
@@ -230,17 +232,10 @@ RULES = (
     ),
     Rule(
         "gradient",
-        lambda f: None if f.exact or f.averaged else f.c.relative_gradient,
+        lambda f: None if f.exact or f.shrunk else f.c.relative_gradient,
         "gradient_noisy",
         "the factors are not stationary (relative gradient {number:.1e})",
         "raise max_iter",
-    ),
-    Rule(
-        "sweeps",
-        lambda f: f.c.relative_gradient if f.averaged and not f.exact else None,
-        "gradient_noisy",
-        "posterior means have not settled (the last sweep changed them by {percent})",
-        "take more measurements, or less noisy ones",
     ),
     Rule(
         "error",

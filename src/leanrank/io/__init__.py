@@ -21,7 +21,7 @@ from leanrank.io._results import (
     save_summary,
     summary,
 )
-from leanrank.io._tables import Passed, Table, write_table
+from leanrank.io._tables import Passed, Table, number_text, write_table
 
 __all__ = [
     "FileError",
@@ -40,6 +40,7 @@ __all__ = [
     "load_factors",
     "load_posterior",
     "load_result",
+    "number_text",
     "plain_values",
     "read_matrix",
     "read_problem",

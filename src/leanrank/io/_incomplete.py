@@ -28,6 +28,8 @@ class IncompleteMatrix:
         Labels, header, separator and layout of a text file.
     notes : tuple of str
         What one should know about how the file was read.
+    listed : bool
+        Whether the file lists entries one by one, as ratings are, and is no table.
     """
 
     shape: tuple[int, int]
@@ -36,6 +38,7 @@ class IncompleteMatrix:
     values: np.ndarray
     table: Table = field(default_factory=Table)
     notes: tuple[str, ...] = ()
+    listed: bool = False
 
     @property
     def missing(self) -> int:
@@ -56,6 +59,19 @@ class IncompleteMatrix:
         """Number of entries to fill in: missing ones whose row and column are not empty."""
         rows, cols = (n - k.size for n, k in zip(self.shape, self.empty, strict=True))
         return rows * cols - self.values.size
+
+    def observed(self) -> np.ndarray:
+        """Flags of the observed entries, shape (n1, n2)."""
+        flags = np.zeros(self.shape, dtype=bool)
+        flags[self.rows, self.cols] = True
+        return flags
+
+    def blank(self) -> np.ndarray:
+        """Flags of the entries of empty rows and columns, which stay empty; shape (n1, n2)."""
+        flags = np.zeros(self.shape, dtype=bool)
+        flags[self.empty[0]] = True
+        flags[:, self.empty[1]] = True
+        return flags
 
     def operator(self) -> ObservedEntries:
         """The measurement operator that sees the observed entries."""

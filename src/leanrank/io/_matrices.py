@@ -98,13 +98,14 @@ def read_matrix(
         words = frozenset(str(word).strip() for word in missing)
         options = TextOptions(layout, header, columns, id_columns, words, decimal, delimiter)
         table, shape, rows, cols, values, notes = read_table(path, options)
-        matrix = IncompleteMatrix(shape, rows, cols, values, table, notes)
+        listed = table.layout == "long"
+        matrix = IncompleteMatrix(shape, rows, cols, values, table, notes, listed)
     elif suffix in (".npy", ".npz"):
         matrix = _from_arrays(
             read_arrays(path, lambda headers: _check_headers(headers, path)), path
         )
     elif suffix == ".mtx":
-        matrix = IncompleteMatrix(*read_matrix_market(path))
+        matrix = IncompleteMatrix(*read_matrix_market(path), listed=True)
     else:
         raise FileError(
             f"{path}: unknown format '{suffix}', expected a name that ends in "
@@ -197,7 +198,7 @@ def _from_arrays(arrays: dict[str, np.ndarray], path: PathLike) -> IncompleteMat
                 f"{outside[0]}"
             )
     y = y.astype(np.float32 if y.dtype == np.float32 else np.float64)
-    return IncompleteMatrix((n1, n2), rows.astype(np.int64), cols.astype(np.int64), y)
+    return IncompleteMatrix((n1, n2), rows.astype(np.int64), cols.astype(np.int64), y, listed=True)
 
 
 def _suffix(path: PathLike) -> str:

@@ -10,7 +10,7 @@ from typing import IO, Literal
 
 import numpy as np
 
-__all__ = ["Entries", "Passed", "Table", "write_table"]
+__all__ = ["Entries", "Passed", "Table", "number_text", "write_table"]
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def _wide_lines(X: np.ndarray, table: Table) -> Iterator[list[str]]:
         yield names
     for i, row in enumerate(X):
         cells = [table.row_labels[i]] if table.row_labels else []
-        cells += [_text(value, table.decimal) for value in row]
+        cells += [number_text(value, table.decimal) for value in row]
         for passed in table.passed:
             cells.insert(passed.position, passed.cells[i])
         yield cells
@@ -119,10 +119,10 @@ def _long_lines(X: np.ndarray, table: Table) -> Iterator[list[str]]:
         yield [table.header[k] for k in places]
     for row, values in zip(table.row_labels, X, strict=True):
         for column, value in zip(table.column_labels, values, strict=True):
-            cells = (row, column, _text(value, table.decimal))
+            cells = (row, column, number_text(value, table.decimal))
             yield [cells[k] for k in places]
 
 
-def _text(value: float, decimal: str) -> str:
+def number_text(value: float, decimal: str) -> str:
     """The shortest text that reads back as the same number."""
     return "" if math.isnan(value) else str(value).removesuffix(".0").replace(".", decimal)

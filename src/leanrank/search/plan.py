@@ -31,6 +31,8 @@ _PINNED_DOWN = 0.15
 """Relative error that a posterior expects, up to which a certificate is worth trying."""
 _MORE = 6
 """Columns to begin with beyond twice those that predicted best."""
+_UNSEEN = 8
+"""Columns that exploring may have missed."""
 _STEPS = 3
 """Of Gauss-Newton from posterior means to where the prior does not count."""
 _NOISY = 0.1
@@ -113,7 +115,9 @@ class Plan:
         self.fitter.monitor.best = best.factors
         found = None
         by_rows = splits_by_rows(self.problem, self.paths.symmetric)
-        if by_rows and is_missed(self.paths, data, best) and not self.paths.are_few(best.width):
+        # A prior tells noise from an exact fit that is hard to find where measurements abound.
+        few = self.paths.are_few(best.width + _UNSEEN)
+        if by_rows and is_missed(self.paths, data, best) and not few:
             found = self._with_prior(data, 2 * best.width + _MORE)
             if found.noise > _NOISY and not found.prediction.reasons(self.fitter.policy.evidence):
                 return self._predicting(found)

@@ -1,0 +1,157 @@
+"""What ``leanrank complete`` makes of tables and of lists of entries under noise."""
+
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_wine
+from typer.testing import CliRunner
+
+from leanrank import LowRankImputer, io
+from leanrank.cli import app
+from leanrank.operators import ObservedEntries
+
+
+def run(*arguments, code=0):
+    outcome = CliRunner().invoke(app, [str(a) for a in arguments])
+    assert outcome.exit_code == code, outcome.output
+    return outcome
+
+
+@pytest.fixture
+def wine(tmp_path):
+    """A real table, a third of it hidden, and the same with nothing hidden."""
+    X = load_wine().data
+    seen = np.random.default_rng(5).random(X.shape) > 1 / 3
+    path = tmp_path / "wine.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([f"c{j}" for j in range(X.shape[1])])
+        writer.writerows(
+            [str(x) if s else "" for x, s in zip(*row, strict=True)]
+            for row in zip(X, seen, strict=True)
+        )
+    return path, X, seen
+
+
+@pytest.fixture
+def ratings(tmp_path):
+    """Ratings about means of users and items: every line one of them."""
+    rng = np.random.default_rng(0)
+    X = 3.0 + 0.8 * rng.standard_normal((60, 1)) + 0.8 * rng.standard_normal(40)
+    X = X + rng.standard_normal((60, 2)) @ rng.standard_normal((2, 40)) * 0.5
+    seen = rng.random(X.shape) < 0.4
+    y = X + 0.3 * rng.standard_normal(X.shape)
+    path = tmp_path / "ratings.csv"
+    lines = [f"u{i},i{j},{y[i, j]:.3f}" for i, j in zip(*np.nonzero(seen), strict=True)]
+    path.write_text("user,item,rating\n" + "\n".join(lines) + "\n")
+    return path, X, seen
+
+
+def test_a_table_is_completed_by_the_imputer(wine, tmp_path):
+    path, X, seen = wine
+    outcome = run("complete", path, "--out", tmp_path / "out.csv", "--seed", 3)
+    assert "APPROXIMATE" in outcome.stdout
+    found = io.read_matrix(tmp_path / "out.csv").completed(None)
+    imputer = LowRankImputer(random_state=3, on_failure="ignore")
+    np.testing.assert_allclose(found, imputer.fit_transform(np.where(seen, X, np.nan)), rtol=1e-12)
+    np.testing.assert_array_equal(found[seen], X[seen])
+    off = (found - X) / X.std(axis=0)
+    assert np.sqrt(np.mean(off[~seen] ** 2)) < 0.85
+
+
+def test_predictions_are_not_enough_where_the_matrix_is_asked_for(wine, tmp_path):
+    path, _, _ = wine
+    run("complete", path, "--out", tmp_path / "out.csv", "--strict", code=1)
+
+
+def test_raw_is_the_matrix_as_it_is(wine, tmp_path):
+    path, X, seen = wine
+    run("complete", path, "--raw", "--out", tmp_path / "raw.csv", code=1)
+    off = (io.read_matrix(tmp_path / "raw.csv").completed(None) - X) / X.std(axis=0)
+    run("complete", path, "--out", tmp_path / "out.csv")
+    less = (io.read_matrix(tmp_path / "out.csv").completed(None) - X) / X.std(axis=0)
+    # Columns in thousands outweigh all others, as it is.
+    assert np.mean(less[~seen] ** 2) < np.mean(off[~seen] ** 2)
+
+
+def test_intervals_of_a_table_cover_what_was_hidden(wine, tmp_path):
+    path, X, seen = wine
+    run("complete", path, "--out", tmp_path / "out.csv", "--intervals", tmp_path / "i.csv")
+    lines = list(csv.DictReader((tmp_path / "i.csv").read_text().splitlines()))
+    assert len(lines) == np.count_nonzero(~seen)
+    assert lines[0].keys() == {"row", "column", "low", "value", "high"}
+    rows, cols = (
+        np.array([int(x) for x in part])
+        for part in zip(
+            *((line["row"], line["column"].removeprefix("c")) for line in lines), strict=True
+        )
+    )
+    low, value, high = (
+        np.array([float(line[k]) for line in lines]) for k in ("low", "value", "high")
+    )
+    assert not seen[rows, cols].any()
+    assert (low <= value).all()
+    assert (value <= high).all()
+    inside = np.mean((low <= X[rows, cols]) & (X[rows, cols] <= high))
+    assert 0.9 < inside < 0.99
+
+
+def test_a_list_of_ratings_has_means_of_users_and_items(ratings, tmp_path):
+    path, X, seen = ratings
+    options = ("--layout", "long", "--out", tmp_path / "out.npy", "--intervals", tmp_path / "i.csv")
+    run("complete", path, *options, "--level", 0.8)
+    order = io.read_matrix(path, layout="long").table
+    found = np.load(tmp_path / "out.npy")
+    places = np.ix_(
+        [int(u[1:]) for u in order.row_labels], [int(i[1:]) for i in order.column_labels]
+    )
+    X, seen = X[places], seen[places]
+    assert np.sqrt(np.mean((found - X)[~seen] ** 2)) < 0.4 * np.std(X)
+    lines = list(csv.DictReader((tmp_path / "i.csv").read_text().splitlines()))
+    assert {line["row"][0] for line in lines} == {"u"}
+    width = np.array([float(line["high"]) - float(line["low"]) for line in lines])
+    # Of readings: no shorter than the noise of 0.3 asks for.
+    assert (width > 2 * 1.28 * 0.3 * 0.8).all()
+
+
+@pytest.mark.parametrize("form", ["wine", "ratings"])
+def test_draws_differ_where_nothing_was_seen_and_keep_the_bounds(form, request, tmp_path):
+    path, X, _ = request.getfixturevalue(form)
+    low, high = (0.0, 1500.0) if form == "wine" else np.quantile(X, [0.1, 0.9])
+    names = [tmp_path / f"out-{i}.npy" for i in (1, 2, 3)]
+    options = ("--draws", 3, "--min", low, "--max", high, "--out", tmp_path / "out.npy")
+    run("complete", path, *options, "--layout", "wide" if form == "wine" else "long")
+    drawn = [np.load(name) for name in names]
+    given = io.read_matrix(path, layout="wide" if form == "wine" else "long")
+    observed = given.observed()
+    for one in drawn:
+        np.testing.assert_array_equal(one[given.rows, given.cols], given.values)
+        assert low <= one[~observed].min()
+        assert one[~observed].max() <= high
+    assert np.mean(drawn[0][~observed] != drawn[1][~observed]) > 0.5
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--level", 1.5), "--level must lie between 0 and 1, got 1.5"),
+        (("--draws", 2), "--draws needs --out FILE"),
+        (("--min", 3, "--max", 2), "--min must be less than --max, got 3 and 2"),
+        (("--intervals", "i.txt"), "expected a name that ends in .csv"),
+    ],
+)
+def test_what_cannot_be_meant(wine, options, said):
+    outcome = run("complete", wine[0], *options, code=2)
+    assert said in outcome.stderr
+
+
+def test_what_is_listed_and_what_is_a_table(tmp_path):
+    X = np.array([[1.0, np.nan], [3.0, 4.0]])
+    np.save(tmp_path / "in.npy", X)
+    assert not io.read_matrix(tmp_path / "in.npy").listed
+    op, y = ObservedEntries.from_dense(X)
+    np.savez(tmp_path / "in.npz", rows=op.rows, cols=op.cols, y=y, shape=X.shape)
+    assert io.read_matrix(tmp_path / "in.npz").listed
