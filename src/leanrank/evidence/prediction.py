@@ -108,16 +108,13 @@ class Prediction:
         better = self.error <= policy.predicted * self.baseline and self.gain >= policy.gain
         if not better:
             found.append(
-                f"held-out measurements are missed by {self.error:.1%}, not clearly less than by "
-                f"means ({self.baseline:.1%}): use the means, or take more measurements"
+                "these errors are not clearly below those of means: use the means, or take more "
+                "measurements"
             )
         if self.coverage is not None:
             chance = 2.0 * math.sqrt(0.95 * 0.05 / self.size)
             if self.coverage < policy.least_coverage - chance:
-                found.append(
-                    f"95 % intervals hold {self.coverage:.0%} of the held-out measurements: do not "
-                    "rely on intervals, or calibrate them"
-                )
+                found.append("these intervals hold too few: do not rely on them, or calibrate them")
         if self.in_hole > policy.in_hole:
             found.append(
                 f"{self.in_hole:.0%} of what is missing lies in one block of which nothing was "

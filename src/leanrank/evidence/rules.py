@@ -276,7 +276,7 @@ RULES = (
         lambda f: f.c.held_out_error,
         "held_out",
         "measurements that were held out are missed by {percent}",
-        "the matrix is not of low rank, or the measurements are too few",
+        "the matrix is not of low rank, or the measurements are too few or too noisy",
         "measurements that were held out are zero, and the answer is not",
     ),
     Rule(

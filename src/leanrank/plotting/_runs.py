@@ -1,8 +1,4 @@
-"""Pictures of a run: every function returns a matplotlib Figure and keeps no global state.
-
-Colours are from the palette of Okabe and Ito, which colour-blind readers can tell apart; matrices
-are drawn in cividis. Nothing is shown or saved: ``figure.savefig(...)`` does that.
-"""
+"""Pictures of a run and of a completed matrix."""
 
 from __future__ import annotations
 
@@ -13,12 +9,12 @@ from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 
 from leanrank._arrays import to_numpy
 from leanrank._palette import BLUE, GREEN, INK, ORANGE, PALE, PINK, RED, SKY
 from leanrank.factors import Factors
+from leanrank.plotting._canvas import canvas, count_along_x, vector
 from leanrank.results import Result
 
 __all__ = ["column_norms", "completion", "convergence", "overview", "singular_values"]
@@ -58,7 +54,7 @@ def convergence(result: Result, *, figure: Figure | SubFigure | None = None) -> 
     """
     if not len(result.history):
         raise ValueError("result has an empty history: there is nothing to draw")
-    figure, ax = _canvas(figure, "Loss", "passes over the measurements", "mean squared residual")
+    figure, ax = canvas(figure, "Loss", "passes over the measurements", "mean squared residual")
     named: set[str] = set()
     for phase, group in groupby(result.history, key=lambda record: record.phase):
         records = list(group)
@@ -109,8 +105,8 @@ def singular_values(
         values = values.factors
     if isinstance(values, Factors):
         values = to_numpy(values.singular_values())
-    values = _vector(values, "source")
-    figure, ax = _canvas(figure, "Singular values", "index", "")
+    values = vector(values, "source")
+    figure, ax = canvas(figure, "Singular values", "index", "")
     x = np.arange(1, values.size + 1)
     ax.vlines(x, 0, values, color=PALE, linewidth=1.2, zorder=1)
     ax.plot(x, values, "o", color=BLUE, markersize=5.5, zorder=2)
@@ -120,7 +116,7 @@ def singular_values(
         ax.set_ylim(positive.min() / 1.6, positive.max() * 1.6)
     else:
         ax.set_ylim(bottom=0)
-    _count_along_x(ax, values.size)
+    count_along_x(ax, values.size)
     return figure
 
 
@@ -153,8 +149,8 @@ def column_norms(
     moments = source.column_norms if isinstance(source, Result) else source
     if not moments:
         raise ValueError("source has no column norms: there is nothing to draw")
-    figure, ax = _canvas(figure, "Column norms of the factors", "column", "")
-    norms = {name: np.sort(_vector(v, name))[::-1] for name, v in moments.items()}
+    figure, ax = canvas(figure, "Column norms of the factors", "column", "")
+    norms = {name: np.sort(vector(v, name))[::-1] for name, v in moments.items()}
     styles = [(PALE, 0.82), (BLUE, 0.44)]
     chosen = list(norms.items())[:: max(1, len(norms) - 1)]
     if len(chosen) > 1 and chosen[0][1].size == chosen[-1][1].size:
@@ -163,7 +159,7 @@ def column_norms(
         x = np.arange(1, values.size + 1)
         ax.bar(x, values, width=width, color=colour, label=f"{name} ({values.size})")
     ax.legend(frameon=False, fontsize=8, labelcolor=INK, handlelength=1.0, handleheight=1.0)
-    _count_along_x(ax, max(values.size for values in norms.values()))
+    count_along_x(ax, max(values.size for values in norms.values()))
     return figure
 
 
@@ -251,37 +247,6 @@ def overview(result: Result) -> Figure:
     for part, function in zip(figure.subfigures(1, len(draw), squeeze=False)[0], draw, strict=True):
         function(result, figure=part)
     return figure
-
-
-def _canvas(
-    figure: Figure | SubFigure | None, title: str, x: str, y: str
-) -> tuple[Figure | SubFigure, Axes]:
-    """A figure and one tidy pair of axes in it."""
-    if figure is None:
-        figure = Figure(figsize=(4.6, 3.4), layout="constrained")
-    ax = figure.subplots()
-    ax.set_title(title, loc="left", fontsize=10, color=INK)
-    ax.set_xlabel(x, fontsize=9, color=INK)
-    ax.set_ylabel(y, fontsize=9, color=INK)
-    ax.tick_params(labelsize=8, color=PALE, labelcolor=INK)
-    for side, spine in ax.spines.items():
-        spine.set_visible(side in ("left", "bottom"))
-        spine.set_color(PALE)
-    return figure, ax
-
-
-def _count_along_x(ax: Axes, n: int) -> None:
-    """Whole numbers from 1 to n along the axis."""
-    ax.set_xlim(0.3, max(n, 1) + 0.7)
-    step = next(s for s in (1, 2, 5, 10, 20, 50, 100, 200, 500, n) if n <= 12 * s)
-    ax.set_xticks([1, *range(step, n + 1, step)] if step > 1 else range(1, n + 1))
-
-
-def _vector(values: Any, name: str) -> np.ndarray:
-    vector = np.asarray(to_numpy(values), dtype=float)
-    if vector.ndim != 1 or not np.isfinite(vector).all():
-        raise ValueError(f"{name} must be a finite vector, got an array of shape {vector.shape}")
-    return vector
 
 
 def _seen_title(seen: np.ndarray) -> str:
