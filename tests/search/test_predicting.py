@@ -255,21 +255,21 @@ def test_where_entries_are_few_it_beats_least_squares_told_the_rank(seed):
     assert "the matrix itself is not pinned down" in result.message
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2, 3])
-@pytest.mark.parametrize("told", [None, 2])
+@pytest.mark.parametrize(("seed", "told"), [(0, None), (1, None), (0, 2), (1, 2)])
 def test_pure_noise_is_stalled(seed, told):
     rng = np.random.default_rng(seed)
     rows, cols = np.nonzero(rng.random((60, 50)) < 0.3)
     op = ObservedEntries(rows, cols, (60, 50))
     result = recover(op, rng.standard_normal(rows.size), rank=told)
     assert result.status is Status.STALLED
-    assert result.rank == (told or 0) or told is not None
+    assert result.certificate.rank == 0 or told == 2
     assert not result.success
     assert "not clearly less than by means" in result.message
 
 
-def test_a_known_rank_is_shrunk_where_noise_keeps_it_from_being_certified():
-    inst = completion(3, oversampling=2)
+@pytest.mark.parametrize("seed", [0, 2, 4])
+def test_a_known_rank_is_shrunk_where_noise_keeps_it_from_being_certified(seed):
+    inst = completion(seed, oversampling=2)
     told = solve(GaussNewton(), Problem(inst.op, inst.y), inst.truth, max_iter=100).factors
     result = recover(inst.op, inst.y, rank=2)
     assert result.rank == 2
@@ -290,10 +290,10 @@ def test_outliers_cost_little_under_student_t(seed):
 
 
 def test_intercepts_are_worth_it_where_there_are_some(rng):
-    n1, n2 = 80, 60
+    n1, n2 = 60, 40
     b, c = rng.standard_normal((n1, 1)), 2.0 * rng.standard_normal(n2)
     X = 5.0 + b + c + 0.7 * rng.standard_normal((n1, 2)) @ rng.standard_normal((2, n2))
-    rows, cols = np.nonzero(rng.random((n1, n2)) < 0.25)
+    rows, cols = np.nonzero(rng.random((n1, n2)) < 0.35)
     op = ObservedEntries(rows, cols, (n1, n2))
     y = X[rows, cols] + 0.7 * rng.standard_normal(rows.size)
     own, plain = (recover(op, y, intercepts=flag) for flag in (True, False))
