@@ -290,10 +290,10 @@ def test_outliers_cost_little_under_student_t(seed):
 
 
 def test_intercepts_are_worth_it_where_there_are_some(rng):
-    n1, n2 = 60, 40
+    n1, n2 = 80, 60
     b, c = rng.standard_normal((n1, 1)), 2.0 * rng.standard_normal(n2)
     X = 5.0 + b + c + 0.7 * rng.standard_normal((n1, 2)) @ rng.standard_normal((2, n2))
-    rows, cols = np.nonzero(rng.random((n1, n2)) < 0.35)
+    rows, cols = np.nonzero(rng.random((n1, n2)) < 0.25)
     op = ObservedEntries(rows, cols, (n1, n2))
     y = X[rows, cols] + 0.7 * rng.standard_normal(rows.size)
     own, plain = (recover(op, y, intercepts=flag) for flag in (True, False))
