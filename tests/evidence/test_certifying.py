@@ -213,7 +213,7 @@ def test_where_no_measurement_agrees_nothing_is_determined(rng):
 
 def test_columns_too_small_for_a_product_are_no_rank():
     """Pure noise at a known rank leaves such means; their norm is zero."""
-    tiny = Factors(np.full((6, 1), 1e-170), np.full((5, 1), 1e-170))
+    tiny = Factors(np.ones((6, 1)), np.full((5, 1), 1e-170))
     op = FullObservation((6, 5))
     y = np.random.default_rng(0).standard_normal(30)
     certificate = certify(Problem(op, y), tiny, np.random.default_rng(0))
