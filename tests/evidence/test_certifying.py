@@ -9,7 +9,7 @@ import pytest
 
 from leanrank import Factors, check_certificate, simulate
 from leanrank.evidence import certifying
-from leanrank.evidence.certifying import relative_error_on
+from leanrank.evidence.certifying import certify, relative_error_on
 from leanrank.evidence.structure import explained_of_noise, opposed_share
 from leanrank.factors import degrees_of_freedom
 from leanrank.losses import Huber, Squared, StudentT
@@ -209,3 +209,13 @@ def test_where_no_measurement_agrees_nothing_is_determined(rng):
     assert rows.tolist() == cols.tolist() == list(range(12))
     nothing = problem.evaluate(Factors.empty((12, 12)))
     assert [found.size for found in certifying._undetermined(problem, nothing)] == [0, 0]
+
+
+def test_columns_too_small_for_a_product_are_no_rank():
+    """Pure noise at a known rank leaves such means; their norm is zero."""
+    tiny = Factors(np.ones((6, 1)), np.full((5, 1), 1e-170))
+    op = FullObservation((6, 5))
+    y = np.random.default_rng(0).standard_normal(30)
+    certificate = certify(Problem(op, y), tiny, np.random.default_rng(0))
+    assert certificate.rank == 0
+    assert not certificate.holds

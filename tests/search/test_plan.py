@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from leanrank import Factors, Ridge, Status, recover, simulate
+from leanrank.evidence import Prediction, certify
 from leanrank.losses import Huber, Squared, StudentT
 from leanrank.operators import FullObservation, ObservedEntries
 from leanrank.problem import Problem
@@ -270,3 +271,131 @@ def test_a_row_that_follows_its_outlier_is_led_back_by_the_last_fit(rng, monkeyp
     monkeypatch.setattr(plan, "agreed_rows", spied)
     assert own._agreed(problem, caught).distance(truth) < 0.01 * truth.norm()
     assert all(scale == of_fit < problem.loss.scale for scale, of_fit in scales)
+
+
+# --- under noise --------------------------------------------------------------------------------
+
+
+GOOD = Prediction(error=0.5, baseline=1.0, gain=10.0, coverage=0.95, size=1000)
+
+
+@pytest.fixture(scope="module")
+def unsure():
+    """A plan, what columns with a prior come to, and the certificate of that."""
+    inst = simulate.matrix_completion((60, 50), 2, oversampling=4, noise=0.3, random_state=0)
+    own = plan_of(inst, scale=float(np.std(inst.y)))
+    found = own._with_prior(own._held_out(), 6)
+    return own, found
+
+
+def decided(monkeypatch, unsure, *, plain=None, as_well=True, **certificate):
+    """What is made of it where certificates and fits without a prior are as told."""
+    own, found = unsure
+    asked = []
+
+    def unshrunk(self, found):
+        asked.append(found)
+        return plain
+
+    def certified(*args, **options):
+        return replace(certify(*args, **options), **certificate)
+
+    monkeypatch.setattr(plan, "certify", certified)
+    monkeypatch.setattr(Plan, "_unshrunk", unshrunk)
+    monkeypatch.setattr(Plan, "_predicts_as_well", lambda self, found: as_well)
+    sure = replace(found, state=replace(found.state, row_moment=None))
+    monkeypatch.setattr(type(found.state), "uncertainty", 0.15)
+    return own._predicting(sure), asked
+
+
+def plain_result(unsure):
+    own, found = unsure
+    return own._certified(own.problem, found.factors(own.problem), 0.3)
+
+
+@pytest.mark.parametrize("as_well", [True, False])
+def test_a_certified_fit_without_a_prior_is_taken_if_it_predicts_as_well(
+    monkeypatch, unsure, as_well
+):
+    plain = replace(plain_result(unsure), status=Status.CONVERGED)
+    result, _ = decided(monkeypatch, unsure, plain=plain, as_well=as_well, holds=True, reasons=())
+    np.testing.assert_array_equal(
+        result.factors.U == plain.factors.U, np.full(plain.factors.U.shape, as_well)
+    )
+    assert result.status is Status.CONVERGED
+    # Draws are of the posterior, either way.
+    assert result.posterior.method == "sampling"
+
+
+def test_what_is_shrunk_does_not_hold_unless_that_fit_does(monkeypatch, unsure):
+    result, asked = decided(monkeypatch, unsure, holds=True, reasons=())
+    assert len(asked) == 1
+    assert result.status is Status.APPROXIMATE
+    assert not result.certificate.holds
+    assert result.certificate.reasons == (plan._SHRUNK,)
+    assert "the answer is shrunk" in result.message
+
+
+@pytest.mark.parametrize(
+    ("doubtful", "uncertainty", "tried"), [(2, 0.15, 1), (3, 0.15, 0), (2, 0.151, 0)]
+)
+def test_a_certificate_is_tried_for_where_it_may_hold(
+    monkeypatch, unsure, doubtful, uncertainty, tried
+):
+    own, found = unsure
+    asked = []
+    monkeypatch.setattr(Plan, "_unshrunk", lambda self, found: asked.append(found))
+    monkeypatch.setattr(type(found.state), "uncertainty", uncertainty)
+    own._predicting(replace(found, doubtful=doubtful))
+    assert len(asked) == tried
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ({}, Status.APPROXIMATE),
+        ({"error": 0.96}, Status.STALLED),
+        ({"gain": 1.9}, Status.STALLED),
+        ({"coverage": 0.5}, Status.STALLED),
+    ],
+)
+def test_approximate_is_what_predicts(monkeypatch, unsure, change, status):
+    own, found = unsure
+    prediction = replace(GOOD, **change)
+    result = own._predicting(replace(found, prediction=prediction, doubtful=9))
+    assert result.status is status
+    assert result.message.startswith(str(prediction))
+    assert result.certificate.prediction == prediction
+    for reason in prediction.reasons(own.fitter.policy.evidence):
+        assert reason in result.message
+    assert "the matrix itself is not pinned down: " in result.message
+
+
+def test_without_a_prior_it_predicts_as_well_up_to_two_in_a_hundred(monkeypatch, unsure):
+    own, found = unsure
+    part, state = found.rounds[0]
+    missed = part.errors(state.factors).mean()
+    for ratio, as_well in ((1.019, True), (1.021, False)):
+        given = iter([np.array([ratio * missed]), np.array([missed])])
+        monkeypatch.setattr(type(part), "errors", lambda self, f, given=given: next(given))
+        assert own._predicts_as_well(found) is as_well
+
+
+@pytest.mark.parametrize(("status", "shrunk"), [(Status.CONVERGED, 0), (Status.STALLED, 1)])
+def test_a_known_rank_is_shrunk_only_where_its_fit_is_not_certified(
+    monkeypatch, unsure, status, shrunk
+):
+    own, found = unsure
+    asked = []
+
+    def with_prior(self, data, width):
+        asked.append((width, self.rank))
+        return found
+
+    monkeypatch.setattr(plan, "of_rank", lambda paths, rank: found.factors(paths.problem))
+    monkeypatch.setattr(
+        Plan, "_refitted", lambda self, choice: replace(plain_result(unsure), status=status)
+    )
+    monkeypatch.setattr(Plan, "_with_prior", with_prior)
+    replace(own, rank=2)._told(2)
+    assert asked == [(2, 2)] * shrunk

@@ -142,6 +142,8 @@ def certify(
     """
     policy = EvidencePolicy() if policy is None else policy
     factors = factors.compress()  # empty columns are no rank
+    if factors.width and factors.norm() == 0:  # nor are those too small for a product
+        factors = factors.keep(np.zeros(factors.width, dtype=bool))
     rank = factors.width
     point, tangent = problem.linearise(factors)
     if problem.loss.estimated:
