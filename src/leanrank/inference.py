@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 
@@ -22,8 +23,10 @@ from leanrank.problem import (
     measurement_scale,
 )
 from leanrank.recover import recover
-from leanrank.search import Fitter, Monitor
+from leanrank.results import RecoveryError, Result, Status
+from leanrank.search import Fitter, Monitor, StopRun
 from leanrank.search.arguments import check_recoverable, number_of_columns
+from leanrank.search.drawing import Perturbation
 from leanrank.search.holding_out import Split, split
 from leanrank.search.predicting import predicted, splits_by_rows
 from leanrank.solvers import Callback, GaussNewton
@@ -32,6 +35,7 @@ __all__ = ["posterior"]
 
 _WIDTH = 10
 """Columns to begin with where none are asked for; doubled as long as the data empty none."""
+_STOPPED = "stopped by a callback before there was a posterior"
 
 
 @explains_arguments
@@ -102,6 +106,8 @@ def posterior(
     ValueError, TypeError
         On input that cannot be right, as :func:`~leanrank.recover`, and where what is asked for
         needs observed entries.
+    RecoveryError
+        If a callback stops it.
 
     See Also
     --------
@@ -136,8 +142,9 @@ def posterior(
     loss = loss.normalised()
     scale = measurement_scale(op, y, loss) or 1.0
     problem = Problem(op, y / scale, loss=loss.scaled(1.0 / scale))
-    if not splits_by_rows(problem, symmetric):
-        if intercepts or noise != "common" or calibration is not None:
+    by_rows = splits_by_rows(problem, symmetric)
+    if not by_rows or problem.zero_loss == 0:
+        if not by_rows and (intercepts or noise != "common" or calibration is not None):
             raise ValueError(
                 "intercepts, noise='columns' and calibration are for observed entries of a matrix "
                 f"that is not symmetric, got {op!r}"
@@ -146,26 +153,37 @@ def posterior(
             op, y, symmetric=symmetric, rank=rank, width=width, loss=loss, callbacks=callbacks,
             policy=policy, random_state=rng,
         )  # fmt: skip
-        return found.posterior
+        return _drawn(found, draws)
     fitter = Fitter(GaussNewton(), rng, Monitor(callbacks, scale), policy)
     part = split(problem, calibration or policy.held_out_share, rng)[0]
     whole = problem if calibration is None else part.train
     parts = [part] if calibration is None else split(part.train, policy.held_out_share, rng)
     most = rank or width or min(op.shape)
-    state = predicted(
-        whole,
-        parts,
-        fitter,
-        width=rank or min(_WIDTH, most),
-        most=most,
-        prune=rank is None,
-        intercepts=intercepts,
-        column_noise=noise == "columns",
-    )
+    try:
+        state = predicted(
+            whole,
+            parts,
+            fitter,
+            width=rank or min(_WIDTH, most),
+            most=most,
+            prune=rank is None,
+            intercepts=intercepts,
+            column_noise=noise == "columns",
+        )
+    except StopRun:
+        raise RecoveryError(_STOPPED) from None
     sample = state.sample(rng, draws)
     if calibration is not None:
         sample = _calibrated(sample, part)
     return sample.scaled(scale)
+
+
+def _drawn(found: Result, size: int) -> Posterior:
+    """So many draws of the posterior of what ``recover`` found."""
+    if found.status is Status.STOPPED:
+        raise RecoveryError(_STOPPED)
+    sampler = found.sampler
+    return replace(sampler, size=size)() if isinstance(sampler, Perturbation) else found.posterior
 
 
 def _calibrated(sample: Posterior, part: Split) -> Posterior:

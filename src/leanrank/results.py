@@ -147,7 +147,7 @@ class Result:
         return self
 
     def __bool__(self) -> bool:
-        """Whether the run succeeded: ``if result:`` would be read so in any case."""
+        """Whether it is a success: ``if result:`` would be read so in any case."""
         return self.success
 
     def __repr__(self) -> str:

@@ -7,9 +7,10 @@ import math
 import numpy as np
 import pytest
 
-from leanrank import Factors, Ridge, check_certificate, recover, simulate
+from leanrank import Factors, Ridge, Status, check_certificate, recover, simulate
 from leanrank.evidence.filled import (
     Block,
+    _apart,
     _missed,
     _ratio,
     different,
@@ -314,3 +315,67 @@ def test_what_is_missed_in_a_hole_is_part_of_the_error():
     # As nothing else is hidden, the error there is no larger than that of the whole.
     inside = c.filled_error * math.sqrt(block.square(found))
     assert noise < inside < c.error_estimate * found.norm()
+
+
+# --- what nothing tells -------------------------------------------------------------------------
+
+
+def joined_to(mask: np.ndarray) -> np.ndarray:
+    """Which columns each row can be reached from, by powers of the pattern."""
+    reach = mask.astype(float)
+    for _ in range(sum(mask.shape)):
+        reach = np.minimum(reach + mask @ mask.T @ reach, 1.0)
+    return reach > 0
+
+
+@pytest.mark.parametrize("share", [0.03, 0.08, 0.2])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_what_is_apart_is_what_no_walk_reaches(seed, share):
+    mask = np.random.default_rng(seed).random((20, 15)) < share
+    hidden = ~mask
+    expected = np.mean(~joined_to(mask)[hidden])
+    assert _apart(seen_where(mask)) == pytest.approx(expected)
+
+
+def test_blocks_that_nothing_joins_are_apart(rng):
+    mask = np.zeros((12, 10), dtype=bool)
+    mask[:6, :5] = mask[6:, 5:] = True
+    assert _apart(seen_where(mask)) == 1.0
+    mask[0, 9] = True
+    assert _apart(seen_where(mask)) == 0.0
+
+
+def two_blocks(rng: np.random.Generator, joined: int) -> tuple[ObservedEntries, np.ndarray]:
+    """A matrix of rank two, half of it seen in two blocks, and so many entries that join them."""
+    mask = np.zeros((60, 50), dtype=bool)
+    mask[:30, :25] = rng.random((30, 25)) < 0.6
+    mask[30:, 25:] = rng.random((30, 25)) < 0.6
+    mask[rng.integers(0, 30, joined), rng.integers(25, 50, joined)] = True
+    X = rng.standard_normal((60, 2)) @ rng.standard_normal((2, 50))
+    op = seen_where(mask)
+    return op, X[mask] + 0.3 * rng.standard_normal(op.size)
+
+
+def test_blocks_that_nothing_joins_do_not_count_as_predicted(rng):
+    op, y = two_blocks(rng, 0)
+    result = recover(op, y)
+    assert result.status is Status.STALLED
+    found = result.certificate.prediction
+    assert found.error < 0.6 < found.baseline  # what was held out is predicted, in each block
+    assert found.apart == _apart(op)
+    assert found.apart > 0.5
+    assert "no chain of measurements joins" in result.message
+    assert recover(*two_blocks(rng, 200)).certificate.prediction.apart == 0.0
+
+
+def test_a_hole_does_not_count_as_predicted():
+    block = Block(5, 45, 10, 45)
+    rng = np.random.default_rng(3)
+    mask = with_hole((80, 60), block, 0.7)
+    X = rng.standard_normal((80, 2)) @ rng.standard_normal((2, 60))
+    result = recover(seen_where(mask), X[mask] + 0.6 * rng.standard_normal(mask.sum()))
+    found = result.certificate.prediction
+    assert result.status is not Status.APPROXIMATE
+    expected = block.size / np.sum(~mask)
+    assert found.in_hole == pytest.approx(expected, rel=0.15)  # it may have grown at its sides
+    assert "in one block of which nothing was observed" in result.message

@@ -12,7 +12,7 @@ from leanrank.evidence import (
     residual_spectral_norm,
     virtual_columns,
 )
-from leanrank.evidence.structure import opposed_share
+from leanrank.evidence.structure import leading_gap, opposed_share
 from leanrank.operators import FullObservation, ObservedEntries
 from leanrank.policy import EvidencePolicy
 from leanrank.problem import Problem
@@ -93,6 +93,50 @@ def test_noise_level_of_a_small_problem_hardly_depends_on_the_seed(make_dense, r
     point = problem.evaluate(instance.truth)
     levels = [noise_level(problem, point, np.random.default_rng(i)) for i in range(20)]
     assert max(levels) < 1.3 * min(levels)
+
+
+# --- many directions at once --------------------------------------------------------------------
+
+
+def gap(op, residual: np.ndarray, count: int = 10) -> float:
+    """Of a residual that the zero matrix leaves."""
+    problem = Problem(op, -residual)
+    at = problem.evaluate(Factors.empty(op.shape))
+    return leading_gap(problem, at, np.random.default_rng(0), count)
+
+
+def test_leading_gap_is_a_quotient_of_means_of_singular_values(rng):
+    """Against dense decompositions of random signs of one's own."""
+    op = FullObservation((30, 25))
+    R = 0.5 * rng.standard_normal((30, 25)) + rng.standard_normal((30, 4)) @ np.ones((4, 25))
+
+    def mean(X: np.ndarray) -> float:
+        return float(np.linalg.svd(X, compute_uv=False)[:6].mean())
+
+    signed = [mean(rng.choice([-1.0, 1.0], R.shape) * R) for _ in range(50)]
+    assert gap(op, R.ravel(), 6) == pytest.approx(mean(R) / np.mean(signed), rel=0.05)
+
+
+def test_leading_gap_of_noise_is_one_and_of_weak_structure_above_its_limit():
+    limit = EvidencePolicy().leading_gap
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        mask = rng.random((100, 80)) < 0.5
+        op = ObservedEntries(*np.nonzero(mask), mask.shape)
+        noise = rng.standard_normal(op.size)
+        # A slow decay, as of a photograph: no direction is twice as strong as noise.
+        U, V = (np.linalg.qr(rng.standard_normal((n, 20)))[0] for n in mask.shape)
+        weak = 2.0 * (np.sqrt(100) + np.sqrt(80)) * (U * np.linspace(1.0, 0.5, 20)) @ V.T
+        assert 0.95 < gap(op, noise) < limit
+        assert gap(op, noise + weak[mask]) > limit
+        # The size of the noise of each measurement is kept, so that rows may differ in it.
+        loud = np.where(op.rows < 50, 5.0, 1.0)
+        assert 0.9 < gap(op, loud * noise) < 1.1
+
+
+def test_leading_gap_of_nothing_is_zero():
+    op = FullObservation((5, 4))
+    assert gap(op, np.zeros(20), 2) == 0.0
 
 
 # --- what is indefinite -------------------------------------------------------------------------

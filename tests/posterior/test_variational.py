@@ -227,3 +227,64 @@ def test_fits_do_not_depend_on_threads(threads):
     one, more = run(inst.op, y), run(inst.op, y, threads=threads)
     assert np.array_equal(one.factors.U, more.factors.U)
     assert np.array_equal(one.factors.V, more.factors.V)
+
+
+# --- stopped by a score -------------------------------------------------------------------------
+
+
+def scored(scores: list[float], **options) -> tuple[State, list[State]]:
+    """A fit whose states have scores that are known beforehand, and all states it saw."""
+    inst, y = noisy(11, 0.3, shape=(30, 25))
+    seen: list[State] = []
+
+    def score(state: State) -> float:
+        seen.append(state)
+        return scores[min(len(seen), len(scores)) - 1]
+
+    options = {"prune": False, "tol": 0.0, "max_sweeps": 30} | options
+    return run(inst.op, y, Layout(3), score=score, **options), seen
+
+
+def test_the_best_state_is_returned_when_patience_ends():
+    found, seen = scored([5.0, 4.0, 3.0, 3.5, 3.5, 3.5, 3.5, 3.5, 0.0])
+    assert len(seen) == 8  # five sweeps after the best one
+    assert found.sweeps == 3
+    assert found.change == 0.0
+    np.testing.assert_array_equal(found.factors.U, seen[2].factors.U)
+
+
+def test_a_score_that_falls_again_in_time_is_waited_for():
+    found, seen = scored([5.0, 3.0, 4.0, 4.0, 4.0, 4.0, 2.0, 3.0, 3.0, 3.0, 3.0, 3.0, 3.0])
+    assert found.sweeps == 7
+    assert len(seen) == 12
+
+
+def test_a_score_that_hardly_rises_does_not_end_sweeps_early():
+    """By less than five in a thousand: rounding of the score, not learning too much."""
+    found, seen = scored([5.0, 3.0] + [3.014] * 40)
+    assert len(seen) == 30
+    assert found.sweeps == 0
+    assert found.change > 0.0
+    np.testing.assert_array_equal(found.factors.U, seen[-1].factors.U)
+    assert scored([5.0, 3.0] + [3.016] * 40)[0].sweeps == 2
+
+
+def test_where_sweeps_run_out_the_best_state_is_returned():
+    found, seen = scored([5.0, 2.0, 3.0, 3.0], max_sweeps=4)
+    assert (len(seen), found.sweeps) == (4, 2)
+
+
+def test_a_number_of_sweeps_repeats_an_early_stop():
+    found, _ = scored([5.0, 4.0, 3.0] + [4.0] * 9)
+    inst, y = noisy(11, 0.3, shape=(30, 25))
+    again = run(inst.op, y, Layout(3), prune=False, tol=0.0, max_sweeps=found.sweeps)
+    np.testing.assert_array_equal(found.factors.U, again.factors.U)
+
+
+def test_change_is_what_the_last_sweep_changed():
+    inst, y = noisy(11, 0.3, shape=(30, 25))
+    before, after = (
+        run(inst.op, y, Layout(3), prune=False, tol=0.0, max_sweeps=n) for n in (9, 10)
+    )
+    X, Y = before.factors.to_dense(), after.factors.to_dense()
+    assert after.change == pytest.approx(np.linalg.norm(Y - X) / np.linalg.norm(Y), rel=1e-6)

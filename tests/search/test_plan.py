@@ -59,7 +59,7 @@ def certified(monkeypatch, holding):
     """Plans certify nothing; answers hold if their width is among those told."""
     asked = []
 
-    def certify(self, problem, factors, held_out_error):
+    def certify(self, problem, factors, held_out_error, prediction=None):
         asked.append((factors.width, held_out_error))
         status = Status.CONVERGED if factors.width in holding else Status.STALLED
         return SimpleNamespace(rank=factors.width, status=status)

@@ -157,7 +157,9 @@ def certify(
     if rank:
         start = gaussian(rng, tuple(factors.W.shape), factors.W)
         active = smallest_eigenvalue(problem.hessian(point, tangent), start)[0]
-        answer = sensitivity(problem, point, tangent, rng, 1 if exact else policy.draws)
+        # Intervals of a posterior mean come from its own draws.
+        draws = 1 if exact or change is not None else policy.draws
+        answer = sensitivity(problem, point, tangent, rng, draws)
         filled = filled_error(problem, point, answer.changes, exact, policy, rng)
         identifiability = answer.identifiability
         error = math.hypot(answer.error, math.sqrt(filled.misfit)) / factors.norm()

@@ -99,7 +99,7 @@ class Prediction:
             gain = float(saved.mean()) / noise if noise > 0 else math.inf * np.sign(saved.mean())
         unit = float(np.mean(whole)) or 1.0
         error, baseline = (math.sqrt(float(np.mean(x)) / unit) for x in (missed, of_means))
-        coverage = None if inside is None else float(np.mean(inside))
+        coverage = None if inside is None or not inside.size else float(np.mean(inside))
         return cls(error, baseline, gain, coverage, int(saved.size))
 
     def reasons(self, policy: EvidencePolicy) -> tuple[str, ...]:

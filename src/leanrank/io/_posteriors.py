@@ -76,22 +76,44 @@ def posterior_of(arrays: dict[str, np.ndarray]) -> Posterior | None:
     own = {name.removeprefix(_PREFIX): a for name, a in arrays.items() if name.startswith(_PREFIX)}
     if not own:
         return None
-    low, high = own["bounds"].tolist()
-    left, right = own["left"], own["right"]
     factors = Factors(own["U"], own["V"])
-    if left.ndim != 3 or right.ndim != 3 or left.shape[::2] != right.shape[::2]:
-        raise ValueError(f"draws of shapes {left.shape} and {right.shape}")
-    if (left.shape[1], right.shape[1]) != factors.shape:
-        raise ValueError(f"draws of a matrix of another shape than {factors.shape}")
-    if own["noise"].shape != (factors.shape[1],):
-        raise ValueError(f"noise of shape {own['noise'].shape}")
+    _check(own, factors)
+    low, high = own["bounds"].tolist()
     return Posterior(
         factors,
-        left,
-        right,
+        own["left"],
+        own["right"],
         own["noise"],
         centres=own.get("centres"),
         bounds=(low, high),
         scores=own.get("scores"),
         method=str(own["method"]),
     )
+
+
+def _check(own: dict[str, np.ndarray], factors: Factors) -> None:
+    """Raise ValueError where arrays do not fit each other, or do not hold numbers as they must."""
+    (n1, n2), draws = factors.shape, own["left"].shape
+    if len(draws) != 3 or draws[:2] != (draws[0], n1) or not draws[0]:
+        raise ValueError(f"draws of {n1} rows of shape {draws}")
+    shapes = {
+        "left": draws,
+        "right": (draws[0], n2, draws[2]),
+        "centres": draws,
+        "noise": (n2,),
+        "bounds": (2,),
+        "scores": (own["scores"].size,) if "scores" in own and own["scores"].size else (1,),
+    }
+    for name, shape in shapes.items():
+        if name not in own and name in _OPTIONAL:
+            continue
+        array = own[name]
+        if array.shape != shape or array.dtype.kind != "f":
+            raise ValueError(f"{name} of {array.dtype} and shape {array.shape}")
+        # Of few readings calibrated intervals may be infinite, and bounds need not be.
+        if np.isnan(array).any() or (
+            name not in ("bounds", "scores") and not np.isfinite(array).all()
+        ):
+            raise ValueError(f"{name} holds NaN or infinite values")
+    if (own["noise"] < 0).any() or own["bounds"][0] >= own["bounds"][1]:
+        raise ValueError("noise that is negative, or bounds that cross")

@@ -117,19 +117,24 @@ class State:
         r"""Number of leading columns whose singular values lie beyond ``factor`` times the edge.
 
         Noise in a share p of the entries has singular values up to
-        :math:`\sigma (\sqrt{n_1} + \sqrt{n_2}) / \sqrt p`. A singular value s of what was observed
-        is shrunk to t with :math:`t s^3 - t^2 s^2 - (n_1 + n_2) \sigma^2 t s / p
-        - n_1 n_2 \sigma^4 / p^2 = 0` (Nakajima et al. 2013).
+        :math:`\sigma (\sqrt{n_1} + \sqrt{n_2}) / \sqrt p`. A singular value s of what was observed,
+        in units of :math:`\sigma / \sqrt p`, is shrunk to the larger t with :math:`t^2
+        - (s - (n_1 + n_2) / s) t + n_1 n_2 / s^2 = 0` (Nakajima et al. 2013). Rows are taken to be
+        as long as their prior says, which makes s up to a twentieth too large.
+
+        Parameters
+        ----------
+        factor : float
+            At least 1.
         """
         n1, n2 = self.entries.shape
         noise = float(np.mean(self.noise)) * n1 * n2 / self.entries.y.size
         means = np.mean(self.columns.mean[:, : self.width] ** 2, axis=0)
         shrunk = np.sqrt(n1 * n2 * means / noise)
-        edge = math.sqrt(n1) + math.sqrt(n2)
-        # The cubic rises where s is larger than t: its value at the limit says on which side s is.
-        s = factor * edge
-        beyond = shrunk * s**3 - (shrunk * s) ** 2 - (n1 + n2) * shrunk * s - n1 * n2 < 0
-        return int(np.argmin(np.append(beyond, False)))
+        s = factor * (math.sqrt(n1) + math.sqrt(n2))
+        half = 0.5 * (s - (n1 + n2) / s)
+        least = half + math.sqrt(max(half**2 - n1 * n2 / s**2, 0.0))
+        return int(np.argmin(np.append(shrunk > least, False)))
 
     def priors(self) -> tuple[Gaussian, Gaussian]:
         """Of the free coordinates of rows and of columns."""

@@ -16,7 +16,7 @@ from leanrank.problem import Problem
 __all__ = ["HeldOutDraws", "Perturbation", "draws_of_held_out"]
 
 _SOLVES = 50
-"""The same where each takes a solution of its own."""
+"""Draws of a result's posterior where each takes a solution of its own."""
 _AS_GOOD = 1.005
 """Cost of an average over few draws over that of the point estimate, up to which it is taken."""
 _COVERED = 0.02
@@ -88,7 +88,8 @@ class Perturbation:
     factors: Factors
     seed: int
     scale: float
+    size: int = _SOLVES
 
     def __call__(self) -> Posterior:
         rng = np.random.default_rng(self.seed)
-        return perturbed(self.problem, self.factors, rng, _SOLVES).scaled(self.scale)
+        return perturbed(self.problem, self.factors, rng, self.size).scaled(self.scale)

@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from leanrank._arrays import Array
-from leanrank.evidence import Certificate, certify, rescaled
+from leanrank.evidence import (
+    Certificate,
+    Prediction,
+    certify,
+    noise_level,
+    rescaled,
+    residual_spectral_norm,
+)
 from leanrank.factors import Factors
 from leanrank.operators import Measurement
 from leanrank.penalties import Penalty
@@ -43,6 +50,8 @@ _SHRUNK = (
     "the answer is shrunk, and without that a fit of its rank is not certified, or there are "
     "weaker columns that cannot be told from noise: take more measurements, or less noisy ones"
 )
+_BETTER = 0.99
+"""Held-out error of a ridge over that of priors of their own from which on it is taken."""
 _AS_GOOD = 1.02
 """Mean squared error on held-out measurements, without a prior over that with one."""
 
@@ -120,12 +129,13 @@ class Plan:
         if by_rows and is_missed(self.paths, data, best) and not few:
             found = self._with_prior(data, 2 * best.width + _MORE)
             if found.noise > _NOISY and not found.prediction.reasons(self.fitter.policy.evidence):
-                return self._predicting(found)
+                return self._predicting(found, data, stages)
         exact = exact_fit(self.paths, data, stages, best)
         if exact is not None:
             return self._of_least_rank(*exact, stages)
         if by_rows:
-            return self._predicting(found or self._with_prior(data, 2 * best.width + _MORE))
+            found = found or self._with_prior(data, 2 * best.width + _MORE)
+            return self._predicting(found, data, stages)
         return self._refitted(best_predicting(self.paths, data, stages, may_split=self._may_split))
 
     def _told(self, rank: int) -> Result:
@@ -135,7 +145,8 @@ class Plan:
             self.problem, self.paths.symmetric
         ):
             return result
-        return self._predicting(self._with_prior(self._held_out(), rank))
+        data = self._held_out()
+        return self._predicting(self._with_prior(data, rank), data, [])
 
     @property
     def _may_split(self) -> bool:
@@ -155,14 +166,23 @@ class Plan:
             intercepts=self.intercepts,
         )
 
-    def _predicting(self, found: Predicted) -> Result:
-        """Columns with a prior; without one, where that predicts as well and is certified."""
+    def _predicting(self, found: Predicted, data: Split, stages: list[Stage]) -> Result:
+        """Columns with a prior; without one, where that predicts as well and is certified.
+
+        Or with a ridge for all alike, where the matrix is not what the prior takes it for, and
+        that predicts better.
+        """
         problem, fitter = self.problem, self.fitter
+        fits_noise = found.doubtful <= _BY_CHANCE and not found.state.sweeps
+        fits_noise = fits_noise and self._leaves_noise(found.factors(problem))
         plain = None
-        if found.doubtful <= _BY_CHANCE and found.state.uncertainty <= _PINNED_DOWN:
+        if fits_noise and found.state.uncertainty <= _PINNED_DOWN:
             plain = self._unshrunk(found)
         if plain is not None and self._predicts_as_well(found):
             return replace(plain, sampler=self._sampler(found))
+        alike = None if fits_noise else self._shrunk_alike(found, data, stages)
+        if alike is not None:
+            return replace(alike, sampler=self._sampler(found))
         factors = found.factors(problem)
         fitter.monitor.note_pruned(factors)
         certificate = certify(
@@ -179,6 +199,15 @@ class Plan:
         result = self._finished(factors, rescaled(certificate, self.scale))
         return replace(result, sampler=self._sampler(found))
 
+    def _leaves_noise(self, factors: Factors) -> bool:
+        """Whether nothing stands out of the residual, a first look before all of a certificate."""
+        rng, problem = self.fitter.rng, self.problem
+        point = problem.evaluate(factors)
+        level = noise_level(problem, point, rng, draws=3)
+        G = problem.gradient_matrix(point.residual)
+        shown = residual_spectral_norm(G, factors, rng)
+        return bool(shown <= self.fitter.policy.evidence.structure * level)
+
     def _sampler(self, found: Predicted) -> Sampler:
         return Sampler(found, int(self.fitter.rng.integers(2**63)), self.scale)
 
@@ -186,6 +215,17 @@ class Plan:
         """The fit of the same rank without a prior, if its certificate holds."""
         result = self._refitted(Choice(found.factors(self.problem), found.held_out_error))
         return result if result.status is Status.CONVERGED else None
+
+    def _shrunk_alike(self, found: Predicted, data: Split, stages: list[Stage]) -> Result | None:
+        """Wide factors under a ridge, if these predict what was held out better."""
+        if not stages or self.intercepts or len(found.rounds) > 1:
+            return None
+        choice = best_predicting(self.paths, data, stages, may_split=False)
+        missed = choice.held_out_error
+        if choice.penalty is None or missed is None or missed >= _BETTER * found.held_out_error:
+            return None
+        # No intervals were looked at; and means are missed by as much as they were.
+        return self._refitted(choice, replace(found.prediction, error=missed, coverage=None))
 
     def _predicts_as_well(self, found: Predicted) -> bool:
         """Whether what was held out is predicted as well without a prior."""
@@ -237,7 +277,7 @@ class Plan:
         threshold = getattr(unit.penalty, "prune_threshold", 1e-6 * float(max(norms)))
         return fitter.monitor.prune(state.factors, threshold)
 
-    def _refitted(self, choice: Choice) -> Result:
+    def _refitted(self, choice: Choice, prediction: Prediction | None = None) -> Result:
         """Fit to rounding or stationarity, and certify."""
         problem, fitter, factors = self.problem, self.fitter, choice.factors
         if choice.penalty is not None:
@@ -249,16 +289,27 @@ class Plan:
             settled = fitter.policy.settled
             state = fitter.fit(problem, factors, "refit", progress=settled, max_iter=self.max_iter)
             factors = state.factors
-        return self._certified(problem, factors, choice.held_out_error)
+        return self._certified(problem, factors, choice.held_out_error, prediction)
 
     def _certified(
-        self, problem: Problem, factors: Factors, held_out_error: float | None
+        self,
+        problem: Problem,
+        factors: Factors,
+        held_out_error: float | None,
+        prediction: Prediction | None = None,
     ) -> Result:
         """The result that these factors are."""
         factors = self._agreed(problem, factors).compress()  # a ridge may have emptied them all
         rng, limits = self.fitter.rng, self.fitter.policy.evidence
         self.fitter.monitor.note_pruned(factors)
-        certificate = certify(problem, factors, rng, held_out_error=held_out_error, policy=limits)
+        certificate = certify(
+            problem,
+            factors,
+            rng,
+            held_out_error=held_out_error,
+            prediction=prediction,
+            policy=limits,
+        )
         result = self._finished(factors, rescaled(certificate, self.scale))
         sampler = Perturbation(problem, factors, int(rng.integers(2**63)), self.scale)
         return replace(result, sampler=sampler)
