@@ -131,8 +131,9 @@ def recover(
     Returns
     -------
     Result
-        CONVERGED only if the certificate holds. After Ctrl-C, a callback or the time limit:
-        STOPPED with the best factors so far.
+        CONVERGED only if the certificate holds; APPROXIMATE if it does not, but entries that were
+        held out are predicted clearly better than by means. After Ctrl-C, a callback or the time
+        limit: STOPPED with the best factors so far.
 
     Raises
     ------

@@ -102,7 +102,7 @@ def _verdict(result: Result) -> str:
     if c.holds:
         return "The certificate holds: what is left unexplained looks like noise."
     shrunk = any("shrunk" in note for note in c.notes)
-    how = "shrunk by what noise allows, " if shrunk else ""
+    how = "shrunk by a prior, " if shrunk else ""
     return (
         f"The certificate does not hold ({result.status.name}), which is to be expected: a "
         f"photograph is of low rank only approximately. The answer, rank {result.rank}, {how}is "

@@ -128,7 +128,7 @@ def intervals(
     figure, ax = canvas(figure, title, "entry, by the width of its interval", "")
     x = np.arange(1, order.size + 1)
     centre, bottom, top = (columns[name][order] for name in ("middle", "low", "high"))
-    ax.vlines(x, bottom, top, color=PALE, linewidth=max(0.8, 4.0 - 0.04 * x.size), zorder=1)
+    ax.vlines(x, bottom, top, color=PALE, linewidth=max(1.4, 4.0 - 0.04 * x.size), zorder=1)
     ax.plot(x, centre, "_", color=INK, markersize=5, zorder=2, label="predicted")
     if truth is not None:
         real = columns["truth"][order]

@@ -107,7 +107,7 @@ class Posterior:
             In (0, 1).
         reading : bool
             Intervals for new readings, which have noise. Those of a calibrated posterior
-            cover held-out readings at any noise whatever.
+            cover as many as they say, whatever the noise.
 
         Returns
         -------
