@@ -40,30 +40,6 @@ _CLEARLY = 0.995
 
 COLUMN_NOISE = 4.0
 """Entries that the typical noise level counts as, where each column has one of its own."""
-LEAST_NOISE = 1e-14
-"""Smallest variance of the noise over that of y: rounding."""
-
-_PATIENCE = 5
-"""Sweeps without a better score after which fitting ends."""
-_CLEARLY = 0.995
-"""Least score over the last one from which on sweeps have gone too far."""
-
-COLUMN_NOISE = 4.0
-"""Entries that the typical noise level counts as, where each column has one of its own."""
-_PATIENCE = 5
-"""Sweeps without a better score after which fitting ends."""
-_CLEARLY = 0.995
-"""Least score over the last one from which on sweeps have gone too far."""
-
-COLUMN_NOISE = 4.0
-"""Entries that the typical noise level counts as, where each column has one of its own."""
-_CLEARLY = 0.995
-"""Least score over the last one from which on sweeps have gone too far."""
-
-COLUMN_NOISE = 4.0
-"""Entries that the typical noise level counts as, where each column has one of its own."""
-COLUMN_NOISE = 4.0
-"""Entries that the typical noise level counts as, where each column has one of its own."""
 
 
 def typical_noise(noise: np.ndarray) -> float:
