@@ -125,10 +125,10 @@ def wide_chain(
 ) -> tuple[Chain, HeldOutDraws]:
     """Many columns of one variance, where these predict held-out measurements clearly better.
 
-    Where the matrix is of low rank only nearly (photographs), the columns that were found are too
-    few, and more would fit what no column explains, with hardly any noise left. The noise is kept
-    from falling below a share of what held-out measurements are missed by: halved, and columns
-    doubled, as long as either pays.
+    Where the matrix is of low rank only nearly (photographs), hardly any column stands out, and
+    sweeps have to be stopped before the columns that there are fit what none of them explains.
+    Twice as many are tried, and the noise is kept from falling below half of what held-out
+    measurements are missed by, a quarter, and so on, as long as that pays.
 
     Parameters
     ----------
@@ -142,24 +142,19 @@ def wide_chain(
     most : int
         Columns at most.
     """
-    if not state.sweeps or state.width < _MANY or state.loss is not None or chain.column_noise:
+    more = min(state.width, most - state.width)
+    few = not state.sweeps or state.width < _MANY or more < 1
+    if few or state.loss is not None or chain.column_noise:
         return chain, seen
-    level = float(np.mean(seen.errors))
-    best, found = chain, seen
-    width = state.width
-    while width < most:
-        width = min(2 * width, most)
-        before = found
-        while (level := 0.5 * level) > 0:
-            wide = replace(chain, spare=width - state.width, least_noise=level)
-            drawn = try_out(wide)
-            if drawn is None or drawn.errors.mean() >= found.errors.mean():
-                break
-            best, found = wide, drawn
-        if not clearly_better(found.errors, before.errors):
+    best, least = (chain, seen), float(np.mean(seen.errors))
+    level = 0.5 * least
+    while level > 0:
+        wide = Chain(spare=more, least_noise=level)
+        drawn = try_out(wide)
+        if drawn is None or not drawn.errors.mean() < least:
             break
-        level = 2.0 * best.least_noise
-    return (best, found) if clearly_better(found.errors, seen.errors) else (chain, seen)
+        best, least, level = (wide, drawn), float(drawn.errors.mean()), 0.5 * level
+    return best if clearly_better(best[1].errors, seen.errors) else (chain, seen)
 
 
 @dataclass(frozen=True)

@@ -263,15 +263,18 @@ _KEPT = 100
 
 def _drawn(part: Split, state: State, room: _Room, most: int) -> tuple[Chain, HeldOutDraws | None]:
     """What is sampled, and what that makes of held-out measurements."""
-    chain = Chain(room.column_noise, SPARE if room.prune else 0)
-    loss, watch = _loss(part, state), room.watched(part.train)
-    residual = to_numpy(part.residual(state.factors))
+    held, loss, watch = part.held, _loss(part, state), room.watched(part.train)
+    residual = to_numpy(held.op.forward(state.factors) - held.y)
+
+    def drawn(chain: Chain) -> HeldOutDraws | None:
+        return draws_of_held_out(held, state, residual, loss, room.fitter.rng, chain)
 
     def try_out(chain: Chain) -> HeldOutDraws | None:
-        watch(state)
-        return draws_of_held_out(part.held, state, residual, loss, room.fitter.rng, chain)
+        watch(state)  # it may be asked to stop
+        return drawn(chain)
 
-    seen = try_out(chain)
+    chain = Chain(room.column_noise, SPARE if room.prune else 0)
+    seen = drawn(chain)
     if seen is None or not room.prune:
         return chain, seen
     return wide_chain(state, chain, seen, try_out, most)
