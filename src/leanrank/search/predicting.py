@@ -132,6 +132,7 @@ def predicted(
     given = min(width, most)
     room = replace(room, score=lambda state: float(first.errors(state.factors).mean()))
     state = room.fit(first.train, given)
+    steps = [(given, state.sweeps)]
     while prune and given < most and given - state.width <= given // 4:
         more = min(max(_WIDER, state.width), most - state.width)
         wider = room.widened(first.train, state, more)
@@ -139,11 +140,13 @@ def predicted(
             first.errors(state.factors).mean()
         ):
             break
+        steps.append((more, wider.sweeps))
         given, state = state.width + more, wider
-    given = min(state.width + _SPARE, most) if prune else given
+    if not state.sweeps:  # the end does not depend on the way there
+        steps = [(min(state.width + _SPARE, most) if prune else given, 0)]
     room = replace(room, score=None, sweeps=state.sweeps or None)
-    rounds = [(first, state)] + [(part, room.fit(part.train, given)) for part in parts[1:]]
-    whole = room.fit(problem, given)
+    rounds = [(first, state)] + [(part, room.follow(part.train, steps)) for part in parts[1:]]
+    whole = room.follow(problem, steps)
     doubtful = 0
     if prune:
         kept = _worth_keeping(rounds)
@@ -209,6 +212,18 @@ class _Room:
             score=self.score,
             max_sweeps=self.sweeps or _SWEEPS,
         )
+
+    def follow(self, problem: Problem, steps: list[tuple[int, int]]) -> State:
+        """Fitted as others were: columns to begin with and to add, and sweeps if these ended early.
+
+        Where sweeps are stopped early, what comes out depends on all that went before.
+        """
+        (width, sweeps), *later = steps
+        state = replace(self, sweeps=sweeps or None).fit(problem, width)
+        for more, sweeps in later:
+            more = min(more, min(problem.op.shape) - state.width)
+            state = replace(self, sweeps=sweeps or None).widened(problem, state, more)
+        return state
 
     def narrowed(self, problem: Problem, state: State, kept: int) -> State:
         """Fitted with the leading columns alone."""
