@@ -11,7 +11,7 @@ import pytest
 from leanrank import simulate
 from leanrank.operators import ObservedEntries
 from leanrank.posterior import Layout, Posterior, State, entries_of, fit, sampled, start
-from leanrank.posterior._sampling import draws
+from leanrank.posterior._sampling import _isotropic, draws
 from leanrank.problem import Problem
 
 
@@ -195,3 +195,32 @@ def test_progress_is_told():
     seen: list[int] = []
     sampled(fitted(inst.op, y), np.random.default_rng(0), size=4, progress=seen.append)
     assert seen == [1, 2, 3, 4]
+
+
+def test_one_variance_for_all_columns_against_its_exact_posterior(rng):
+    """Precisions of rows that are all known: a gamma distribution, and intercepts apart."""
+    rows = np.hstack([2.0 * rng.standard_normal((40, 3)), 5.0 + rng.standard_normal((40, 1))])
+    scale = np.array([1e-3, 1e-3, 1e-3, 1e-3])
+    found = [_isotropic(rows, scale, rng, 3) for _ in range(4000)]
+    taus = np.array([prior.precision[0, 0] for prior in found])
+    for prior in found[:5]:
+        tau = prior.precision[0, 0]
+        np.testing.assert_array_equal(prior.precision[:3], tau * np.eye(3, 4))
+        np.testing.assert_array_equal(prior.mean[:3], 0.0)
+    freedom, spread = 40 * 3 + 1, np.sum(rows[:, :3] ** 2) + 1e-3
+    assert taus.mean() == pytest.approx(freedom / spread, rel=0.01)
+    assert taus.std() == pytest.approx(np.sqrt(2 * freedom) / spread, rel=0.06)
+    assert np.mean([prior.mean[3] for prior in found]) == pytest.approx(rows[:, 3].mean(), rel=0.03)
+
+
+def test_noise_does_not_fall_below_what_is_given():
+    inst, y = noisy(8, 4.0, 0.1)
+    state = fitted(inst.op, y)
+    free = sampled(state, np.random.default_rng(0), size=20, isotropic=True)
+    held = 4.0 * free.noise.mean()
+    kept = sampled(state, np.random.default_rng(0), size=20, isotropic=True, least_noise=held)
+    np.testing.assert_allclose(kept.noise, held)
+    assert (free.noise < 0.5 * held).all()
+    # As little as there is hardly matters.
+    low = sampled(state, np.random.default_rng(0), size=20, isotropic=True, least_noise=1e-9)
+    np.testing.assert_array_equal(low.left, free.left)

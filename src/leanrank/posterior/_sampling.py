@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -68,7 +69,13 @@ class Draw:
 
 
 def draws(
-    state: State, rng: np.random.Generator, *, column_noise: bool, threads: int = 1
+    state: State,
+    rng: np.random.Generator,
+    *,
+    column_noise: bool,
+    isotropic: bool = False,
+    least_noise: float = 0.0,
+    threads: int = 1,
 ) -> Iterator[Draw]:
     """Draw after draw, each of a sweep; the first ones still remember where they started."""
     at, entries = state.layout, state.entries
@@ -78,12 +85,14 @@ def draws(
     rows, given = state.rows * balance, state.columns.mean / balance
     noise = state.noise
     scale = _SCALE * _spread(state)
-    counts, floor = entries.counts(), LEAST_NOISE * float(np.mean(entries.y**2))
+    counts = entries.counts()
+    floor = max(least_noise, LEAST_NOISE * float(np.mean(entries.y**2)))
     of_rows, of_columns = at.free(at.column_intercept), at.free(at.row_intercept)
+    prior = partial(_isotropic, width=at.width) if isotropic else _prior
     while True:
         priors = (
-            _prior(rows[:, of_rows], scale[of_rows], rng),
-            _prior(given[:, of_columns], scale[of_columns], rng),
+            prior(rows[:, of_rows], scale[of_rows], rng),
+            prior(given[:, of_columns], scale[of_columns], rng),
         )
         moments = Moments(given, packed(given[:, :, None] * given[:, None, :]), at.row_intercept)
         centres, keys = np.empty_like(rows), rng.integers(2**63, size=2)
@@ -143,6 +152,20 @@ def _prior(rows: np.ndarray, scale: np.ndarray, rng: np.random.Generator) -> Gau
     return Gaussian(precision, n / (n + 1.0) * mean + shift)
 
 
+def _isotropic(
+    rows: np.ndarray, scale: np.ndarray, rng: np.random.Generator, width: int
+) -> Gaussian:
+    """The same where factors have mean zero and one variance; intercepts keep their own."""
+    n = rows.shape[0]
+    own = _prior(rows[:, width:], scale[width:], rng)
+    precision, mean = np.zeros((scale.size, scale.size)), np.zeros(scale.size)
+    if width:
+        spread = float(np.sum(rows[:, :width] ** 2)) + scale[0]
+        precision[:width, :width] = np.eye(width) * rng.chisquare(n * width + 1) / spread
+    precision[width:, width:], mean[width:] = own.precision, own.mean
+    return Gaussian(precision, mean)
+
+
 def sampled(
     state: State,
     rng: np.random.Generator,
@@ -150,6 +173,8 @@ def sampled(
     size: int = 100,
     column_noise: bool = False,
     spare: int = SPARE,
+    isotropic: bool = False,
+    least_noise: float = 0.0,
     threads: int = 1,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Posterior:
@@ -165,6 +190,13 @@ def sampled(
     column_noise : bool
     spare : int
         Columns that are sampled besides those of the state.
+    isotropic : bool
+        Whether all factors have one variance and mean zero: of many columns, hardly any of
+        which stands out.
+    least_noise : float
+        Variance that the noise does not fall below. Where the matrix is of low rank only nearly,
+        it takes in what the columns leave; many of them would fit that, too, and nothing beyond
+        the entries that were seen.
     threads : int
     progress : callable
         Called with the number of draws so far.
@@ -173,7 +205,14 @@ def sampled(
     (n1, n2), K = state.entries.shape, state.layout.size
     left, centres = (np.empty((size, n1, K), np.float32) for _ in range(2))
     right, noise = np.empty((size, n2, K), np.float32), np.zeros(n2)
-    chain = draws(state, rng, column_noise=column_noise, threads=threads)
+    chain = draws(
+        state,
+        rng,
+        column_noise=column_noise,
+        isotropic=isotropic,
+        least_noise=least_noise,
+        threads=threads,
+    )
     for t, draw in enumerate(islice(chain, _BURNT, _BURNT + size)):
         left[t], centres[t], right[t] = draw.rows, draw.centres, draw.columns
         noise += draw.noise / size

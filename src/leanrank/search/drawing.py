@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -10,10 +11,11 @@ from leanrank._arrays import to_numpy
 from leanrank.evidence.prediction import NORMAL
 from leanrank.factors import Factors
 from leanrank.losses import Loss
-from leanrank.posterior import Posterior, State, perturbed, sampled
+from leanrank.posterior import SPARE, Posterior, State, perturbed, sampled, widened
 from leanrank.problem import Problem
+from leanrank.search.holding_out import clearly_better
 
-__all__ = ["HeldOutDraws", "Perturbation", "draws_of_held_out"]
+__all__ = ["Chain", "HeldOutDraws", "Perturbation", "draws_of_held_out", "wide_chain"]
 
 _SOLVES = 50
 """Draws of a result's posterior where each takes a solution of its own."""
@@ -25,12 +27,47 @@ _DRAWS = 40
 """Of the posterior, for the coverage of held-out measurements: deviations within a tenth."""
 
 
+_MANY = 8
+"""Columns from which on, where sweeps had to be stopped early, the rank may be low only nearly."""
+
+
+@dataclass(frozen=True)
+class Chain:
+    """What is sampled.
+
+    Attributes
+    ----------
+    column_noise : bool
+        Whether each column has a noise level of its own.
+    spare : int
+        Columns besides those of a state.
+    least_noise : float
+        Where it is not zero, all columns have one variance, and the noise does not fall below.
+    """
+
+    column_noise: bool = False
+    spare: int = SPARE
+    least_noise: float = 0.0
+
+    def sample(self, state: State, rng: np.random.Generator, size: int) -> Posterior:
+        """Draws from there."""
+        if not self.least_noise:
+            return sampled(state, rng, size=size, column_noise=self.column_noise, spare=self.spare)
+        wide = widened(state, min(self.spare, min(state.entries.shape) - state.width), rng)
+        sample = sampled(
+            wide, rng, size=size, spare=0, isotropic=True, least_noise=self.least_noise
+        )
+        return replace(sample, factors=state.factors)
+
+
 @dataclass(frozen=True)
 class HeldOutDraws:
     """What draws make of held-out measurements.
 
     Attributes
     ----------
+    errors : ndarray
+        What missing each costs, by the average or the point estimate.
     averaged : bool
         Whether their average over draws predicts them better than the point estimate.
     scores : ndarray or None
@@ -39,6 +76,7 @@ class HeldOutDraws:
         Which lie in their 95 % intervals.
     """
 
+    errors: np.ndarray
     averaged: bool
     scores: np.ndarray | None
     inside: np.ndarray
@@ -50,34 +88,73 @@ def draws_of_held_out(
     residual: np.ndarray,
     loss: Loss,
     rng: np.random.Generator,
-    *,
-    column_noise: bool,
-    spare: int,
+    chain: Chain,
 ) -> HeldOutDraws | None:
     """Sampling against held-out measurements; outliers do not count. None where no entries are."""
     found = held.op.entries()
     if found is None:
         return None
     rows, cols, scale = found
-    posterior = sampled(state, rng, size=_DRAWS, column_noise=column_noise, spare=spare)
+    posterior = chain.sample(state, rng, _DRAWS)
     weights = np.ones(held.op.size) if loss.weights is None else to_numpy(loss.weights)
     noise = posterior.noise[cols] / np.where(weights > 0, weights, np.inf)
     deviation = np.sqrt(scale**2 * posterior.std(rows, cols) ** 2 + noise)
     of_average = scale * posterior.mean(rows, cols) - to_numpy(held.y)
-    costs = (float(np.mean(to_numpy(loss.value(r)))) for r in (of_average, residual))
-    averaged = next(costs) <= _AS_GOOD * next(costs)
-    residual = of_average if averaged else residual
+    costs = [to_numpy(loss.value(r)) for r in (of_average, residual)]
+    averaged = bool(costs[0].mean() <= _AS_GOOD * costs[1].mean())
+    residual, errors = (of_average, costs[0]) if averaged else (residual, costs[1])
     trust, full = (to_numpy(loss.majoriser(r)) for r in (residual, np.zeros_like(residual)))
     counted = (trust > 0.5 * full) & (weights > 0) & (deviation > 0)
     scores = (np.abs(residual) / np.where(deviation > 0, deviation, 1.0))[counted]
     inside = scores <= NORMAL
     if not scores.size or abs(float(np.mean(inside)) - 0.95) <= _COVERED:
-        return HeldOutDraws(averaged, None, inside)
+        return HeldOutDraws(errors, averaged, None, inside)
     # Each half by what the other half asks for.
     halves = scores[::2], scores[1::2]
     limits = [np.quantile(half, 0.95) if half.size else np.inf for half in halves]
     inside = np.concatenate([halves[0] <= limits[1], halves[1] <= limits[0]])
-    return HeldOutDraws(averaged, np.sort(scores), inside)
+    return HeldOutDraws(errors, averaged, np.sort(scores), inside)
+
+
+def wide_chain(
+    state: State,
+    chain: Chain,
+    seen: HeldOutDraws,
+    try_out: Callable[[Chain], HeldOutDraws | None],
+    most: int,
+) -> tuple[Chain, HeldOutDraws]:
+    """Many columns of one variance, where these predict held-out measurements clearly better.
+
+    Where the matrix is of low rank only nearly (photographs), hardly any column stands out, and
+    sweeps have to be stopped before the columns that there are fit what none of them explains.
+    Twice as many are tried, and the noise is kept from falling below half of what held-out
+    measurements are missed by, a quarter, and so on, as long as that pays.
+
+    Parameters
+    ----------
+    state : State
+    chain : Chain
+        Tried already.
+    seen : HeldOutDraws
+        What came of it.
+    try_out : callable
+        What comes of another.
+    most : int
+        Columns at most.
+    """
+    more = min(state.width, most - state.width)
+    few = not state.sweeps or state.width < _MANY or more < 1
+    if few or state.loss is not None or chain.column_noise:
+        return chain, seen
+    best, least = (chain, seen), float(np.mean(seen.errors))
+    level = 0.5 * least
+    while level > 0:
+        wide = Chain(spare=more, least_noise=level)
+        drawn = try_out(wide)
+        if drawn is None or not drawn.errors.mean() < least:
+            break
+        best, least, level = (wide, drawn), float(drawn.errors.mean()), 0.5 * level
+    return best if clearly_better(best[1].errors, seen.errors) else (chain, seen)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import numpy as np
 from leanrank._arrays import is_numpy_array, to_numpy
 from leanrank.evidence import Prediction
 from leanrank.factors import Factors
+from leanrank.losses import Loss
 from leanrank.posterior import (
     SPARE,
     Layout,
@@ -23,12 +24,11 @@ from leanrank.posterior import (
     State,
     entries_of,
     fit,
-    sampled,
     start,
     widened,
 )
 from leanrank.problem import Problem
-from leanrank.search.drawing import HeldOutDraws, draws_of_held_out
+from leanrank.search.drawing import Chain, HeldOutDraws, draws_of_held_out, wide_chain
 from leanrank.search.fitting import Fitter
 from leanrank.search.holding_out import Split, choose_width, relative_error
 from leanrank.solvers import State as SolverState
@@ -56,12 +56,10 @@ class Predicted:
         Of some of them.
     prediction : Prediction
         Of the measurements that were held out, over all rounds.
-    column_noise : bool
-        Whether each column has a noise level of its own.
+    chain : Chain
+        What is sampled.
     doubtful : int
         Columns at the edge of noise that were dropped.
-    prune : bool
-        Whether the data chose the number of columns.
     of_held_out : HeldOutDraws or None
         What sampling made of held-out measurements.
     """
@@ -69,9 +67,8 @@ class Predicted:
     state: State
     rounds: list[tuple[Split, State]]
     prediction: Prediction
-    column_noise: bool = False
+    chain: Chain
     doubtful: int = 0
-    prune: bool = True
     of_held_out: HeldOutDraws | None = None
 
     def factors(self, like: Problem) -> Factors:
@@ -82,8 +79,7 @@ class Predicted:
 
     def sample(self, rng: np.random.Generator, size: int) -> Posterior:
         """Draws from there; means and intervals by what did best on held-out measurements."""
-        spare = SPARE if self.prune else 0
-        sample = sampled(self.state, rng, size=size, column_noise=self.column_noise, spare=spare)
+        sample = self.chain.sample(self.state, rng, size)
         seen = self.of_held_out
         if seen is None:
             return sample
@@ -136,6 +132,7 @@ def predicted(
     given = min(width, most)
     room = replace(room, score=lambda state: float(first.errors(state.factors).mean()))
     state = room.fit(first.train, given)
+    steps = [(given, state.sweeps)]
     while prune and given < most and given - state.width <= given // 4:
         more = min(max(_WIDER, state.width), most - state.width)
         wider = room.widened(first.train, state, more)
@@ -143,11 +140,13 @@ def predicted(
             first.errors(state.factors).mean()
         ):
             break
+        steps.append((more, wider.sweeps))
         given, state = state.width + more, wider
-    given = min(state.width + _SPARE, most) if prune else given
+    if not state.sweeps:  # the end does not depend on the way there
+        steps = [(min(state.width + _SPARE, most) if prune else given, 0)]
     room = replace(room, score=None, sweeps=state.sweeps or None)
-    rounds = [(first, state)] + [(part, room.fit(part.train, given)) for part in parts[1:]]
-    whole = room.fit(problem, given)
+    rounds = [(first, state)] + [(part, room.follow(part.train, steps)) for part in parts[1:]]
+    whole = room.follow(problem, steps)
     doubtful = 0
     if prune:
         kept = _worth_keeping(rounds)
@@ -155,8 +154,9 @@ def predicted(
         rounds = [(part, room.narrowed(part.train, state, kept)) for part, state in rounds]
         doubtful = whole.width - kept
         whole = room.narrowed(problem, whole, kept)
-    prediction, sample = _prediction(rounds, room)
-    return Predicted(whole, rounds, prediction, column_noise, doubtful, prune, sample)
+    chain, seen = _drawn(*rounds[0], room, most)
+    prediction = _prediction(rounds, room, seen)
+    return Predicted(whole, rounds, prediction, chain, doubtful, seen)
 
 
 def _worth_keeping(rounds: list[tuple[Split, State]]) -> int:
@@ -197,7 +197,7 @@ class _Room:
         """The leading column first: it stands in the way of seeing the others."""
         entries, loss = entries_of(problem)
         layout = Layout(min(1, width), self.intercepts, self.intercepts)
-        rng, watch = self.fitter.rng, self._watched(problem)
+        rng, watch = self.fitter.rng, self.watched(problem)
         state = start(entries, layout, rng, loss)
         state = fit(state, column_noise=self.column_noise, prune=False, tol=_ROUGH, watch=watch)
         return self.widened(problem, state, width - state.width)
@@ -208,10 +208,22 @@ class _Room:
             widened(state, more, self.fitter.rng) if more else state,
             column_noise=self.column_noise,
             prune=self.prune,
-            watch=self._watched(problem),
+            watch=self.watched(problem),
             score=self.score,
             max_sweeps=self.sweeps or _SWEEPS,
         )
+
+    def follow(self, problem: Problem, steps: list[tuple[int, int]]) -> State:
+        """Fitted as others were: columns to begin with and to add, and sweeps if these ended early.
+
+        Where sweeps are stopped early, what comes out depends on all that went before.
+        """
+        (width, sweeps), *later = steps
+        state = replace(self, sweeps=sweeps or None).fit(problem, width)
+        for more, sweeps in later:
+            more = min(more, min(problem.op.shape) - state.width)
+            state = replace(self, sweeps=sweeps or None).widened(problem, state, more)
+        return state
 
     def narrowed(self, problem: Problem, state: State, kept: int) -> State:
         """Fitted with the leading columns alone."""
@@ -219,7 +231,7 @@ class _Room:
             return state
         return self.widened(problem, state.without(np.arange(state.width) >= kept), 0)
 
-    def _watched(self, problem: Problem) -> Callable[[State], None]:
+    def watched(self, problem: Problem) -> Callable[[State], None]:
         """What shows states to the monitor."""
 
         def watch(state: State) -> None:
@@ -264,35 +276,45 @@ _KEPT = 100
 """Draws of a result's posterior."""
 
 
-def _prediction(
-    rounds: list[tuple[Split, State]], room: _Room
-) -> tuple[Prediction, HeldOutDraws | None]:
-    """How all held-out measurements are predicted, and by the better of means and zero.
+def _drawn(part: Split, state: State, room: _Room, most: int) -> tuple[Chain, HeldOutDraws | None]:
+    """What is sampled, and what that makes of held-out measurements."""
+    held, loss, watch = part.held, _loss(part, state), room.watched(part.train)
+    residual = to_numpy(held.op.forward(state.factors) - held.y)
 
-    And what sampling makes of those of the first round.
-    """
+    def drawn(chain: Chain) -> HeldOutDraws | None:
+        return draws_of_held_out(held, state, residual, loss, room.fitter.rng, chain)
+
+    def try_out(chain: Chain) -> HeldOutDraws | None:
+        watch(state)  # it may be asked to stop
+        return drawn(chain)
+
+    chain = Chain(room.column_noise, SPARE if room.prune else 0)
+    seen = drawn(chain)
+    if seen is None or not room.prune:
+        return chain, seen
+    return wide_chain(state, chain, seen, try_out, most)
+
+
+def _loss(part: Split, state: State) -> Loss:
+    """What missing held-out measurements costs; the scale, where it is learnt, is the state's."""
+    held = part.held.loss
+    return held if state.loss is None else state.loss.weighted_as(held)
+
+
+def _prediction(
+    rounds: list[tuple[Split, State]], room: _Room, seen: HeldOutDraws | None
+) -> Prediction:
+    """How all held-out measurements are predicted, and by the better of means and zero."""
     missed: list[np.ndarray] = []
     means: list[np.ndarray] = []
     zero: list[np.ndarray] = []
-    sample: HeldOutDraws | None = None
     for part, state in rounds:
-        held, factors = part.held, state.factors
-        loss = held.loss if state.loss is None else state.loss.weighted_as(held.loss)
-        residual = held.op.forward(factors) - held.y
+        held, loss = part.held, _loss(part, state)
+        residual = held.op.forward(state.factors) - held.y
         of_means = held.op.forward(room.means(part.train)) - held.y
         for costs, r in ((missed, residual), (means, of_means), (zero, -held.y)):
             costs.append(to_numpy(loss.value(r)))
-        if part is rounds[0][0]:
-            sample = draws_of_held_out(
-                held,
-                state,
-                to_numpy(residual),
-                loss,
-                room.fitter.rng,
-                column_noise=room.column_noise,
-                spare=SPARE if room.prune else 0,
-            )
     whole = np.concatenate(zero)
     of_means = min(np.concatenate(means), whole, key=np.mean)
-    inside = None if sample is None else sample.inside
-    return Prediction.of_costs(np.concatenate(missed), of_means, whole, inside), sample
+    inside = None if seen is None else seen.inside
+    return Prediction.of_costs(np.concatenate(missed), of_means, whole, inside)
