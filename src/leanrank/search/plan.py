@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from leanrank._arrays import Array
@@ -129,13 +130,13 @@ class Plan:
         if by_rows and is_missed(self.paths, data, best) and not few:
             found = self._with_prior(data, 2 * best.width + _MORE)
             if found.noise > _NOISY and not found.prediction.reasons(self.fitter.policy.evidence):
-                return self._predicting(found, data, stages)
+                return self._predicting(found, stages)
         exact = exact_fit(self.paths, data, stages, best)
         if exact is not None:
             return self._of_least_rank(*exact, stages)
         if by_rows:
             found = found or self._with_prior(data, 2 * best.width + _MORE)
-            return self._predicting(found, data, stages)
+            return self._predicting(found, stages)
         return self._refitted(best_predicting(self.paths, data, stages, may_split=self._may_split))
 
     def _told(self, rank: int) -> Result:
@@ -145,8 +146,7 @@ class Plan:
             self.problem, self.paths.symmetric
         ):
             return result
-        data = self._held_out()
-        return self._predicting(self._with_prior(data, rank), data, [])
+        return self._predicting(self._with_prior(self._held_out(), rank))
 
     @property
     def _may_split(self) -> bool:
@@ -166,7 +166,7 @@ class Plan:
             intercepts=self.intercepts,
         )
 
-    def _predicting(self, found: Predicted, data: Split, stages: list[Stage]) -> Result:
+    def _predicting(self, found: Predicted, stages: Sequence[Stage] = ()) -> Result:
         """Columns with a prior; without one, where that predicts as well and is certified.
 
         Or with a ridge for all alike, where the matrix is not what the prior takes it for, and
@@ -180,7 +180,7 @@ class Plan:
             plain = self._unshrunk(found)
         if plain is not None and self._predicts_as_well(found):
             return replace(plain, sampler=self._sampler(found))
-        alike = None if fits_noise else self._shrunk_alike(found, data, stages)
+        alike = None if fits_noise else self._shrunk_alike(found, stages)
         if alike is not None:
             return replace(alike, sampler=self._sampler(found))
         factors = found.factors(problem)
@@ -216,11 +216,12 @@ class Plan:
         result = self._refitted(Choice(found.factors(self.problem), found.held_out_error))
         return result if result.status is Status.CONVERGED else None
 
-    def _shrunk_alike(self, found: Predicted, data: Split, stages: list[Stage]) -> Result | None:
+    def _shrunk_alike(self, found: Predicted, stages: Sequence[Stage]) -> Result | None:
         """Wide factors under a ridge, if these predict what was held out better."""
         if not stages or self.intercepts or len(found.rounds) > 1:
             return None
-        choice = best_predicting(self.paths, data, stages, may_split=False)
+        data = found.rounds[0][0]
+        choice = best_predicting(self.paths, data, list(stages), may_split=False)
         missed = choice.held_out_error
         if choice.penalty is None or missed is None or missed >= _BETTER * found.held_out_error:
             return None
