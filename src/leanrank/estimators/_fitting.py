@@ -290,12 +290,13 @@ def _judged(
     """What an answer that is not pinned down is worth."""
     if prediction is None:
         return Status.STALLED, ["; ".join(certificate.reasons)]
-    reasons = prediction.reasons(EvidencePolicy())
+    policy = EvidencePolicy()
+    reasons = prediction.reasons(policy)
     if best.state is None or (best.name == "factors" and best.state.width == 0):
         return Status.STALLED, [
             "columns say nothing of one another that would be found in so few entries, and what "
             "is missing is completed with column means",
-            *reasons[1:],
+            *(reasons if prediction.beats_means(policy) else reasons[1:]),
         ]
     if reasons:
         return Status.STALLED, list(reasons)

@@ -102,11 +102,14 @@ class Prediction:
         coverage = None if inside is None or not inside.size else float(np.mean(inside))
         return cls(error, baseline, gain, coverage, int(saved.size))
 
+    def beats_means(self, policy: EvidencePolicy) -> bool:
+        """Whether held-out measurements are missed clearly less than by means."""
+        return self.error <= policy.predicted * self.baseline and self.gain >= policy.gain
+
     def reasons(self, policy: EvidencePolicy) -> tuple[str, ...]:
         """Why unseen entries do not count as predicted; empty if they do."""
         found = []
-        better = self.error <= policy.predicted * self.baseline and self.gain >= policy.gain
-        if not better:
+        if not self.beats_means(policy):
             found.append(
                 "these errors are not clearly below those of means: use the means, or take more "
                 "measurements"

@@ -225,8 +225,8 @@ class Plan:
         missed = choice.held_out_error
         if choice.penalty is None or missed is None or missed >= _BETTER * found.held_out_error:
             return None
-        # No intervals were looked at; and means are missed by as much as they were.
-        return self._refitted(choice, replace(found.prediction, error=missed, coverage=None))
+        # Means are missed by as much as they were, and intervals are those of the posterior.
+        return self._refitted(choice, replace(found.prediction, error=missed))
 
     def _predicts_as_well(self, found: Predicted) -> bool:
         """Whether what was held out is predicted as well without a prior."""
