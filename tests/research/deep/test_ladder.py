@@ -337,6 +337,7 @@ def test_symmetric_matrices_are_refused():
     expected_failed_checks=lambda _: {
         "check_sample_weights_shape": "entries have weights, too",
         "check_sample_weight_equivalence_on_dense_data": "weights must be zero or all the same",
+        "check_sample_weight_equivalence_on_sparse_data": "weights must be zero or all the same",
         "check_sample_weights_not_overwritten": "weights must be zero or all the same",
     },
 )
