@@ -11,7 +11,7 @@ from leanrank.evidence import Prediction
 from leanrank.operators import ObservedEntries
 from leanrank.problem import Problem
 from leanrank.search import drawing
-from leanrank.search.drawing import Perturbation, draws_of_held_out
+from leanrank.search.drawing import Chain, Perturbation, draws_of_held_out
 
 SHAPE, SIZE = (40, 30), 800
 
@@ -30,7 +30,7 @@ def held_out(monkeypatch, rng, *, deviation=1.0, point_off=0.0, loss=None, chang
     held = Problem(op, y, loss=loss)
     of_average = op.forward(factors) - y
     seen = draws_of_held_out(
-        held, None, of_average * (1.0 + point_off), held.loss, rng, column_noise=False, spare=3
+        held, None, of_average * (1.0 + point_off), held.loss, rng, Chain(spare=3)
     )
     return seen, np.abs(of_average) / (deviation or 1.0)
 
@@ -95,8 +95,7 @@ def test_where_nothing_counts_there_is_no_coverage(monkeypatch, rng):
 def test_other_operators_have_none(rng):
     inst = simulate.dense_sensing((6, 5), 1, m=40, random_state=0)
     held = Problem(inst.op, inst.y)
-    options = {"column_noise": False, "spare": 3}
-    assert draws_of_held_out(held, None, inst.y, held.loss, rng, **options) is None
+    assert draws_of_held_out(held, None, inst.y, held.loss, rng, Chain()) is None
 
 
 def test_perturbation_is_seeded_and_in_the_units_of_y():

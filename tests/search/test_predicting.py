@@ -12,7 +12,7 @@ from leanrank.operators import Centred, DenseSensing, ObservedEntries
 from leanrank.posterior import Layout, State, entries_of, fit, start
 from leanrank.problem import Problem
 from leanrank.search import Fitter, Monitor
-from leanrank.search.drawing import HeldOutDraws
+from leanrank.search.drawing import Chain, HeldOutDraws
 from leanrank.search.holding_out import split
 from leanrank.search.predicting import (
     Sampler,
@@ -209,7 +209,7 @@ def test_draws_are_centred_and_calibrated_as_held_out_measurements_ask():
     own, rng = found()[2], np.random.default_rng
     scores = np.array([0.1, 0.5, 2.0])
     for averaged in (True, False):
-        seen = HeldOutDraws(averaged, scores, np.ones(3, bool))
+        seen = HeldOutDraws(np.ones(3), averaged, scores, np.ones(3, bool))
         post = replace(own, of_held_out=seen).sample(rng(0), 4)
         assert (post.centres is not None) == averaged
         np.testing.assert_array_equal(post.scores, scores)
@@ -220,7 +220,7 @@ def test_draws_are_centred_and_calibrated_as_held_out_measurements_ask():
 def test_known_ranks_are_sampled_without_columns_to_spare():
     own = found()[2]
     assert own.sample(np.random.default_rng(0), 2).left.shape[2] == 5
-    assert replace(own, prune=False).sample(np.random.default_rng(0), 2).left.shape[2] == 2
+    assert replace(own, chain=Chain(spare=0)).sample(np.random.default_rng(0), 2).left.shape[2] == 2
 
 
 def test_samplers_repeat_themselves():
@@ -264,7 +264,7 @@ def test_pure_noise_is_stalled(seed, told):
     assert result.status is Status.STALLED
     assert result.certificate.rank == 0 or told == 2
     assert not result.success
-    assert "not clearly less than by means" in result.message
+    assert "these errors are not clearly below those of means" in result.message
 
 
 @pytest.mark.parametrize("seed", [0, 2, 4])

@@ -83,7 +83,7 @@ def test_it_may_be_cut_again_and_again():
     inst = PROBLEMS["noisy"][0]()
     whole, start = recover(inst.op, inst.y), None
     for run in range(1, 10):
-        cut = Cut(40 * run)
+        cut = Cut(20 * run)
         result = recover(inst.op, inst.y, callbacks=[cut], start=start)
         if result.status is not Status.STOPPED:
             break
