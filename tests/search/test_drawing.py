@@ -65,6 +65,8 @@ def test_misses_are_those_of_what_is_returned(monkeypatch, rng):
     seen, misses = held_out(monkeypatch, rng, deviation=0.25, point_off=-0.5)
     assert not seen.averaged
     np.testing.assert_allclose(seen.scores, np.sort(0.5 * misses), rtol=1e-12)
+    point = 0.5 * 0.25 * misses
+    np.testing.assert_allclose(seen.errors, Squared().value(point), rtol=1e-12)
 
 
 def test_outliers_do_not_count(monkeypatch, rng):

@@ -12,7 +12,7 @@ from leanrank.operators import Centred, DenseSensing, ObservedEntries
 from leanrank.posterior import Layout, State, entries_of, fit, start
 from leanrank.problem import Problem
 from leanrank.search import Fitter, Monitor
-from leanrank.search.drawing import Chain, HeldOutDraws
+from leanrank.search.drawing import HeldOutDraws
 from leanrank.search.holding_out import split
 from leanrank.search.predicting import (
     Sampler,
@@ -220,7 +220,8 @@ def test_draws_are_centred_and_calibrated_as_held_out_measurements_ask():
 def test_known_ranks_are_sampled_without_columns_to_spare():
     own = found()[2]
     assert own.sample(np.random.default_rng(0), 2).left.shape[2] == 5
-    assert replace(own, chain=Chain(spare=0)).sample(np.random.default_rng(0), 2).left.shape[2] == 2
+    told = found(width=2, most=2, prune=False)[2]
+    assert told.sample(np.random.default_rng(0), 2).left.shape[2] == 2
 
 
 def test_samplers_repeat_themselves():
