@@ -325,7 +325,7 @@ def complete(
             notes=matrix.notes,
         )
         if not terminal.is_empty(result):
-            wanted = out is not None or plot is not None or terminal.data_to_stdout
+            wanted = out or plot or intervals or terminal.data_to_stdout
             X = filled.complete() if wanted else None
             if X is not None:
                 terminal.write_matrix(X, out, matrix.table)
@@ -335,8 +335,8 @@ def complete(
             if plot is not None and X is not None:
                 figure = leanrank.plotting.completion(matrix.completed(None), X)
                 terminal.save_figure(figure, plot)
-            if intervals is not None:
-                write_intervals(intervals, matrix, filled, level)
+            if intervals is not None and X is not None:
+                write_intervals(intervals, matrix, X, filled.interval(level))
                 terminal.wrote("intervals", intervals)
             if draws is not None and out is not None:
                 for path in write_draws(out, matrix, filled, draws):

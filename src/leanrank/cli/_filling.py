@@ -149,9 +149,14 @@ def _posterior(result: Result) -> Posterior:
     return result.posterior
 
 
-def write_intervals(path: Path, matrix: io.IncompleteMatrix, filled: Filled, level: float) -> None:
+def write_intervals(
+    path: Path,
+    matrix: io.IncompleteMatrix,
+    X: np.ndarray,
+    ends: tuple[np.ndarray, np.ndarray],
+) -> None:
     """Write a line for each entry that was filled in: row, column, low, value, high."""
-    X, (low, high) = filled.complete(), filled.interval(level)
+    low, high = ends
     table = matrix.table
     rows, cols = np.nonzero(~matrix.observed() & ~matrix.blank())
     with replacing(path, "w") as file:

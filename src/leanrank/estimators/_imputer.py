@@ -358,9 +358,6 @@ class LowRankImputer(TableCompleter):
 def _left_out(entries: Entries, n_rows: int, n_cols: int) -> str:
     """A sentence about rows and columns that the fit did not see."""
     rows, cols = entries.shape[0] - n_rows, entries.shape[1] - n_cols
-    if not rows and not cols:
-        return ""
-    return (
-        f" (without {rows} row(s) that have no entry in a column that varies and {cols} "
-        "column(s) that do not vary or have no entry; the others are counted from 0)"
-    )
+    told = [f"{rows} row(s) that have no entry in a column that varies"] if rows else []
+    told += [f"{cols} column(s) that do not vary or have no entry"] if cols else []
+    return f" (without {' and '.join(told)}; the others are counted from 0)" if told else ""

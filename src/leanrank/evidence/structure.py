@@ -121,7 +121,6 @@ def leading_gap(problem: Problem, point: Point, rng: np.random.Generator, count:
     once are not lifted by chance: of fits to noise the ratio is at most 1.04, of photographs
     whose strong columns have been taken 1.06 and more.
     """
-    xp = array_namespace(problem.y)
 
     def mean(residual: Array) -> float:
         G = problem.gradient_matrix(residual)
@@ -131,8 +130,8 @@ def leading_gap(problem: Problem, point: Point, rng: np.random.Generator, count:
     for _ in range(3 if problem.op.size < _MANY else 1):
         signs = like(rng.integers(0, 2, problem.op.size) * 2.0 - 1.0, problem.y)
         noise.append(mean(signs * point.residual))
-    own = mean(point.residual) if bool(xp.any(point.residual != 0)) else 0.0
-    return own / float(np.mean(noise)) if own > 0 else 0.0
+    level = float(np.mean(noise))
+    return mean(point.residual) / level if level > 0 else 0.0
 
 
 def opposed_share(problem: Problem, point: Point, rng: np.random.Generator) -> float:

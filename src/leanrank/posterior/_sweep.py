@@ -105,10 +105,6 @@ class Moments:
     second: np.ndarray
     fixed: int
 
-    @property
-    def free(self) -> np.ndarray:
-        return np.array([c for c in range(self.mean.shape[1]) if c != self.fixed], dtype=int)
-
     def total(self) -> np.ndarray:
         """Sum of the second moments, shape (K, K)."""
         return unpacked(self.second.sum(axis=0), self.mean.shape[1])

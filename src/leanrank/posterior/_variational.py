@@ -33,6 +33,9 @@ _EMPTY = 1e-3
 LEAST_NOISE = 1e-14
 """Smallest variance of the noise over that of y: rounding."""
 
+_CHUNK = 1 << 14
+"""Entries that have a covariance of their own at once."""
+
 _PATIENCE = 5
 """Sweeps without a better score after which fitting ends."""
 _CLEARLY = 0.995
@@ -120,8 +123,11 @@ def _resisting(state: State, base: Entries, threads: int) -> tuple[State, Sweep]
     assert loss is not None
     rows, cols = base.rows, base.cols
     # Residuals with what the posterior leaves open of the columns, which is most of it.
-    cov = state.columns.covariances()
-    spread = np.einsum("ek,ekl,el->e", state.rows[rows], cov[cols], state.rows[rows])
+    covariances, spread = state.columns.covariances(), np.empty(rows.size)
+    for first in range(0, rows.size, _CHUNK):
+        part = slice(first, first + _CHUNK)
+        r = state.rows[rows[part]]
+        spread[part] = np.einsum("ek,ekl,el->e", r, covariances[cols[part]], r)
     residual = np.sqrt((state.predict(rows, cols) - base.y) ** 2 + np.maximum(spread, 0.0))
     loss = loss.fitted(residual)
     weights = 0.5 * np.asarray(loss.majoriser(residual))

@@ -167,23 +167,27 @@ class Plan:
         )
 
     def _predicting(self, found: Predicted, stages: Sequence[Stage] = ()) -> Result:
+        """What columns with a prior lead to; draws are of their posterior, whatever is returned."""
+        result = self._best_of(found, stages)
+        seed = int(self.fitter.rng.integers(2**63))
+        return replace(result, sampler=Sampler(found, seed, self.scale))
+
+    def _best_of(self, found: Predicted, stages: Sequence[Stage]) -> Result:
         """Columns with a prior; without one, where that predicts as well and is certified.
 
         Or with a ridge for all alike, where the matrix is not what the prior takes it for, and
         that predicts better.
         """
         problem, fitter = self.problem, self.fitter
-        fits_noise = found.doubtful <= _BY_CHANCE and not found.state.sweeps
-        fits_noise = fits_noise and self._leaves_noise(found.factors(problem))
-        plain = None
-        if fits_noise and found.state.uncertainty <= _PINNED_DOWN:
+        factors, plain = found.factors(problem), None
+        if found.doubtful > _BY_CHANCE or found.state.sweeps or not self._leaves_noise(factors):
+            alike = self._shrunk_alike(found, stages)
+            if alike is not None:
+                return alike
+        elif found.state.uncertainty <= _PINNED_DOWN:
             plain = self._unshrunk(found)
-        if plain is not None and self._predicts_as_well(found):
-            return replace(plain, sampler=self._sampler(found))
-        alike = None if fits_noise else self._shrunk_alike(found, stages)
-        if alike is not None:
-            return replace(alike, sampler=self._sampler(found))
-        factors = found.factors(problem)
+            if plain is not None and self._predicts_as_well(found):
+                return plain
         fitter.monitor.note_pruned(factors)
         certificate = certify(
             problem,
@@ -196,8 +200,7 @@ class Plan:
         )
         if certificate.holds and plain is None:
             certificate = replace(certificate, holds=False, reasons=(_SHRUNK,))
-        result = self._finished(factors, rescaled(certificate, self.scale))
-        return replace(result, sampler=self._sampler(found))
+        return self._finished(factors, rescaled(certificate, self.scale))
 
     def _leaves_noise(self, factors: Factors) -> bool:
         """Whether nothing stands out of the residual, a first look before all of a certificate."""
@@ -207,9 +210,6 @@ class Plan:
         G = problem.gradient_matrix(point.residual)
         shown = residual_spectral_norm(G, factors, rng)
         return bool(shown <= self.fitter.policy.evidence.structure * level)
-
-    def _sampler(self, found: Predicted) -> Sampler:
-        return Sampler(found, int(self.fitter.rng.integers(2**63)), self.scale)
 
     def _unshrunk(self, found: Predicted) -> Result | None:
         """The fit of the same rank without a prior, if its certificate holds."""
