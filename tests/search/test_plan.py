@@ -332,8 +332,9 @@ def test_what_is_shrunk_does_not_hold_unless_that_fit_does(monkeypatch, unsure):
     assert len(asked) == 1
     assert result.status is Status.APPROXIMATE
     assert not result.certificate.holds
-    assert result.certificate.reasons == (plan._SHRUNK,)
-    assert "the answer is shrunk" in result.message
+    (reason,) = result.certificate.reasons
+    assert reason.startswith("the answer is shrunk")
+    assert reason in result.message
 
 
 @pytest.mark.parametrize(

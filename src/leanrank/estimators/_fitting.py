@@ -22,7 +22,7 @@ from leanrank.estimators._missingness import missing_by_others, missing_by_size
 from leanrank.estimators._recovery import nothing, recover_table
 from leanrank.estimators._row_model import Chain, FactorChain, FactorRows, Rows
 from leanrank.estimators._rows import ExactRows, along_axes
-from leanrank.evidence import Certificate, Prediction, certify
+from leanrank.evidence import Certificate, Prediction, certify, of_shrunk
 from leanrank.factors import Factors, degrees_of_freedom
 from leanrank.operators import ObservedEntries
 from leanrank.policy import EvidencePolicy
@@ -30,13 +30,16 @@ from leanrank.posterior import State
 from leanrank.problem import Problem
 from leanrank.results import History, Result, Status
 from leanrank.search import StopRun
-from leanrank.solvers import Callback
+from leanrank.solvers import Callback, GaussNewton, solve
 from leanrank.solvers import State as SolverState
 
 __all__ = ["Fitted", "Watch", "fit_table"]
 
 _PINNED_DOWN = 0.15
 """Relative uncertainty of the components up to which the certificate may hold."""
+
+_STEPS = 30
+"""Of Gauss-Newton to where the prior does not count, at most."""
 
 _EXACT = 1e-3
 """Noise level of columns of unit variance below which a table may be exactly of low rank."""
@@ -246,8 +249,9 @@ def _result(
         result = _certified(entries, best, prediction, rng)
     certificate = result.certificate
     assert certificate is not None
-    if certificate.prediction is not None and prediction is not None:
-        prediction = replace(prediction, in_hole=certificate.prediction.in_hole)
+    looked_at = certificate.prediction
+    if looked_at is not None and prediction is not None:
+        prediction = replace(prediction, in_hole=looked_at.in_hole, apart=looked_at.apart)
     notes = _missingness(entries, best, held)
     error = certificate.held_out_error if prediction is None else prediction.error
     certificate = replace(
@@ -279,6 +283,10 @@ def _certified(
         shift, change = FactorRows.of(best.state).mean, best.state.change
     problem = problem_of(entries, shift)
     certificate = certify(problem, found, rng, prediction=prediction, change=change)
+    if certificate.holds and change is not None:
+        plain = solve(GaussNewton(), problem, found, max_iter=_STEPS).factors
+        if not certify(problem, plain, rng).holds:
+            certificate = of_shrunk(certificate)
     status = Status.CONVERGED if certificate.holds else Status.STALLED
     message = "" if not certificate.holds else f"estimated error {certificate.error_estimate:.1e}"
     return Result(found, status, message, certificate, History())

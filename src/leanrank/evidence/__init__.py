@@ -1,6 +1,6 @@
 """Evidence: how far to trust recovered factors, from the answer and the measurements alone."""
 
-from leanrank.evidence.certificate import Certificate, rescaled
+from leanrank.evidence.certificate import Certificate, of_shrunk, rescaled
 from leanrank.evidence.certifying import certify, check_certificate
 from leanrank.evidence.prediction import Prediction
 from leanrank.evidence.structure import (
@@ -17,6 +17,7 @@ __all__ = [
     "check_certificate",
     "explained_of_noise",
     "noise_level",
+    "of_shrunk",
     "rescaled",
     "residual_spectral_norm",
     "virtual_columns",

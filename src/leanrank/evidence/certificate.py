@@ -9,7 +9,13 @@ from leanrank._display import certificate_html, certificate_line
 from leanrank.evidence.prediction import Prediction
 from leanrank.policy import EvidencePolicy
 
-__all__ = ["Certificate", "rescaled"]
+__all__ = ["Certificate", "of_shrunk", "rescaled"]
+
+
+_SHRUNK = (
+    "the answer is shrunk, and without that a fit of its rank is not certified, or there are "
+    "weaker columns that cannot be told from noise: take more measurements, or less noisy ones"
+)
 
 
 @dataclass(frozen=True)
@@ -122,6 +128,17 @@ def _relative(error: float | None, otherwise: str) -> str:
     if error is None:
         return otherwise
     return f"{error:.2e} (rel.)" if math.isfinite(error) else "unbounded"
+
+
+def of_shrunk(certificate: Certificate) -> Certificate:
+    """That of posterior means, which does not hold by itself.
+
+    A prior makes everything look determined: only a fit without it that is certified pins the
+    matrix down.
+    """
+    return (
+        replace(certificate, holds=False, reasons=(_SHRUNK,)) if certificate.holds else certificate
+    )
 
 
 def rescaled(certificate: Certificate, scale: float) -> Certificate:

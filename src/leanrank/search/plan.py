@@ -11,6 +11,7 @@ from leanrank.evidence import (
     Prediction,
     certify,
     noise_level,
+    of_shrunk,
     rescaled,
     residual_spectral_norm,
 )
@@ -47,10 +48,6 @@ _NOISY = 0.1
 """Noise over the size of y, as columns with a prior see it, beyond which no fit is exact."""
 _BY_CHANCE = 2
 """Directions of noise that pass for columns; photographs show ten and more at its edge."""
-_SHRUNK = (
-    "the answer is shrunk, and without that a fit of its rank is not certified, or there are "
-    "weaker columns that cannot be told from noise: take more measurements, or less noisy ones"
-)
 _BETTER = 0.99
 """Held-out error of a ridge over that of priors of their own from which on it is taken."""
 _AS_GOOD = 1.02
@@ -198,8 +195,8 @@ class Plan:
             change=found.state.change,
             policy=fitter.policy.evidence,
         )
-        if certificate.holds and plain is None:
-            certificate = replace(certificate, holds=False, reasons=(_SHRUNK,))
+        if plain is None:
+            certificate = of_shrunk(certificate)
         return self._finished(factors, rescaled(certificate, self.scale))
 
     def _leaves_noise(self, factors: Factors) -> bool:
