@@ -402,6 +402,8 @@ def test_ctrl_c_keeps_the_best_factors(tmp_path):
         stderr=theirs,
         env=os.environ | {"TERM": "xterm", "COLUMNS": "100"},
         text=True,
+        # As in a terminal, also where these tests run in the background, deaf to it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     os.close(theirs)
     seen = b""
