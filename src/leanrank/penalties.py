@@ -51,7 +51,19 @@ def _squares(W: Array) -> Array:
 
 
 @dataclass(frozen=True)
-class GroupLasso:
+class _Smoothed:
+    """The two numbers of a penalty that is smooth at a zero column."""
+
+    strength: float
+    smoothing: float
+
+    def __post_init__(self) -> None:
+        _checks.float_fields(self, "strength", least=0.0)
+        _checks.float_fields(self, "smoothing", above=0.0)
+
+
+@dataclass(frozen=True)
+class GroupLasso(_Smoothed):
     r"""Smoothed group Lasso :math:`\lambda \sum_j |w_j|^2 / \sqrt{|w_j|^2 + \beta}`.
 
     Parameters
@@ -74,13 +86,6 @@ class GroupLasso:
     >>> GroupLasso(2.0, 9.0).value(np.array([[4.0, 0.0], [0.0, 0.0]]))
     6.4
     """
-
-    strength: float
-    smoothing: float
-
-    def __post_init__(self) -> None:
-        _checks.float_fields(self, "strength", least=0.0)
-        _checks.float_fields(self, "smoothing", above=0.0)
 
     @property
     def prune_threshold(self) -> float:
@@ -114,7 +119,7 @@ class GroupLasso:
 
 
 @dataclass(frozen=True)
-class ARD:
+class ARD(_Smoothed):
     r"""Automatic relevance determination :math:`c \sum_j \log(1 + |w_j|^2 / 2b)`.
 
     What is left of normal priors :math:`w_j \sim N(0, d_j I)` whose variances have inverse-gamma
@@ -145,13 +150,6 @@ class ARD:
     >>> penalty.value(np.array([[2.0, 0.0], [0.0, 0.0]])) == 2.0 * math.log(5.0)
     True
     """
-
-    strength: float
-    smoothing: float
-
-    def __post_init__(self) -> None:
-        _checks.float_fields(self, "strength", least=0.0)
-        _checks.float_fields(self, "smoothing", above=0.0)
 
     @property
     def prune_threshold(self) -> float:

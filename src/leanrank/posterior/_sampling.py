@@ -9,7 +9,7 @@ whatever the number of threads.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 
@@ -116,20 +116,9 @@ def _with_spare(state: State, spare: int, rng: np.random.Generator) -> State:
     at, (n1, n2) = state.layout, state.entries.shape
     spare = max(0, min(spare, n1 - at.width, n2 - at.width))
     size = float(np.mean(state.noise)) / max(1.0, state.entries.y.size / n2)
-    places = [at.width] * spare
-    rows = np.insert(state.rows, places, rng.standard_normal((n1, spare)), axis=1)
-    new = size**0.5 * rng.standard_normal((n2, spare))
-    mean = np.insert(state.columns.mean, places, new, axis=1)
-    layout = replace(at, width=at.width + spare)
-    squares = packed(mean[:, :, None] * mean[:, None, :])
-    return replace(
-        state,
-        layout=layout,
-        rows=rows,
-        row_moment=None,
-        columns=Moments(mean, squares, layout.row_intercept),
-        variances=np.append(state.variances, np.full(spare, size)),
-    )
+    rows = rng.standard_normal((n1, spare))
+    columns = size**0.5 * rng.standard_normal((n2, spare))
+    return state.with_columns(rows, columns, np.zeros((n2, spare)), np.full(spare, size))
 
 
 def _spread(state: State) -> np.ndarray:

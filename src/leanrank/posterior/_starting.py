@@ -101,35 +101,18 @@ def start(
 
 def widened(state: State, more: int, rng: np.random.Generator) -> State:
     """The state with further columns: the leading singular vectors of what it leaves."""
-    at, entries = state.layout, state.entries
+    entries = state.entries
     rest = entries.y - state.predict(entries.rows, entries.cols)
     weights = entries.weights if entries.weights.size else None
     if weights is not None:  # of a loss that resists outliers, too
         rest = rest * np.minimum(weights / np.average(weights), 1.0)
     V = _leading(rest, entries, more, rng)
-    layout = replace(at, width=at.width + more)
-    old = np.concatenate([np.arange(at.width), np.arange(layout.width, layout.size)])
-    new = np.arange(at.width, layout.width)
     spread = float(np.average(rest**2, weights=weights))
     variances = np.maximum(np.mean(V**2, axis=0), 1e-6 * spread)
-    n2, K = entries.shape[1], layout.size
-    mean, covariance = np.zeros((n2, K)), np.zeros((n2, K, K))
-    mean[:, old], mean[:, new] = state.columns.mean, V
-    covariance[:, old[:, None], old] = state.columns.covariances()
-    own = state.noise[:, None] / (entries.by_column()[:, None] + state.noise[:, None] / variances)
-    covariance[:, new, new] = own
-    rows = np.zeros((entries.shape[0], K))
-    rows[:, old] = state.rows
-    second = packed(mean[:, :, None] * mean[:, None, :] + covariance)
-    return replace(
-        state,
-        layout=layout,
-        rows=rows,
-        row_moment=None,
-        columns=Moments(mean, second, layout.row_intercept),
-        noise=0.5 * state.noise,
-        variances=np.concatenate([state.variances, variances]),
-    )
+    noise = state.noise[:, None]
+    covariance = noise / (entries.by_column()[:, None] + noise / variances)
+    rows = np.zeros((entries.shape[0], more))
+    return replace(state.with_columns(rows, V, covariance, variances), noise=0.5 * state.noise)
 
 
 def _leading(

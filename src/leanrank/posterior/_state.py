@@ -149,6 +149,38 @@ class State:
         r, c = at.free(at.column_intercept), at.free(at.row_intercept)
         return Gaussian(np.diag(rows[r]), np.zeros(r.size)), Gaussian(np.diag(columns[c]), mean[c])
 
+    def with_columns(
+        self, rows: np.ndarray, columns: np.ndarray, covariance: np.ndarray, variances: np.ndarray
+    ) -> State:
+        """The state with further columns, independent of those that there are.
+
+        Parameters
+        ----------
+        rows, columns : ndarray, shape (n1, more) and (n2, more)
+            Their means.
+        covariance : ndarray, shape (n2, more)
+            Their posterior variances.
+        variances : ndarray, shape (more,)
+            Their prior variances.
+        """
+        at, more = self.layout, variances.size
+        layout = replace(at, width=at.width + more)
+        old = np.concatenate([np.arange(at.width), np.arange(layout.width, layout.size)])
+        new, places = np.arange(at.width, layout.width), [at.width] * more
+        mean = np.insert(self.columns.mean, places, columns, axis=1)
+        second = np.zeros((mean.shape[0], layout.size, layout.size))
+        second[:, old[:, None], old] = self.columns.covariances()
+        second[:, new, new] = covariance
+        second += mean[:, :, None] * mean[:, None, :]
+        return replace(
+            self,
+            layout=layout,
+            rows=np.insert(self.rows, places, rows, axis=1),
+            row_moment=None,
+            columns=Moments(mean, packed(second), layout.row_intercept),
+            variances=np.concatenate([self.variances, variances]),
+        )
+
     def without(self, empty: np.ndarray) -> State:
         """The state less the columns that are flagged."""
         at = self.layout
