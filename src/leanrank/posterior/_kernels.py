@@ -45,16 +45,6 @@ def _normals(key, row, out):  # type: ignore[no-untyped-def]
 
 
 @compiled(fastmath=True)
-def _add(w, y, second, mean, a, b):  # type: ignore[no-untyped-def]
-    """Add an entry of weight w: its partner's second moment, and w y times its mean."""
-    for t in range(a.size):
-        a[t] += w * second[t]
-    w *= y
-    for t in range(b.size):
-        b[t] += w * mean[t]
-
-
-@compiled(fastmath=True)
 def gather(indptr, cols, y, weights, scale, mean, second, first, last, A, h):  # type: ignore[no-untyped-def]
     """Normal equations of rows ``first`` to ``last``: A = sum w S_j, h = sum w y s_j.
 
@@ -68,7 +58,12 @@ def gather(indptr, cols, y, weights, scale, mean, second, first, last, A, h):  #
         for e in range(indptr[i], indptr[i + 1]):
             j = cols[e]
             w = scale[j] * weights[e] if weighted else scale[j]
-            _add(w, y[e], second[j], mean[j], a, b)
+            S, s = second[j], mean[j]
+            for t in range(a.size):
+                a[t] += w * S[t]
+            w *= y[e]
+            for t in range(b.size):
+                b[t] += w * s[t]
 
 
 @compiled(fastmath=True)
@@ -87,7 +82,13 @@ def add_to_columns(indptr, cols, y, weights, rows, mean, second, start, stop, A,
             if j < start or j >= stop:
                 continue
             w = weights[e] if weighted else 1.0
-            _add(w, y[e], R, r, A[j], h[j])
+            # The same as in gather; a call for each entry costs 40 %.
+            a, b = A[j], h[j]
+            for t in range(a.size):
+                a[t] += w * R[t]
+            w *= y[e]
+            for t in range(b.size):
+                b[t] += w * r[t]
 
 
 @compiled(fastmath=False)
