@@ -5,6 +5,7 @@ from leanrank.evidence.certifying import certify, check_certificate
 from leanrank.evidence.prediction import Prediction
 from leanrank.evidence.structure import (
     explained_of_noise,
+    leaves_noise,
     noise_level,
     residual_spectral_norm,
     virtual_columns,
@@ -16,6 +17,7 @@ __all__ = [
     "certify",
     "check_certificate",
     "explained_of_noise",
+    "leaves_noise",
     "noise_level",
     "of_shrunk",
     "rescaled",

@@ -30,6 +30,7 @@ from leanrank.problem import Point, Problem
 __all__ = [
     "explained_of_noise",
     "leading_gap",
+    "leaves_noise",
     "noise_level",
     "opposed_share",
     "residual_spectral_norm",
@@ -111,6 +112,19 @@ def noise_level(problem: Problem, point: Point, rng: np.random.Generator, draws:
         G = problem.gradient_matrix(signs * point.residual)
         levels.append(residual_spectral_norm(G, point.factors, rng))
     return float(np.mean(levels) + np.std(levels))
+
+
+def leaves_noise(
+    problem: Problem,
+    point: Point,
+    rng: np.random.Generator,
+    policy: EvidencePolicy,
+    draws: int = 10,
+) -> bool:
+    """Whether nothing stands out of a residual: a first look, before all of a certificate."""
+    G = problem.gradient_matrix(point.residual)
+    shown = residual_spectral_norm(G, point.factors, rng)
+    return shown <= policy.structure * noise_level(problem, point, rng, draws)
 
 
 def leading_gap(problem: Problem, point: Point, rng: np.random.Generator, count: int) -> float:

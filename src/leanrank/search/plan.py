@@ -10,10 +10,9 @@ from leanrank.evidence import (
     Certificate,
     Prediction,
     certify,
-    noise_level,
+    leaves_noise,
     of_shrunk,
     rescaled,
-    residual_spectral_norm,
 )
 from leanrank.factors import Factors
 from leanrank.operators import Measurement
@@ -46,6 +45,8 @@ _STEPS = 3
 """Of Gauss-Newton from posterior means to where the prior does not count."""
 _NOISY = 0.1
 """Noise over the size of y, as columns with a prior see it, beyond which no fit is exact."""
+_LOOKS = 3
+"""Draws of noise for a first look at a residual."""
 _BY_CHANCE = 2
 """Directions of noise that pass for columns; photographs show ten and more at its edge."""
 _BETTER = 0.99
@@ -175,9 +176,13 @@ class Plan:
         Or with a ridge for all alike, where the matrix is not what the prior takes it for, and
         that predicts better.
         """
-        problem, fitter = self.problem, self.fitter
+        problem, fitter, limits = self.problem, self.fitter, self.fitter.policy.evidence
         factors, plain = found.factors(problem), None
-        if found.doubtful > _BY_CHANCE or found.state.sweeps or not self._leaves_noise(factors):
+        if (
+            found.doubtful > _BY_CHANCE
+            or found.state.sweeps
+            or not leaves_noise(problem, problem.evaluate(factors), fitter.rng, limits, _LOOKS)
+        ):
             alike = self._shrunk_alike(found, stages)
             if alike is not None:
                 return alike
@@ -193,20 +198,11 @@ class Plan:
             held_out_error=found.held_out_error,
             prediction=found.prediction,
             change=found.state.change,
-            policy=fitter.policy.evidence,
+            policy=limits,
         )
         if plain is None:
             certificate = of_shrunk(certificate)
         return self._finished(factors, rescaled(certificate, self.scale))
-
-    def _leaves_noise(self, factors: Factors) -> bool:
-        """Whether nothing stands out of the residual, a first look before all of a certificate."""
-        rng, problem = self.fitter.rng, self.problem
-        point = problem.evaluate(factors)
-        level = noise_level(problem, point, rng, draws=3)
-        G = problem.gradient_matrix(point.residual)
-        shown = residual_spectral_norm(G, factors, rng)
-        return bool(shown <= self.fitter.policy.evidence.structure * level)
 
     def _unshrunk(self, found: Predicted) -> Result | None:
         """The fit of the same rank without a prior, if its certificate holds."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from leanrank._arrays import to_numpy
-from leanrank.evidence import noise_level, residual_spectral_norm, virtual_columns
+from leanrank.evidence import leaves_noise, virtual_columns
 from leanrank.evidence.sensitivity import noise_deviation
 from leanrank.factors import Factors
 from leanrank.penalties import ARD, Penalty, Ridge
@@ -58,9 +58,7 @@ def needs_no_ridge(problem: Problem, point: Point, fitter: Fitter) -> bool:
     dof = max(point.factors.degrees_of_freedom(), 1)
     if problem.op.size < fitter.policy.abundant * dof:
         return False
-    G = problem.gradient_matrix(point.residual)
-    shown = residual_spectral_norm(G, point.factors, fitter.rng)
-    return shown <= fitter.policy.evidence.structure * noise_level(problem, point, fitter.rng)
+    return leaves_noise(problem, point, fitter.rng, fitter.policy.evidence)
 
 
 def better_shrunk(
