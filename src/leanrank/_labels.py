@@ -15,7 +15,7 @@ import numpy as np
 
 from leanrank._compile import compiled
 
-__all__ = ["Labels", "labelled"]
+__all__ = ["Labels", "labelled", "united"]
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _S32 = np.uint64(32)
@@ -128,6 +128,22 @@ def labelled(column: Any, name: str) -> tuple[Labels, np.ndarray]:
     values = np.fromiter(distinct, keys.dtype, len(distinct))
     labels = Labels(values, kind)
     return labels, np.fromiter(map(labels._places.__getitem__, listed), np.int32, len(listed))
+
+
+def united(first: Labels, second: Labels, name: str) -> tuple[Labels, np.ndarray, np.ndarray]:
+    """All labels of two sets, and the codes of those of each.
+
+    Raises
+    ------
+    TypeError
+        If they are of different types.
+    """
+    if first.kind != second.kind:
+        raise TypeError(
+            f"{name} must be labels of the same type as before, {first.kind}, got {second.kind}"
+        )
+    labels, codes = labelled(np.concatenate([first.values, second.values]), name)
+    return labels, codes[: first.size], codes[first.size :]
 
 
 def _labelled_numbers(keys: np.ndarray) -> tuple[Labels, np.ndarray]:
