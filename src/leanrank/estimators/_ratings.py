@@ -50,7 +50,7 @@ class Ratings:
             If there is nothing in them, lengths differ, ratings are not finite, or labels cannot
             be right.
         """
-        values = checked_ratings(ratings, least=2)
+        values = checked_ratings(ratings)
         weights = None
         if sample_weight is not None:
             weights = row_weights(sample_weight, values.size)
@@ -75,6 +75,15 @@ class Ratings:
     def weighted(self, factor: float) -> Ratings:
         """The same, weights times a factor."""
         return self if self.weights is None else replace(self, weights=factor * self.weights)
+
+    def scaled(self, factor: float) -> Ratings:
+        """The same, ratings times a factor."""
+        return replace(self, values=factor * self.values)
+
+    def typical_size(self) -> float:
+        """A power of two near the largest rating, so that dividing by it costs no digit."""
+        largest = float(np.max(np.abs(self.values)))
+        return 2.0 ** float(np.clip(np.frexp(largest)[1], -1000, 1000)) if largest > 0 else 1.0
 
     def joined(self, other: Ratings) -> tuple[Ratings, np.ndarray, np.ndarray]:
         """These and others, and the places of the users and items of these among those of both."""
@@ -118,8 +127,8 @@ class Ratings:
             at = int(again[0])
             user, item = self.users.values[rows[at]], self.items.values[cols[at]]
             raise ValueError(
-                f"ratings of one item by one user must not be several, got {again.size} more than "
-                f"one of each, such as of {item!r} by {user!r}: average them, or say "
+                f"ratings of one item by one user must not be several, got {again.size} that are "
+                f"not the first, such as of {item} by {user}: leave them out, or say "
                 'duplicates="mean"'
             )
         if again.size:
@@ -240,8 +249,8 @@ def _listed(names: list[Any]) -> str:
     return ", ".join(map(repr, names[:20])) + (", ..." if len(names) > 20 else "")
 
 
-def checked_ratings(ratings: Any, least: int = 1) -> np.ndarray:
-    """Finite real numbers, so many at least."""
+def checked_ratings(ratings: Any) -> np.ndarray:
+    """Finite real numbers, at least one."""
     values = np.asarray(ratings)
     if values.dtype.kind == "O":
         values = _of_objects(values)
@@ -249,10 +258,8 @@ def checked_ratings(ratings: Any, least: int = 1) -> np.ndarray:
         raise TypeError(
             f"ratings must be a vector of real numbers, got {values.dtype} of shape {values.shape}"
         )
-    if values.size < least:
-        raise ValueError(
-            f"ratings must be at least {least}, got {values.size}: there is nothing to learn from"
-        )
+    if not values.size:
+        raise ValueError("ratings are empty: there is nothing to learn from")
     values = values.astype(np.float64, copy=False)
     bad = np.flatnonzero(~np.isfinite(values))
     if bad.size:
