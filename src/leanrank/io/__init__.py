@@ -22,6 +22,7 @@ from leanrank.io._results import (
     save_summary,
     summary,
 )
+from leanrank.io._stored import StoredEntries, open_stored, stored_entries
 from leanrank.io._tables import Passed, Table, number_text, write_table
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "Passed",
     "ProblemFile",
     "Ratings",
+    "StoredEntries",
     "Table",
     "check_dense",
     "check_matrix_format",
@@ -43,6 +45,7 @@ __all__ = [
     "load_posterior",
     "load_result",
     "number_text",
+    "open_stored",
     "plain_values",
     "read_matrix",
     "read_problem",
@@ -51,6 +54,7 @@ __all__ = [
     "save_posterior",
     "save_result",
     "save_summary",
+    "stored_entries",
     "summary",
     "write_matrix",
     "write_table",

@@ -31,6 +31,9 @@ class Codes:
         self._codes: dict[Hashable, int] = {"": -1, None: -1}
         self._labels: list[Hashable] = []
 
+    def __len__(self) -> int:
+        return len(self._labels)
+
     def of(self, cells: Sequence[Hashable]) -> np.ndarray:
         """The codes of some labels, shape (n,); those that are new are taken up."""
         known = self._codes

@@ -58,7 +58,7 @@ class Reading:
         self._in_order = columns is None and not named
         self._lines = source.lines(self.roles, 2, named)
         self.codes = (Codes(), Codes())
-        self.missing = 0
+        self.missing = self.weightless = 0
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -73,17 +73,19 @@ class Reading:
         done = 0
         for cells in self._lines.pieces():
             values = self._values(cells[2], done, "value")
-            given = ~np.isnan(values)
-            weights = None
+            kept, weights = ~np.isnan(values), None
+            self.missing += int(values.size - kept.sum())
             if len(cells) > 3:
-                weights = self._weights(cells[3], done, given)[given]
-            if not given.all():
-                self.missing += int(values.size - given.sum())
-                cells = [cell.only(given) for cell in cells[:2]]
-            lines = done + np.flatnonzero(given)
+                weights = self._weights(cells[3], done, kept)
+                self.weightless += int((weights[kept] == 0).sum())
+                kept &= weights != 0
+                weights = weights[kept]
+            if not kept.all():
+                cells = [cell.only(kept) for cell in cells[:2]]
+            lines = done + np.flatnonzero(kept)
             rows, cols = (self._codes(k, cells[k], lines) for k in (0, 1))
             done += values.size
-            yield Piece(rows, cols, values[given], weights)
+            yield Piece(rows, cols, values[kept], weights)
 
     def _values(self, cells: Cells, done: int, what: str) -> np.ndarray:
         """Numbers, NaN where one is missing."""
@@ -144,4 +146,6 @@ class Reading:
                 f"{self.missing} {'line has' if self.missing == 1 else 'lines have'} no value: "
                 "pairs to predict, and no entries"
             )
+        if self.weightless:
+            notes.append(f"{self.weightless} of the entries have no weight, and do not count")
         return tuple(notes)
