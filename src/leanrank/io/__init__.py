@@ -10,6 +10,7 @@ from leanrank.io._matrices import (
 )
 from leanrank.io._posteriors import load_posterior, save_posterior
 from leanrank.io._problems import ProblemFile, read_problem
+from leanrank.io._ratings import Ratings, read_ratings
 from leanrank.io._results import (
     dump_summary,
     load_checkpoint,
@@ -21,6 +22,7 @@ from leanrank.io._results import (
     save_summary,
     summary,
 )
+from leanrank.io._stored import StoredEntries, open_stored, stored_entries
 from leanrank.io._tables import Passed, Table, number_text, write_table
 
 __all__ = [
@@ -28,6 +30,8 @@ __all__ = [
     "IncompleteMatrix",
     "Passed",
     "ProblemFile",
+    "Ratings",
+    "StoredEntries",
     "Table",
     "check_dense",
     "check_matrix_format",
@@ -41,13 +45,16 @@ __all__ = [
     "load_posterior",
     "load_result",
     "number_text",
+    "open_stored",
     "plain_values",
     "read_matrix",
     "read_problem",
+    "read_ratings",
     "save_factors",
     "save_posterior",
     "save_result",
     "save_summary",
+    "stored_entries",
     "summary",
     "write_matrix",
     "write_table",
