@@ -127,10 +127,37 @@ def test_frames(ratings, model, library):
 def test_columns_of_a_frame_have_usual_names(ratings, model):
     frame = pd.DataFrame(dict(zip(("user", "item", "rating"), ratings.given, strict=True)))
     assert same(model, MatrixFactorization().fit(frame), ratings)
-    with pytest.raises(ValueError, match="'user', 'item', 'rating'; there is no 'stars'"):
+    with pytest.raises(ValueError, match="stars.*user, item, rating"):
         MatrixFactorization().fit(frame, columns=("user", "item", "stars"))
-    with pytest.raises(ValueError, match="there is no 'rating': say columns="):
-        MatrixFactorization().fit(frame[["user", "item"]])
+    with pytest.raises(ValueError, match="must name users, items and ratings.*got 'user'"):
+        MatrixFactorization().fit(frame, columns="user")
+    with pytest.raises(TypeError, match="columns names those of a frame"):
+        MatrixFactorization().fit(*ratings.given, columns=("user", "item", "rating"))
+    with pytest.raises(TypeError, match="sample_weight of a frame or file is a fourth name"):
+        MatrixFactorization().fit(frame, sample_weight=np.ones(ratings.seen))
+
+
+def test_weights_of_a_frame_are_a_column(ratings):
+    weights = np.random.default_rng(0).integers(0, 3, ratings.seen)
+    columns = zip(("user", "item", "rating", "w"), (*ratings.given, weights), strict=True)
+    fitted = MatrixFactorization().fit(
+        pd.DataFrame(dict(columns)), columns=("user", "item", "rating", "w")
+    )
+    assert same(fitted, MatrixFactorization().fit(*ratings.given, weights), ratings)
+
+
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_files(tmp_path, ratings, model, ending):
+    path = tmp_path / f"ratings.{ending}"
+    frame = pd.DataFrame(dict(zip(("movieId", "userId", "rating"), ratings.given, strict=True)))
+    frame = frame.rename(columns={"movieId": "userId", "userId": "movieId"}).assign(timestamp=0)
+    getattr(frame, f"to_{ending}")(path, index=False)
+    fitted = MatrixFactorization().fit(path)
+    assert same(model, fitted, ratings)
+    assert fitted.notes_ == ("columns: 'userId', 'movieId', 'rating'; not used: 'timestamp'",)
+    assert model.notes_ == ()
+    with pytest.raises(ValueError, match="there is no such file"):
+        MatrixFactorization().fit(tmp_path / "none.csv")
 
 
 def test_stored_zeros_of_a_sparse_matrix_are_ratings(ratings):

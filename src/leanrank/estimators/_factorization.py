@@ -23,7 +23,7 @@ from leanrank._threads import one_blas_thread
 from leanrank.estimators._arguments import RecoveryWarning
 from leanrank.estimators._predicting import RatingPredictor
 from leanrank.estimators._rating_model import RatingModel
-from leanrank.estimators._ratings import Ratings, read_ratings
+from leanrank.estimators._ratings import Ratings, ratings_given
 from leanrank.estimators._saved_ratings import SavedFit, load_fit, save_fit
 from leanrank.policy import EvidencePolicy
 from leanrank.posterior import Entries
@@ -45,8 +45,8 @@ _FEW, _ENOUGH = 500, 25
 """Ratings below which more are held out than elsewhere, and how many: a 95 % interval takes 19."""
 
 _TOLD = (
-    "status_", "message_", "certificate_", "held_out_error_", "n_iter_", "_fitted_to",
-    "_weight_unit",
+    "status_", "message_", "certificate_", "held_out_error_", "n_iter_", "notes_",
+    "_fitted_to", "_weight_unit",
 )  # fmt: skip
 """Attributes that tell how a fit went."""
 
@@ -113,6 +113,8 @@ class MatrixFactorization(RatingPredictor):
         Root mean square error on them, of the same predictor before it has seen them.
     n_iter_ : int
         Sweeps over the ratings.
+    notes_ : tuple of str
+        What one should know of how a file was read the last time.
 
     Raises
     ------
@@ -202,8 +204,8 @@ class MatrixFactorization(RatingPredictor):
         sample_weight : array-like, shape (m,), optional
             Inverse variances of the noise up to a constant. Zero is as good as missing.
         columns : tuple, optional
-            Names of users, items and ratings, and perhaps weights, in a frame: "user", "item" and
-            "rating" by default.
+            Names of users, items and ratings, and perhaps weights, in a frame or file. By default
+            those that are named so or alike, or the first three where there are three.
 
         Returns
         -------
@@ -212,15 +214,17 @@ class MatrixFactorization(RatingPredictor):
 
         Notes
         -----
-        Instead of three columns: ``fit(frame, columns=("user", "item", "rating"))`` takes a frame
-        of pandas, polars or pyarrow; ``fit(matrix)`` the stored entries of a SciPy sparse matrix,
-        zeros included, by the numbers of their rows and columns; ``fit(X, y)`` pairs and ratings.
+        Instead of three columns: ``fit(frame, columns=("who", "what", "stars"))`` takes a frame of
+        pandas, polars or PyArrow, and ``fit(path)`` a file of any kind that
+        :func:`leanrank.io.read_ratings` reads; ``fit(matrix)`` takes the stored entries of a SciPy
+        sparse matrix, zeros included, by the numbers of their rows and columns; ``fit(X, y)``
+        takes pairs and ratings.
         """
         self._check_parameters()
-        given = read_ratings(users, items, ratings, sample_weight, columns)
+        given, notes = ratings_given(users, items, ratings, sample_weight, columns)
         self._weight_unit = 1.0 if given.weights is None else float(np.mean(given.weights))
         given = given.weighted(1.0 / self._weight_unit)
-        unit = given.typical_size()
+        unit, self.notes_ = given.typical_size(), notes
         return self._fit_all(given.scaled(1.0 / unit), unit)
 
     def partial_fit(
@@ -259,7 +263,8 @@ class MatrixFactorization(RatingPredictor):
         if not hasattr(self, "_model"):
             return self.fit(users, items, ratings, sample_weight, columns=columns)
         self._check_parameters()
-        model, new = self._model, read_ratings(users, items, ratings, sample_weight, columns)
+        model = self._model
+        new, self.notes_ = ratings_given(users, items, ratings, sample_weight, columns)
         old = Ratings.of_entries(model.users.labels, model.items.labels, self._ratings_kept())
         new = new.weighted(1.0 / self._weight_unit).scaled(1.0 / model.unit)
         both, *places = old.joined(new)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -12,12 +14,11 @@ from scipy import sparse
 from leanrank._compile import compiled
 from leanrank._labels import Labels, labelled, united
 from leanrank.estimators._arguments import UnknownLabelWarning, row_weights
+from leanrank.io import read_ratings
 from leanrank.operators import ObservedEntries
 from leanrank.posterior import Entries
 
-__all__ = ["Ratings", "checked_ratings", "looked_up", "pairs", "read_ratings"]
-
-_COLUMNS = ("user", "item", "rating")
+__all__ = ["Ratings", "checked_ratings", "looked_up", "pairs", "ratings_given"]
 
 
 @dataclass(frozen=True)
@@ -141,29 +142,61 @@ class Ratings:
         return Entries(indptr, cols, y, weights, shape)
 
 
-def read_ratings(users: Any, items: Any, ratings: Any, sample_weight: Any, columns: Any) -> Ratings:
-    """Ratings from whatever ``fit`` was given.
+def ratings_given(
+    users: Any, items: Any, ratings: Any, sample_weight: Any, columns: Any
+) -> tuple[Ratings, tuple[str, ...]]:
+    """Ratings from whatever ``fit`` was given, and notes on how they were read.
 
-    Three columns; pairs and ratings, as X and y of scikit-learn; a frame, with the names of its
-    columns; or a sparse matrix.
+    Three columns; pairs and ratings, as X and y of scikit-learn; a sparse matrix; or a frame or a
+    file, with the names of columns.
     """
     if columns is not None and items is not None:
-        raise TypeError("columns names those of a frame: leave it out where items are given")
+        raise TypeError(
+            "columns names those of a frame or file: leave it out where items are given"
+        )
     if ratings is not None:
-        return Ratings.of(users, items, ratings, sample_weight)
+        return Ratings.of(users, items, ratings, sample_weight), ()
     if items is not None:
-        return Ratings.of(*pairs(users, None), items, sample_weight)
+        return Ratings.of(*pairs(users, None), items, sample_weight), ()
     if sparse.issparse(users):
         op, values = ObservedEntries.from_sparse(users)
-        return Ratings.of(op.rows, op.cols, values, sample_weight)
-    return _of_frame(users, sample_weight, columns)
+        return Ratings.of(op.rows, op.cols, values, sample_weight), ()
+    if not isinstance(users, str | PathLike) and names_of(users) is None:
+        raise TypeError(
+            "fit takes users, items and ratings; pairs and ratings; a frame; a path; or a SciPy "
+            f"sparse matrix; got {type(users).__name__}"
+        )
+    if sample_weight is not None:
+        raise TypeError("sample_weight of a frame or file is a fourth name in columns")
+    return _read(users, columns)
+
+
+def _read(source: Any, columns: Any) -> tuple[Ratings, tuple[str, ...]]:
+    """From a frame or a file."""
+    if columns is not None and (isinstance(columns, str) or len(columns) not in (3, 4)):
+        raise ValueError(
+            f"columns must name users, items and ratings, and perhaps weights, got {columns!r}"
+        )
+    chosen, weight = (columns[:3], columns[3:]) if columns else (None, ())
+    found = read_ratings(source, chosen, *weight)
+    users, items = found.row_labels, found.col_labels
+    left = f"; not used: {_listed(found.ignored)}" if found.ignored else ""
+    notes = (f"columns: {_listed(found.names)}{left}", *found.notes)
+    if found.weights is not None:  # some of which may be zero
+        ratings = Ratings.of(users[found.rows], items[found.cols], found.values, found.weights)
+        return ratings, notes
+    of_users, of_items = (
+        Labels(labels, "str" if labels.dtype == object else "number") for labels in (users, items)
+    )
+    values = checked_ratings(found.values)
+    return Ratings(of_users, of_items, found.rows, found.cols, values, None), notes
 
 
 def pairs(users: Any, items: Any) -> tuple[Any, Any]:
     """Users and items from two columns, or from the two columns of one table."""
     if items is not None:
         return users, items
-    names = _names(users)
+    names = names_of(users)
     if names is not None:
         if len(names) != 2:
             raise ValueError(
@@ -215,37 +248,13 @@ def looked_up(*columns: tuple[Labels, Any, str]) -> list[np.ndarray]:
     return found
 
 
-def _names(frame: Any) -> list[Any] | None:
+def names_of(frame: Any) -> list[Any] | None:
     """Names of the columns of a frame of pandas, polars or pyarrow; None of anything else."""
     names = getattr(frame, "column_names", getattr(frame, "columns", None))
     return None if names is None or callable(names) else list(names)
 
 
-def _of_frame(frame: Any, sample_weight: Any, columns: Any) -> Ratings:
-    names = _names(frame)
-    if names is None:
-        raise TypeError(
-            "fit takes users, items and ratings; pairs and ratings; a frame; or a SciPy sparse "
-            f"matrix; got {type(frame).__name__}"
-        )
-    chosen = tuple(_COLUMNS if columns is None else columns)
-    if isinstance(columns, str) or len(chosen) not in (3, 4):
-        raise ValueError(
-            f"columns must name users, items and ratings, and perhaps weights, got {columns!r}"
-        )
-    unknown = [name for name in chosen if name not in names]
-    if unknown:
-        raise ValueError(
-            f"columns must be among those of the frame, {_listed(names)}; there is no "
-            f"{_listed(unknown)}" + ("" if columns else ": say columns=(user, item, rating)")
-        )
-    users, items, ratings, *weights = (frame[name] for name in chosen)
-    if weights and sample_weight is not None:
-        raise ValueError("weights are given twice, by columns and by sample_weight")
-    return Ratings.of(users, items, ratings, weights[0] if weights else sample_weight)
-
-
-def _listed(names: list[Any]) -> str:
+def _listed(names: Sequence[Any]) -> str:
     return ", ".join(map(repr, names[:20])) + (", ..." if len(names) > 20 else "")
 
 

@@ -118,6 +118,7 @@ def _fit_of(about: dict[str, Any], arrays: dict[str, np.ndarray]) -> SavedFit:
     told = dict(about["told"])
     told["status_"] = Status(told["status_"])
     told["certificate_"] = Prediction(**told["certificate_"])
+    told["notes_"] = tuple(map(str, told["notes_"]))
     shape = users.labels.size, items.labels.size
     entries = _entries(arrays, shape) if "seen: indptr" in arrays else None
     return SavedFit(model, entries, dict(about["parameters"]), told)
