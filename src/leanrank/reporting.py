@@ -29,7 +29,8 @@ table { border-collapse: collapse; }
 th, td { padding: .15rem 1.5rem .15rem 0; text-align: left; vertical-align: top; }
 th { font-weight: 600; }
 figure { margin: 1rem 0; overflow-x: auto; }
-figure svg { background: #fff; border-radius: .3rem; max-width: 100%; height: auto; }
+figure svg { background: #fff; border-radius: .3rem; min-width: 28rem; max-width: 100%;
+  height: auto; }
 figcaption { font-size: .9rem; opacity: .8; }
 """
 """Readable on a phone, on paper, and in the dark; pictures stay on white."""
