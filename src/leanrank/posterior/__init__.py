@@ -6,16 +6,19 @@ from leanrank.posterior._posterior import Posterior
 from leanrank.posterior._sampling import SPARE, draws, sampled
 from leanrank.posterior._starting import entries_of, start, widened
 from leanrank.posterior._state import Layout, State
-from leanrank.posterior._variational import fit, sweeps
+from leanrank.posterior._sweep import Entries
+from leanrank.posterior._variational import finished, fit, sweeps
 
 __all__ = [
     "SPARE",
     "Covariance",
+    "Entries",
     "Layout",
     "Posterior",
     "State",
     "draws",
     "entries_of",
+    "finished",
     "fit",
     "perturbed",
     "sampled",

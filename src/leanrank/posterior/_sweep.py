@@ -67,6 +67,25 @@ class Entries:
         return cls(indptr, cols[order].astype(np.int32), y[order].astype(float), w, shape)
 
     @property
+    def size(self) -> int:
+        """Number of entries."""
+        return int(self.y.size)
+
+    def at(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Rows, columns, values and weights of some entries, by their places in order."""
+        rows = np.searchsorted(self.indptr, index, side="right") - 1
+        weights = self.weights[index] if self.weights.size else np.ones(index.size)
+        return rows, self.cols[index], self.y[index], weights
+
+    def without(self, index: np.ndarray) -> Entries:
+        """The entries less some, given by their places in order."""
+        kept = np.ones(self.size, dtype=bool)
+        kept[index] = False
+        before = np.concatenate([[0], np.cumsum(kept)])
+        weights = self.weights[kept] if self.weights.size else self.weights
+        return Entries(before[self.indptr], self.cols[kept], self.y[kept], weights, self.shape)
+
+    @property
     def rows(self) -> np.ndarray:
         return np.repeat(np.arange(self.shape[0], dtype=np.int32), np.diff(self.indptr))
 
@@ -113,6 +132,12 @@ class Moments:
         """Posterior covariances, shape (n, K, K)."""
         outer = self.mean[:, :, None] * self.mean[:, None, :]
         return unpacked(self.second, self.mean.shape[1]) - outer
+
+    def variances(self) -> np.ndarray:
+        """Diagonals of the posterior covariances, shape (n, K), in single precision."""
+        c = np.arange(self.mean.shape[1])
+        own = self.second[:, c * (c + 1) // 2 + c] - self.mean**2
+        return np.maximum(own, 0.0).astype(np.float32)
 
     def mapped(self, T: np.ndarray) -> Moments:
         """Those of T times each row."""

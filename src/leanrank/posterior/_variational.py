@@ -25,7 +25,7 @@ from leanrank.factors import Factors
 from leanrank.posterior._state import State
 from leanrank.posterior._sweep import Entries, Sweep
 
-__all__ = ["COLUMN_NOISE", "LEAST_NOISE", "fit", "sweeps", "typical_noise"]
+__all__ = ["COLUMN_NOISE", "LEAST_NOISE", "finished", "fit", "sweeps", "typical_noise"]
 
 _EMPTY = 1e-3
 """Mean square of a column's means over its variance, below which the data said nothing of it."""
@@ -192,3 +192,29 @@ def fit(
     whole = state.factors.norm()
     apart = state.factors.append(Factors(-before.rows, before.columns.mean))
     return replace(state, change=apart.norm() / whole if whole > 0 else 0.0)
+
+
+def finished(
+    state: State, entries: Entries, threads: int = 1
+) -> tuple[State, np.ndarray, np.ndarray]:
+    """One more sweep, over entries that may be others, and the variances of what comes out.
+
+    Returns
+    -------
+    state : State
+        Not turned: rows and columns are the posterior means of this sweep.
+    row_variances, column_variances : ndarray of float32, shape (n1, K) and (n2, K)
+        Diagonals of the posterior covariances.
+    """
+    sweep, at = Sweep(entries, threads), state.layout
+    of_rows, of_columns = state.priors()
+    rows = sweep.rows(state.columns, state.noise, of_rows, at.column_intercept)
+    means, total, columns, missed = sweep(
+        state.columns, state.noise, of_rows, of_columns, at.column_intercept
+    )
+    floor = LEAST_NOISE * float(np.mean(entries.y**2))
+    noise = np.full(entries.shape[1], max(float(missed.sum()) / entries.size, floor))
+    state = replace(
+        state, entries=entries, rows=means, row_moment=total, columns=columns, noise=noise
+    )
+    return state, rows.variances(), columns.variances()

@@ -1,0 +1,116 @@
+"""Factorising many entries: against the truth, against means, and what is said of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from leanrank import Status
+from leanrank.posterior import Entries
+from leanrank.search.factorising import Progress, factorise
+
+SHAPE = (300, 200)
+
+
+def data(
+    seed: int = 0, rank: int = 3, noise: float = 0.3, size: int = 12_000, intercepts: float = 0.0
+) -> tuple[np.ndarray, Entries]:
+    """A matrix, and some of its entries with noise."""
+    rng = np.random.default_rng(seed)
+    (n1, n2), scale = SHAPE, 1.0 / max(rank, 1) ** 0.5
+    X = rng.standard_normal((n1, rank)) @ rng.standard_normal((rank, n2)) * scale
+    X += intercepts * (rng.standard_normal((n1, 1)) + rng.standard_normal(n2) + 3.0)
+    rows, cols = np.divmod(rng.choice(n1 * n2, size, replace=False), n2)
+    y = X[rows, cols] + noise * rng.standard_normal(size)
+    return X, Entries.of(rows, cols, y, SHAPE)
+
+
+def dense(found) -> np.ndarray:
+    return found.state.rows @ found.state.columns.mean.T
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_rank_is_found_and_the_matrix_about_as_well_as_its_freedom_allows(seed):
+    X, entries = data(seed)
+    found = factorise(entries, rng=np.random.default_rng(seed))
+    assert found.state.width == 3
+    assert found.status is Status.APPROXIMATE
+    error = np.sqrt(np.mean((dense(found) - X) ** 2))
+    freedom = 3 * (sum(SHAPE) - 3) / entries.size
+    assert error < 1.15 * 0.3 * freedom**0.5
+    assert found.held_out_error == pytest.approx(np.hypot(error, 0.3), rel=0.1)
+
+
+def test_intercepts_are_taken_where_they_predict():
+    X, entries = data(intercepts=1.0)
+    found = factorise(entries, rng=np.random.default_rng(0))
+    assert found.state.layout.row_intercepts
+    assert found.state.layout.column_intercepts
+    assert found.state.width == 3
+    assert np.sqrt(np.mean((dense(found) - X) ** 2)) < 0.2
+    assert not factorise(data()[1], rng=np.random.default_rng(0)).state.layout.row_intercepts
+
+
+def test_noise_is_called_noise():
+    _, entries = data(rank=0, noise=1.0)
+    found = factorise(entries, rng=np.random.default_rng(0))
+    assert found.status is Status.STALLED
+    assert "means" in found.message
+    assert np.sqrt(np.mean(dense(found) ** 2)) < 0.15
+    assert found.prediction.error <= found.prediction.baseline * (1 + 1e-3)
+
+
+def test_a_known_rank_is_kept():
+    _, entries = data()
+    assert factorise(entries, rank=2, rng=np.random.default_rng(0)).state.width == 2
+    assert factorise(entries, rank=5, rng=np.random.default_rng(0)).state.width == 5
+    assert factorise(entries, width=2, rng=np.random.default_rng(0)).state.width <= 2
+
+
+def test_many_columns_are_found_by_widening():
+    X, entries = data(rank=20, noise=0.1, size=40_000)
+    found = factorise(entries, rng=np.random.default_rng(0))
+    assert found.state.width == 20
+    assert np.sqrt(np.mean((dense(found) - X) ** 2)) < 0.1
+
+
+def test_intervals_of_new_readings_cover():
+    X, entries = data()
+    found = factorise(entries, held_out=0.1, rng=np.random.default_rng(0))
+    rows, cols = np.indices(SHAPE).reshape(2, -1)
+    reading = X[rows, cols] + 0.3 * np.random.default_rng(9).standard_normal(rows.size)
+    multiple = np.quantile(found.scores, 0.95)
+    half = multiple * found.deviation(rows, cols, reading=True)
+    inside = np.abs(reading - dense(found).ravel()) <= half
+    assert 0.93 < inside.mean() < 0.97
+
+
+def test_it_can_be_watched_and_stopped():
+    _, entries = data()
+    seen: list[Progress] = []
+
+    def watch(progress: Progress) -> bool:
+        seen.append(progress)
+        return progress.sweep == 2
+
+    found = factorise(entries, watch=watch, rng=np.random.default_rng(0))
+    assert [p.sweep for p in seen] == [1, 2]
+    assert found.status is Status.STOPPED
+    assert all(0 < p.share <= 1 and p.held_out_error > 0 for p in seen)
+    late = factorise(entries, time_limit=0.0, rng=np.random.default_rng(0))
+    assert late.status is Status.STOPPED
+
+
+def test_the_number_of_threads_does_not_matter():
+    _, entries = data()
+    one, two = (factorise(entries, threads=n, rng=np.random.default_rng(0)) for n in (1, 2))
+    np.testing.assert_array_equal(one.state.rows, two.state.rows)
+    np.testing.assert_array_equal(one.scores, two.scores)
+
+
+def test_one_entry_is_too_few():
+    with pytest.raises(ValueError, match="entries must be at least two, got 1"):
+        factorise(
+            Entries.of(np.zeros(1, int), np.zeros(1, int), np.ones(1), (2, 2)),
+            rng=np.random.default_rng(0),
+        )
