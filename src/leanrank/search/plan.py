@@ -38,7 +38,7 @@ _CONSENSUS_ROUNDS = 5
 _PINNED_DOWN = 0.15
 """Relative error that a posterior expects, up to which a certificate is worth trying."""
 _MORE = 6
-"""Columns to begin with beyond twice those that predicted best."""
+"""Columns to begin with beyond those that predicted best, or twice those where entries are few."""
 _UNSEEN = 8
 """Columns that exploring may have missed."""
 _STEPS = 3
@@ -125,15 +125,16 @@ class Plan:
         by_rows = splits_by_rows(self.problem, self.paths.symmetric)
         # A prior tells noise from an exact fit that is hard to find where measurements abound.
         few = self.paths.are_few(best.width + _UNSEEN)
+        width = (2 if few else 1) * best.width + _MORE
         if by_rows and is_missed(self.paths, data, best) and not few:
-            found = self._with_prior(data, 2 * best.width + _MORE)
+            found = self._with_prior(data, width)
             if found.noise > _NOISY and not found.prediction.reasons(self.fitter.policy.evidence):
                 return self._predicting(found, stages)
         exact = exact_fit(self.paths, data, stages, best)
         if exact is not None:
             return self._of_least_rank(*exact, stages)
         if by_rows:
-            found = found or self._with_prior(data, 2 * best.width + _MORE)
+            found = found or self._with_prior(data, width)
             return self._predicting(found, stages)
         return self._refitted(best_predicting(self.paths, data, stages, may_split=self._may_split))
 
