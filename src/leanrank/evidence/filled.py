@@ -107,6 +107,8 @@ def observed_entries(op: Measurement, symmetric: bool) -> ObservedEntries | None
     if symmetric:
         rows, cols = np.concatenate([rows, cols]), np.concatenate([cols, rows])
     flat = distinct(rows * np.int64(op.shape[1]) + cols)
+    if isinstance(op, ObservedEntries) and not symmetric and flat.size == op.size:
+        return op
     dtype = to_numpy(op.reference).dtype
     return ObservedEntries(*np.divmod(flat, op.shape[1]), op.shape, dtype=dtype)
 

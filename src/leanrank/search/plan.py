@@ -129,13 +129,15 @@ class Plan:
         if by_rows and is_missed(self.paths, data, best) and not few:
             found = self._with_prior(data, width)
             if found.noise > _NOISY and not found.prediction.reasons(self.fitter.policy.evidence):
-                return self._predicting(found, stages)
+                return self._predicting(found, [stage.factors for stage in stages])
         exact = exact_fit(self.paths, data, stages, best)
         if exact is not None:
             return self._of_least_rank(*exact, stages)
         if by_rows:
+            path = [stage.factors for stage in stages]
+            del stages, best  # with residuals of millions, which are hardly ever asked for again
             found = found or self._with_prior(data, width)
-            return self._predicting(found, stages)
+            return self._predicting(found, path)
         return self._refitted(best_predicting(self.paths, data, stages, may_split=self._may_split))
 
     def _told(self, rank: int) -> Result:
@@ -165,13 +167,13 @@ class Plan:
             intercepts=self.intercepts,
         )
 
-    def _predicting(self, found: Predicted, stages: Sequence[Stage] = ()) -> Result:
+    def _predicting(self, found: Predicted, path: Sequence[Factors] = ()) -> Result:
         """What columns with a prior lead to; draws are of their posterior, whatever is returned."""
-        result = self._best_of(found, stages)
+        result = self._best_of(found, path)
         seed = int(self.fitter.rng.integers(2**63))
         return replace(result, sampler=Sampler(found, seed, self.scale))
 
-    def _best_of(self, found: Predicted, stages: Sequence[Stage]) -> Result:
+    def _best_of(self, found: Predicted, path: Sequence[Factors]) -> Result:
         """Columns with a prior; without one, where that predicts as well and is certified.
 
         Or with a ridge for all alike, where the matrix is not what the prior takes it for, and
@@ -184,7 +186,7 @@ class Plan:
             or found.state.sweeps
             or not leaves_noise(problem, problem.evaluate(factors), fitter.rng, limits, _LOOKS)
         ):
-            alike = self._shrunk_alike(found, stages)
+            alike = self._shrunk_alike(found, path)
             if alike is not None:
                 return alike
         elif found.state.uncertainty <= _PINNED_DOWN:
@@ -210,12 +212,13 @@ class Plan:
         result = self._refitted(Choice(found.factors(self.problem), found.held_out_error))
         return result if result.status is Status.CONVERGED else None
 
-    def _shrunk_alike(self, found: Predicted, stages: Sequence[Stage]) -> Result | None:
+    def _shrunk_alike(self, found: Predicted, path: Sequence[Factors]) -> Result | None:
         """Wide factors under a ridge, if these predict what was held out better."""
-        if not stages or self.intercepts or len(found.rounds) > 1:
+        if not path or self.intercepts or len(found.rounds) > 1:
             return None
         data = found.rounds[0][0]
-        choice = best_predicting(self.paths, data, list(stages), may_split=False)
+        stages = [data.assess(Stage(data.train.evaluate(factors), False)) for factors in path]
+        choice = best_predicting(self.paths, data, stages, may_split=False)
         missed = choice.held_out_error
         if choice.penalty is None or missed is None or missed >= _BETTER * found.held_out_error:
             return None
