@@ -364,7 +364,9 @@ def test_a_certificate_is_tried_for_where_it_may_hold(
 def test_approximate_is_what_predicts(monkeypatch, unsure, change, status):
     own, found = unsure
     prediction = replace(GOOD, **change)
-    result = own._predicting(replace(found, prediction=prediction, doubtful=9))
+    result = own._predicting(
+        replace(found, assessment=SimpleNamespace(prediction=prediction), doubtful=9)
+    )
     assert result.status is status
     assert result.message.startswith(str(prediction))
     assert result.certificate.prediction == prediction

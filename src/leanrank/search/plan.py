@@ -33,7 +33,7 @@ __all__ = ["Plan"]
 _PINNED_DOWN = 0.15
 """Relative error that a posterior expects, up to which a certificate is worth trying."""
 _MORE = 6
-"""Columns to begin with beyond twice those that predicted best."""
+"""Columns to begin with beyond those that predicted best, or twice those where entries are few."""
 _UNSEEN = 8
 """Columns that exploring may have missed."""
 _STEPS = 3
@@ -125,16 +125,19 @@ class Plan:
         by_rows = splits_by_rows(self.problem, self.paths.symmetric)
         # A prior tells noise from an exact fit that is hard to find where measurements abound.
         few = self.paths.are_few(best.width + _UNSEEN)
+        width = (2 if few else 1) * best.width + _MORE
         if by_rows and is_missed(self.paths, data, best) and not few:
-            found = self._with_prior(data, 2 * best.width + _MORE)
+            found = self._with_prior(data, width)
             if found.noise > _NOISY and not found.prediction.reasons(self.fitter.policy.evidence):
-                return self._predicting(found, stages)
+                return self._predicting(found, [stage.factors for stage in stages])
         exact = exact_fit(self.paths, data, stages, best)
         if exact is not None:
             return self._of_least_rank(*exact, stages)
         if by_rows:
-            found = found or self._with_prior(data, 2 * best.width + _MORE)
-            return self._predicting(found, stages)
+            path = [stage.factors for stage in stages]
+            del stages, best  # with residuals of millions, which are hardly ever asked for again
+            found = found or self._with_prior(data, width)
+            return self._predicting(found, path)
         return self.ending.refitted(
             best_predicting(self.paths, data, stages, may_split=self._may_split)
         )
@@ -166,13 +169,13 @@ class Plan:
             intercepts=self.intercepts,
         )
 
-    def _predicting(self, found: Predicted, stages: Sequence[Stage] = ()) -> Result:
+    def _predicting(self, found: Predicted, path: Sequence[Factors] = ()) -> Result:
         """What columns with a prior lead to; draws are of their posterior, whatever is returned."""
-        result = self._best_of(found, stages)
+        result = self._best_of(found, path)
         seed = int(self.fitter.rng.integers(2**63))
         return replace(result, sampler=Sampler(found, seed, self.scale))
 
-    def _best_of(self, found: Predicted, stages: Sequence[Stage]) -> Result:
+    def _best_of(self, found: Predicted, path: Sequence[Factors]) -> Result:
         """Columns with a prior; without one, where that predicts as well and is certified.
 
         Or with a ridge for all alike, where the matrix is not what the prior takes it for, and
@@ -185,7 +188,7 @@ class Plan:
             or found.state.sweeps
             or not leaves_noise(problem, problem.evaluate(factors), fitter.rng, limits, _LOOKS)
         ):
-            alike = self._shrunk_alike(found, stages)
+            alike = self._shrunk_alike(found, path)
             if alike is not None:
                 return alike
         elif found.state.uncertainty <= _PINNED_DOWN:
@@ -211,12 +214,13 @@ class Plan:
         result = self.ending.refitted(Choice(found.factors(self.problem), found.held_out_error))
         return result if result.status is Status.CONVERGED else None
 
-    def _shrunk_alike(self, found: Predicted, stages: Sequence[Stage]) -> Result | None:
+    def _shrunk_alike(self, found: Predicted, path: Sequence[Factors]) -> Result | None:
         """Wide factors under a ridge, if these predict what was held out better."""
-        if not stages or self.intercepts or len(found.rounds) > 1:
+        if not path or self.intercepts or len(found.rounds) > 1:
             return None
         data = found.rounds[0][0]
-        choice = best_predicting(self.paths, data, list(stages), may_split=False)
+        stages = [data.assess(Stage(data.train.evaluate(factors), False)) for factors in path]
+        choice = best_predicting(self.paths, data, stages, may_split=False)
         missed = choice.held_out_error
         if choice.penalty is None or missed is None or missed >= _BETTER * found.held_out_error:
             return None
