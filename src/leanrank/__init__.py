@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from leanrank import callbacks, cluster, estimators, io, plotting, research
     from leanrank.estimators import (
         LowRankImputer,
+        MatrixFactorization,
         QuadraticNetworkRegressor,
         RecoveryWarning,
+        UnknownLabelWarning,
         complete,
     )
     from leanrank.research.estimators import DeepLinearCompletion
@@ -35,6 +37,7 @@ __all__ = [
     "GroupLasso",
     "Huber",
     "LowRankImputer",
+    "MatrixFactorization",
     "NoPenalty",
     "Policy",
     "Posterior",
@@ -47,6 +50,7 @@ __all__ = [
     "Squared",
     "Status",
     "StudentT",
+    "UnknownLabelWarning",
     "callbacks",
     "check_certificate",
     "cluster",
@@ -71,8 +75,10 @@ _LAZY_MODULES = ("callbacks", "cluster", "estimators", "io", "plotting", "resear
 _LAZY_NAMES = {
     "DeepLinearCompletion": "leanrank.research.estimators",
     "LowRankImputer": "leanrank.estimators",
+    "MatrixFactorization": "leanrank.estimators",
     "QuadraticNetworkRegressor": "leanrank.estimators",
     "RecoveryWarning": "leanrank.estimators",
+    "UnknownLabelWarning": "leanrank.estimators",
     "complete": "leanrank.estimators",
     "greedy_prune": "leanrank.research.greedy",
 }

@@ -6,7 +6,7 @@ from leanrank.posterior._posterior import Posterior
 from leanrank.posterior._sampling import SPARE, draws, sampled
 from leanrank.posterior._starting import entries_of, start, widened
 from leanrank.posterior._state import Layout, State
-from leanrank.posterior._sweep import Entries
+from leanrank.posterior._sweep import Entries, Moments, Sweep
 from leanrank.posterior._variational import finished, fit, sweeps
 
 __all__ = [
@@ -14,8 +14,10 @@ __all__ = [
     "Covariance",
     "Entries",
     "Layout",
+    "Moments",
     "Posterior",
     "State",
+    "Sweep",
     "draws",
     "entries_of",
     "finished",
