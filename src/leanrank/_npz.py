@@ -16,7 +16,7 @@ import numpy as np
 
 from leanrank._files import FileError, PathLike, check_fits_memory, reading, replacing
 
-__all__ = ["ArrayHeader", "Headers", "read_arrays", "write_array", "write_arrays"]
+__all__ = ["ArrayHeader", "Headers", "array_header", "read_arrays", "write_array", "write_arrays"]
 
 _CHUNK = 1 << 24
 _HEADER = 1 << 14
@@ -98,6 +98,20 @@ def write_array(path: PathLike, array: np.ndarray) -> None:
     with replacing(path) as file:
         np.lib.format.write_array_header_1_0(file, header)
         file.write(array.data)
+
+
+def array_header(path: PathLike) -> ArrayHeader:
+    """What an ``.npy`` says of its array, all bytes of which are there.
+
+    Raises
+    ------
+    FileError
+        If the file is missing, truncated, or not of this format.
+    """
+    with reading(path) as file:
+        size = file.seek(0, 2)
+        file.seek(0)
+        return _read_header(file, size, f"{path}")
 
 
 def read_arrays(

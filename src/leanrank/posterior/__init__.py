@@ -2,6 +2,7 @@
 
 from leanrank.posterior._covariance import Covariance
 from leanrank.posterior._entries import Blocks, Entries
+from leanrank.posterior._on_disk import EntriesOnDisk
 from leanrank.posterior._perturbed import perturbed
 from leanrank.posterior._posterior import Posterior
 from leanrank.posterior._sampling import SPARE, draws, sampled
@@ -15,6 +16,7 @@ __all__ = [
     "Blocks",
     "Covariance",
     "Entries",
+    "EntriesOnDisk",
     "Layout",
     "Posterior",
     "State",
