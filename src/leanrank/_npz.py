@@ -77,12 +77,13 @@ Headers = Mapping[str, ArrayHeader]
 """Of the arrays of a file, by name."""
 
 
-def write_arrays(path: PathLike, arrays: Mapping[str, Any]) -> None:
-    """Write named arrays as one compressed ``.npz``, whole or not at all.
+def write_arrays(path: PathLike, arrays: Mapping[str, Any], *, compressed: bool = True) -> None:
+    """Write named arrays as one ``.npz``, whole or not at all.
 
     ``numpy.savez_compressed`` would do, but NumPy 2.0 leaves the archive open on a full disk.
     """
-    with replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+    how = zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
+    with replacing(path) as file, zipfile.ZipFile(file, "w", how) as archive:
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)

@@ -2,6 +2,7 @@
 
 from leanrank.posterior._covariance import Covariance
 from leanrank.posterior._entries import Blocks, Entries
+from leanrank.posterior._moments import Moments
 from leanrank.posterior._on_disk import EntriesOnDisk
 from leanrank.posterior._perturbed import perturbed
 from leanrank.posterior._posterior import Posterior
@@ -18,6 +19,7 @@ __all__ = [
     "Entries",
     "EntriesOnDisk",
     "Layout",
+    "Moments",
     "Posterior",
     "State",
     "Team",
