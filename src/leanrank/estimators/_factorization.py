@@ -320,7 +320,7 @@ class MatrixFactorization(RatingPredictor):
         """None where held-out ratings are to decide: only those about zero can do without."""
         if self.intercepts != "auto":
             return bool(self.intercepts)
-        return None if abs(float(y.mean())) <= _CENTRED * float(y.std()) else True
+        return None if abs(float(y.mean())) < _CENTRED * float(y.std()) else True
 
     def _share(self, m: int) -> float | None:
         """Share of m ratings to hold out: of few so many that 95 % intervals are bounded."""
