@@ -133,12 +133,9 @@ class Ratings:
                 'them out, or say duplicates="mean"'
             )
         if again.size:
-            first = np.delete(np.arange(cols.size), again)
-            w = weights if weights.size else np.ones(cols.size)
-            mass = np.add.reduceat(w, first, dtype=float)
-            y = (np.add.reduceat(w * y, first, dtype=float) / mass).astype(dtype)
-            cols, weights = cols[first], mass.astype(dtype)
-            indptr = indptr - np.searchsorted(again, indptr)
+            weights = weights if weights.size else np.ones(cols.size, dtype)
+            size = _average(indptr, cols, y, weights)
+            cols, y, weights = cols[:size], y[:size], weights[:size]
         return Entries(indptr, cols, y, weights, shape)
 
 
@@ -204,3 +201,27 @@ def _sort(keys, before, ends, out):  # type: ignore[no-untyped-def]
         key = keys[place]
         out[ends[key]] = place
         ends[key] += 1
+
+
+@compiled(fastmath=False)
+def _average(indptr, cols, y, weights):  # type: ignore[no-untyped-def]
+    """Put means in the place of entries of one column that follow one another, in each row.
+
+    Returns
+    -------
+    int
+        How many entries are left; they stand at the beginning.
+    """
+    at, e = 0, 0
+    for i in range(indptr.size - 1):
+        indptr[i] = at
+        while e < indptr[i + 1]:
+            col, total, mass = cols[e], 0.0, 0.0
+            while e < indptr[i + 1] and cols[e] == col:
+                total += float(weights[e]) * float(y[e])
+                mass += float(weights[e])
+                e += 1
+            cols[at], y[at], weights[at] = col, total / mass, mass
+            at += 1
+    indptr[-1] = at
+    return at
