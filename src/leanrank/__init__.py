@@ -17,11 +17,13 @@ from leanrank.recover import recover
 from leanrank.results import RecoveryError, Result, Status
 
 if TYPE_CHECKING:
-    from leanrank import callbacks, estimators, io, plotting, research
+    from leanrank import callbacks, cluster, estimators, io, plotting, research
     from leanrank.estimators import (
         LowRankImputer,
+        MatrixFactorization,
         QuadraticNetworkRegressor,
         RecoveryWarning,
+        UnknownLabelWarning,
         complete,
     )
     from leanrank.research.estimators import DeepLinearCompletion
@@ -35,6 +37,7 @@ __all__ = [
     "GroupLasso",
     "Huber",
     "LowRankImputer",
+    "MatrixFactorization",
     "NoPenalty",
     "Policy",
     "Posterior",
@@ -47,8 +50,10 @@ __all__ = [
     "Squared",
     "Status",
     "StudentT",
+    "UnknownLabelWarning",
     "callbacks",
     "check_certificate",
+    "cluster",
     "complete",
     "estimators",
     "greedy_prune",
@@ -66,12 +71,14 @@ __all__ = [
 __version__ = "0.1.0"
 
 # What takes longer to import than all the rest waits for its use; so does the research wing.
-_LAZY_MODULES = ("callbacks", "estimators", "io", "plotting", "research")
+_LAZY_MODULES = ("callbacks", "cluster", "estimators", "io", "plotting", "research")
 _LAZY_NAMES = {
     "DeepLinearCompletion": "leanrank.research.estimators",
     "LowRankImputer": "leanrank.estimators",
+    "MatrixFactorization": "leanrank.estimators",
     "QuadraticNetworkRegressor": "leanrank.estimators",
     "RecoveryWarning": "leanrank.estimators",
+    "UnknownLabelWarning": "leanrank.estimators",
     "complete": "leanrank.estimators",
     "greedy_prune": "leanrank.research.greedy",
 }

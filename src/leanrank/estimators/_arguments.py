@@ -9,11 +9,21 @@ from sklearn.exceptions import ConvergenceWarning
 
 from leanrank import _checks
 
-__all__ = ["RecoveryWarning", "check_fit_options", "entry_weights", "row_weights"]
+__all__ = [
+    "RecoveryWarning",
+    "UnknownLabelWarning",
+    "check_fit_options",
+    "entry_weights",
+    "row_weights",
+]
 
 
 class RecoveryWarning(ConvergenceWarning):  # type: ignore[misc]
     """Completed entries are there, but something speaks against relying on them."""
+
+
+class UnknownLabelWarning(UserWarning):
+    """Predictions are there, but some are of users or items that ``fit`` has not seen."""
 
 
 def check_fit_options(estimator: Any) -> None:

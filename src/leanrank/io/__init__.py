@@ -10,6 +10,7 @@ from leanrank.io._matrices import (
 )
 from leanrank.io._posteriors import load_posterior, save_posterior
 from leanrank.io._problems import ProblemFile, read_problem
+from leanrank.io._ratings import Ratings, read_ratings
 from leanrank.io._results import (
     dump_summary,
     load_checkpoint,
@@ -28,6 +29,7 @@ __all__ = [
     "IncompleteMatrix",
     "Passed",
     "ProblemFile",
+    "Ratings",
     "Table",
     "check_dense",
     "check_matrix_format",
@@ -44,6 +46,7 @@ __all__ = [
     "plain_values",
     "read_matrix",
     "read_problem",
+    "read_ratings",
     "save_factors",
     "save_posterior",
     "save_result",

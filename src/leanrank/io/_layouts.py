@@ -15,20 +15,13 @@ from typing import Literal
 import numpy as np
 
 from leanrank._files import FileError, PathLike
-from leanrank.io._sheets import Column, Notation, Sheet, find_column, plain_name, read_sheet
+from leanrank.io._columns import find_columns, named_roles
+from leanrank.io._records import check_delimiter
+from leanrank.io._sheets import Column, Notation, Sheet, read_sheet
 from leanrank.io._tables import Entries, Table
 from leanrank.io._wide import read_wide
 
 __all__ = ["TextOptions", "read_table"]
-
-_ROLES = (
-    "row rows i user userid userno customer customerid client member reader viewer patient "
-    "subject rowid",
-    "col cols column columns j item itemid movie movieid product productid book bookid song track "
-    "article columnid",
-    "value values v x y rating ratings score stars",
-)
-"""What columns of a long table are called, for rows, columns and values."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +41,7 @@ class TextOptions:
             raise ValueError(f"layout must be 'auto', 'wide' or 'long', got {self.layout!r}")
         if self.decimal not in (None, ".", ","):
             raise ValueError(f"decimal must be '.' or ',', got {self.decimal!r}")
-        if self.delimiter is not None and (len(self.delimiter) != 1 or self.delimiter in '"\r\n'):
-            raise ValueError(f"delimiter must be one character, got {self.delimiter!r}")
+        check_delimiter(self.delimiter)
         if self.delimiter is not None and self.delimiter == self.decimal:
             raise ValueError(f"delimiter and decimal are both {self.decimal!r}")
         if self.columns is not None:
@@ -89,15 +81,10 @@ def read_table(path: PathLike, options: TextOptions) -> Entries:
 def _told_roles(path: PathLike, first: list[str], options: TextOptions) -> list[int] | None:
     """The columns of rows, columns and values, by option or by their names."""
     if options.columns is not None:
-        found = [find_column(path, first, name, "column") for name in options.columns]
-        if len(set(found)) != 3:
-            raise FileError(f"{path}: columns must be three different ones")
-        return found
+        return find_columns(path, first, options.columns)
     if options.layout == "wide" or options.header is False:
         return None
-    names = [plain_name(cell) for cell in first]
-    places = [[k for k, name in enumerate(names) if name in role.split()] for role in _ROLES]
-    return [k for (k,) in places] if all(len(place) == 1 for place in places) else None
+    return named_roles(first)
 
 
 def _guessed_roles(sheet: Sheet, notation: Notation, header: bool | None) -> list[int] | None:
@@ -158,7 +145,7 @@ def _read_long(sheet: Sheet, roles: list[int], notation: Notation, options: Text
     order = sorted(roles)
     table = Table(
         "long",
-        sheet.delimiter,
+        sheet.sign,
         notation.decimal,
         header=tuple(sheet.first[k] for k in roles) if header else (),
         row_labels=labels[0],

@@ -15,10 +15,11 @@ from leanrank._npz import ArrayHeader, Headers, read_arrays, write_array, write_
 from leanrank.io._incomplete import IncompleteMatrix, empty_notes, outlier_notes
 from leanrank.io._layouts import TextOptions, read_table
 from leanrank.io._matrix_market import read_matrix_market, write_matrix_market
+from leanrank.io._opening import TEXT, plain_suffix
 from leanrank.io._problems import check_extent
 from leanrank.io._tables import Table, write_table
 
-__all__ = ["check_dense", "check_matrix_format", "read_matrix", "write_matrix"]
+__all__ = ["check_dense", "check_matrix_format", "read_binary", "read_matrix", "write_matrix"]
 
 _SUFFIXES = (".csv", ".npy", ".npz", ".mtx")
 _TRIPLETS = ("rows", "cols", "y", "shape")
@@ -93,24 +94,14 @@ def read_matrix(
     >>> matrix.shape, matrix.missing, matrix.table.row_labels
     ((2, 2), 1, ('A', 'B'))
     """
-    suffix = Path(path).suffix.lower()
-    if suffix == ".csv":
+    if plain_suffix(path) in TEXT:
         words = frozenset(str(word).strip() for word in missing)
         options = TextOptions(layout, header, columns, id_columns, words, decimal, delimiter)
         table, shape, rows, cols, values, notes = read_table(path, options)
         listed = table.layout == "long"
         matrix = IncompleteMatrix(shape, rows, cols, values, table, notes, listed)
-    elif suffix in (".npy", ".npz"):
-        matrix = _from_arrays(
-            read_arrays(path, lambda headers: _check_headers(headers, path)), path
-        )
-    elif suffix == ".mtx":
-        matrix = IncompleteMatrix(*read_matrix_market(path), listed=True)
     else:
-        raise FileError(
-            f"{path}: unknown format '{suffix}', expected a name that ends in "
-            + ", ".join(_SUFFIXES)
-        )
+        matrix = read_binary(path)
     matrix = _merged(_without(matrix, missing))
     if matrix.values.size == 0:
         raise FileError(f"{path}: every entry is missing, nothing can be recovered")
@@ -123,6 +114,20 @@ def read_matrix(
         )
     check_extent(path, *matrix.shape, matrix.values.size)
     return replace(matrix, notes=(*matrix.notes, *empty_notes(matrix), *outlier_notes(matrix)))
+
+
+def read_binary(path: PathLike) -> IncompleteMatrix:
+    """The entries of a file of arrays or of Matrix Market, in the order in which they came."""
+    suffix = Path(path).suffix.lower()
+    if suffix in (".npy", ".npz"):
+        arrays = read_arrays(path, lambda headers: _check_headers(headers, path))
+        return _from_arrays(arrays, path)
+    if suffix == ".mtx":
+        return IncompleteMatrix(*read_matrix_market(path), listed=True)
+    raise FileError(
+        f"{path}: unknown format '{suffix}', expected a name that ends in "
+        + ", ".join((*TEXT, *_SUFFIXES[1:]))
+    )
 
 
 def _without(matrix: IncompleteMatrix, missing: Sequence[str | float]) -> IncompleteMatrix:

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import re
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
-from typing import IO
 
 import numpy as np
 
-from leanrank._files import FileError, PathLike, reading
+from leanrank._files import FileError, PathLike
+from leanrank.io._records import Records, find_delimiter
 
-__all__ = ["Column", "Notation", "Sheet", "find_column", "plain_name", "read_sheet"]
+__all__ = [
+    "Column",
+    "Notation",
+    "Sheet",
+    "find_notation",
+    "read_sheet",
+]
 
 _MISSING = frozenset({"", "na", "n/a", "nan", "null", "none"})
-_DELIMITERS = ("\t", ";", ",", "|")
 _SHORT = 12
 """Cells up to this length are kept once however often they come; longer ones are mostly unique."""
 _WITH_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
@@ -144,6 +147,11 @@ class Sheet:
     cells: list[list[str]]
     lines: Sequence[int]
 
+    @property
+    def sign(self) -> str:
+        """What separates cells where such a table is written: one character."""
+        return self.delimiter if len(self.delimiter) == 1 else ","
+
     def columns(self, header: bool, notation: Notation) -> dict[int, Column]:
         """The columns by their number, with the first line where that is no header."""
         return {
@@ -173,19 +181,30 @@ class Sheet:
 
     def notation(self, decimal: str | None, missing: frozenset[str]) -> Notation:
         """With a decimal comma where the cells leave no doubt about it, if not told."""
-        if decimal is not None or self.delimiter == ",":
-            return Notation(decimal or ".", missing)
         cells = {cell.strip() for column in (self.first, *self.cells) for cell in set(column)}
-        commas = [cell for cell in cells if _WITH_COMMA.fullmatch(cell)]
-        points = any("." in cell and Notation().number(cell) is not None for cell in cells)
-        if not commas or points:
-            return Notation(".", missing)
-        if all(_THOUSANDS.fullmatch(cell) for cell in commas):
-            raise FileError(
-                f"{self.path}: '{min(commas)}' may have a decimal comma or be a thousand; say "
-                "which: decimal ',' or, with the commas taken out, '.' (--decimal)"
-            )
-        return Notation(",", missing)
+        return find_notation(self.path, self.delimiter, cells, decimal, missing)
+
+
+def find_notation(
+    path: PathLike,
+    delimiter: str,
+    cells: Iterable[str],
+    decimal: str | None,
+    missing: frozenset[str],
+) -> Notation:
+    """How numbers are written in a file, by some of its cells, where it is not told."""
+    if decimal is not None or delimiter == ",":
+        return Notation(decimal or ".", missing)
+    commas = [cell for cell in cells if _WITH_COMMA.fullmatch(cell)]
+    points = any("." in cell and Notation().number(cell) is not None for cell in cells)
+    if not commas or points:
+        return Notation(".", missing)
+    if all(_THOUSANDS.fullmatch(cell) for cell in commas):
+        raise FileError(
+            f"{path}: '{min(commas)}' may have a decimal comma or be a thousand; say "
+            "which: decimal ',' or, with the commas taken out, '.' (--decimal)"
+        )
+    return Notation(",", missing)
 
 
 def read_sheet(
@@ -201,83 +220,17 @@ def read_sheet(
     choose : callable
         Given the first line, says which columns to keep; None for all of them.
     """
-    try:
-        with reading(path, "r", encoding="utf-8-sig", newline="") as file:
-            found = delimiter or _delimiter(file)
-            return _read(path, file, found, choose)
-    except UnicodeDecodeError as error:
-        raise FileError(f"{path}: is not text in UTF-8 (byte {error.start})") from None
-
-
-def _delimiter(file: IO[str]) -> str:
-    """The first that cuts all lines at the start of a file into as many cells."""
-    lines = list(islice(file, 100))
-    file.seek(0)
-    for delimiter in _DELIMITERS:
-        with suppress(csv.Error):
-            widths = {len(cells) for cells in csv.reader(lines, delimiter=delimiter) if cells}
-            if len(widths) == 1 and widths != {1}:
-                return delimiter
-    return max(",;\t|", key=lines[0].count) if lines else ","
-
-
-def _read(
-    path: PathLike,
-    file: IO[str],
-    delimiter: str,
-    choose: Callable[[list[str]], list[int] | None],
-) -> Sheet:
-    reader = csv.reader(_text_lines(path, file), delimiter=delimiter, strict=True)
+    found = delimiter or find_delimiter(path)
     lines, memo = array("q"), dict[str, str]()
-    try:
-        first = next((cells for cells in reader if cells), None)
-        if first is None:
-            raise FileError(f"{path}: is empty, expected a table")
-        lines.append(reader.line_num)
+    with Records.of(path, found) as records:
+        first = records.first
+        lines.append(records.line)
         chosen = choose(first) or list(range(len(first)))
         columns: list[list[str]] = [[] for _ in chosen]
         pairs = list(zip(chosen, columns, strict=True))
-        for cells in reader:
-            if not cells:
-                continue
-            if len(cells) != len(first):
-                raise FileError(
-                    f"{path}, line {reader.line_num}: has {len(cells)} cells, expected "
-                    f"{len(first)} as in line {lines[0]}"
-                )
-            lines.append(reader.line_num)
+        for cells in records:
+            lines.append(records.line)
             for k, column in pairs:
                 cell = cells[k]
                 column.append(cell if len(cell) > _SHORT else memo.setdefault(cell, cell))
-    except csv.Error as error:
-        raise FileError(
-            f"{path}, line {reader.line_num}: not readable as a table ({error})"
-        ) from None
-    return Sheet(path, delimiter, first, chosen, columns, lines)
-
-
-def _text_lines(path: PathLike, file: IO[str]) -> Iterator[str]:
-    for number, line in enumerate(file, 1):
-        if "\0" in line:
-            raise FileError(f"{path}, line {number}: has a NUL byte, so it is not text")
-        yield line
-
-
-def plain_name(name: str) -> str:
-    """A name without capitals and signs: "User-ID" is "userid"."""
-    return re.sub(r"[^a-z0-9]", "", name.lower())
-
-
-def find_column(path: PathLike, first: list[str], wanted: str | int, what: str) -> int:
-    """The column of a name, or of a number counted from 1."""
-    names = [name.strip() for name in first]
-    if isinstance(wanted, str) and names.count(wanted.strip()) == 1:
-        return names.index(wanted.strip())
-    with suppress(ValueError):
-        if 1 <= int(wanted) <= len(first):
-            return int(wanted) - 1
-    raise FileError(
-        f"{path}: {what} '{wanted}' is not one of its {len(first)} columns ("
-        + ", ".join(names[:20])
-        + "); give a name of these, or a number from 1"
-    )
+    return Sheet(path, found, first, chosen, columns, lines)

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from leanrank._files import FileError
-from leanrank.io._sheets import Column, Notation, Sheet, find_column, plain_name
+from leanrank.io._columns import find_column, plain_name
+from leanrank.io._sheets import Column, Notation, Sheet
 from leanrank.io._tables import Entries, Passed, Table
 
 __all__ = ["read_wide"]
@@ -51,7 +52,7 @@ def read_wide(
     labelled = 0 in texts
     table = Table(
         "wide",
-        sheet.delimiter,
+        sheet.sign,
         notation.decimal,
         header=(sheet.first[0],) if labelled and header else (),
         row_labels=tuple(columns[0].cells) if labelled else (),

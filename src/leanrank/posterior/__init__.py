@@ -9,6 +9,7 @@ from leanrank.posterior._posterior import Posterior
 from leanrank.posterior._sampling import SPARE, draws, sampled
 from leanrank.posterior._starting import entries_of, start, widened
 from leanrank.posterior._state import Layout, State
+from leanrank.posterior._sweep import Sweep
 from leanrank.posterior._team import Team
 from leanrank.posterior._variational import finished, fit, sweeps
 
@@ -22,6 +23,7 @@ __all__ = [
     "Moments",
     "Posterior",
     "State",
+    "Sweep",
     "Team",
     "draws",
     "entries_of",

@@ -1,0 +1,70 @@
+"""Options that several commands have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = [
+    "CheckpointEvery",
+    "CheckpointFile",
+    "Deep",
+    "Json",
+    "Plot",
+    "Quiet",
+    "Rank",
+    "Resume",
+    "Seed",
+    "Source",
+    "Strict",
+    "SummaryFile",
+    "Symmetric",
+    "TimeLimit",
+    "Validation",
+    "Width",
+]
+
+Source = Annotated[Path, typer.Argument(metavar="FILE", show_default=False)]
+Json = Annotated[bool, typer.Option("--json", help="Print a summary in JSON to standard output.")]
+Plot = Annotated[
+    Path | None, typer.Option(help="Write a picture (.png, .pdf, .svg).", metavar="FILE")
+]
+SummaryFile = Annotated[
+    Path | None, typer.Option("--summary", help="Write the JSON summary.", metavar="FILE")
+]
+Rank = Annotated[int | None, typer.Option(min=1, help="The rank, if you know it.")]
+Width = Annotated[int | None, typer.Option(min=1, help="Largest number of columns to consider.")]
+Validation = Annotated[
+    float | None, typer.Option(help="Share of the measurements held out to choose the rank.")
+]
+TimeLimit = Annotated[
+    float | None, typer.Option(help="Seconds after which to stop with the best so far.")
+]
+Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same answer.")]
+Symmetric = Annotated[bool, typer.Option("--symmetric", help="Recover X = U U^T.")]
+Deep = Annotated[
+    bool, typer.Option("--deep", help="Find the rank by SGD of a deep linear network; slow.")
+]
+CheckpointFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--checkpoint",
+        help="Keep there (.npz) what is done so far, to go on from after an interruption.",
+        metavar="FILE",
+    ),
+]
+Resume = Annotated[
+    Path | None,
+    typer.Option(
+        help="Go on from a checkpoint of the same command, and keep it up to date.", metavar="FILE"
+    ),
+]
+CheckpointEvery = Annotated[
+    float, typer.Option(min=0, help="Seconds between two writes of a checkpoint.")
+]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Exit with 1 unless the matrix itself is pinned down.")
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
