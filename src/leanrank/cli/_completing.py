@@ -22,8 +22,16 @@ from leanrank.cli._filling import (
 from leanrank.cli._options import (
     CheckpointEvery,
     CheckpointFile,
+    Columns,
+    Decimal,
     Deep,
+    Delimiter,
+    Header,
     Json,
+    Least,
+    Level,
+    Missing,
+    Most,
     Plot,
     Quiet,
     Rank,
@@ -36,6 +44,8 @@ from leanrank.cli._options import (
     TimeLimit,
     Validation,
     Width,
+    columns_of,
+    delimiter_of,
 )
 from leanrank.cli._tables import completed_unchanged, read_input, refuse_complete
 from leanrank.cli._terminal import ARRAYS, PICTURES, Kept, Settings, Terminal
@@ -70,18 +80,8 @@ def complete(
     layout: Annotated[
         Layout, typer.Option(help="Of a .csv: a table, or row, column, value on each line.")
     ] = Layout.auto,
-    header: Annotated[
-        bool | None,
-        typer.Option("--header/--no-header", help="Whether a .csv has one.", show_default="auto"),
-    ] = None,
-    columns: Annotated[
-        str | None,
-        typer.Option(
-            help="Where row, column and value stand on each line of a .csv, by name or number from "
-            "1: user,item,rating or 1,2,3. Other columns are ignored.",
-            metavar="ROW,COLUMN,VALUE",
-        ),
-    ] = None,
+    header: Header = None,
+    columns: Columns = None,
     id_column: Annotated[
         list[str] | None,
         typer.Option(
@@ -90,21 +90,9 @@ def complete(
             metavar="COLUMN",
         ),
     ] = None,
-    missing: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="A value that stands for a missing entry, such as -999. Can be given several "
-            "times.",
-            metavar="VALUE",
-        ),
-    ] = None,
-    decimal: Annotated[
-        str | None, typer.Option(help="'.' or ',', in a .csv.", show_default="auto")
-    ] = None,
-    delimiter: Annotated[
-        str | None,
-        typer.Option(help="What separates cells of a .csv; tab is 'tab'.", show_default="auto"),
-    ] = None,
+    missing: Missing = None,
+    decimal: Decimal = None,
+    delimiter: Delimiter = None,
     fit_all: Annotated[
         bool, typer.Option("--fit-all", help="Replace the observed entries, too, by the fit.")
     ] = False,
@@ -131,9 +119,7 @@ def complete(
             metavar="FILE",
         ),
     ] = None,
-    level: Annotated[
-        float, typer.Option(help="Probability that an interval holds the entry.")
-    ] = 0.95,
+    level: Level = 0.95,
     draws: Annotated[
         int | None,
         typer.Option(
@@ -142,12 +128,8 @@ def complete(
             "OUT-1.csv, OUT-2.csv, ... beside --out.",
         ),
     ] = None,
-    least: Annotated[
-        float | None, typer.Option("--min", help="Least value of what is filled in.")
-    ] = None,
-    most: Annotated[
-        float | None, typer.Option("--max", help="Largest value of what is filled in.")
-    ] = None,
+    least: Least = None,
+    most: Most = None,
     rank: Rank = None,
     width: Width = None,
     validation: Validation = None,
@@ -182,11 +164,11 @@ def complete(
             file,
             layout=layout.value,
             header=header,
-            columns=None if columns is None else columns.split(","),
+            columns=columns_of(columns),
             id_columns=id_column,
             missing=missing or (),
             decimal=decimal,
-            delimiter="\t" if delimiter in ("tab", "\\t") else delimiter,
+            delimiter=delimiter_of(delimiter),
         )
         n1, n2 = matrix.shape
         if out or plot or intervals or terminal.data_to_stdout:

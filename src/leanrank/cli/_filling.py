@@ -13,7 +13,7 @@ import numpy as np
 import leanrank
 from leanrank import io
 from leanrank._files import replacing
-from leanrank.cli._terminal import Kept, Settings, Terminal
+from leanrank.cli._terminal import Kept, Settings, Terminal, bad_input
 from leanrank.posterior import Posterior
 from leanrank.results import Result, Status
 
@@ -89,12 +89,9 @@ def fill_table(
         on_failure="ignore",
     )
     start = time.monotonic()
-    try:
-        with terminal.progress() as progress:
-            imputer.callbacks = [progress]
-            imputer.fit(X)
-    except (ValueError, TypeError) as error:
-        raise io.FileError(str(error)) from None
+    with bad_input(), terminal.progress() as progress:
+        imputer.callbacks = [progress]
+        imputer.fit(X)
     result = replace(imputer.result_, status=imputer.status_, message=imputer.message_)
     blank = matrix.blank()
     return Filled(

@@ -209,7 +209,9 @@ class MatrixFactorization(RatingPredictor):
         -----
         Instead of three columns: ``fit(frame, columns=("user", "item", "rating"))`` takes a frame
         of pandas, polars or pyarrow; ``fit(matrix)`` the stored entries of a SciPy sparse matrix,
-        zeros included, by the numbers of their rows and columns; ``fit(X, y)`` pairs and ratings.
+        zeros included, by the numbers of their rows and columns; ``fit(X, y)`` pairs and ratings;
+        ``fit("ratings.csv")`` a file that :func:`leanrank.io.read_ratings` reads, with ``columns``
+        found by their usual names, or what that function has read with further options.
         """
         self._check_parameters()
         given = read_ratings(users, items, ratings, sample_weight, columns)

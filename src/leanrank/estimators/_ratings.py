@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,9 +10,11 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from leanrank import io
 from leanrank._compile import compiled
+from leanrank._files import PathLike
 from leanrank._labels import Labels, labelled, united
-from leanrank.estimators._arguments import UnknownLabelWarning, row_weights
+from leanrank.estimators._arguments import RecoveryWarning, UnknownLabelWarning, row_weights
 from leanrank.operators import ObservedEntries
 from leanrank.posterior import Entries
 
@@ -65,6 +68,16 @@ class Ratings:
                     f"{name} must be as many as ratings, {values.size}, got {codes.size}"
                 )
         return cls(of_users, of_items, rows, cols, values, weights)
+
+    @classmethod
+    def listed(cls, given: io.Ratings) -> Ratings:
+        """From a list that was read from a file."""
+        users, items = (
+            Labels(labels, "str" if labels.dtype == object else "number")
+            for labels in (given.row_labels, given.col_labels)
+        )
+        values = checked_ratings(given.values, least=2)
+        return cls(users, items, given.rows, given.cols, values, given.weights)
 
     @classmethod
     def of_entries(cls, users: Labels, items: Labels, entries: Entries) -> Ratings:
@@ -136,7 +149,7 @@ def read_ratings(users: Any, items: Any, ratings: Any, sample_weight: Any, colum
     """Ratings from whatever ``fit`` was given.
 
     Three columns; pairs and ratings, as X and y of scikit-learn; a frame, with the names of its
-    columns; or a sparse matrix.
+    columns; a sparse matrix; a file, or what was read of one.
     """
     if columns is not None and items is not None:
         raise TypeError("columns names those of a frame: leave it out where items are given")
@@ -147,7 +160,20 @@ def read_ratings(users: Any, items: Any, ratings: Any, sample_weight: Any, colum
     if sparse.issparse(users):
         op, values = ObservedEntries.from_sparse(users)
         return Ratings.of(op.rows, op.cols, values, sample_weight)
+    if isinstance(users, str | os.PathLike):
+        users = _of_file(users, columns)
+    if isinstance(users, io.Ratings):
+        return Ratings.listed(users)
     return _of_frame(users, sample_weight, columns)
+
+
+def _of_file(path: PathLike, columns: Any) -> io.Ratings:
+    """A file's ratings; what one should know of them is a warning."""
+    chosen = (None, None) if columns is None else (columns[:3], *columns[3:])
+    found = io.read_ratings(path, *chosen)
+    for note in found.notes:
+        warnings.warn(f"{path}: {note}", RecoveryWarning, stacklevel=4)
+    return found
 
 
 def pairs(users: Any, items: Any) -> tuple[Any, Any]:
