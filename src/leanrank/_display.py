@@ -19,8 +19,13 @@ __all__ = [
     "values_of",
 ]
 
-_STYLES = {True: "color:#00694d", False: "color:#a94400", None: ""}
-"""Of a verdict that is good, bad, or none; dark enough to read on white."""
+_STYLES = {
+    True: "color:#00694d;color:light-dark(#00694d,#4cc9a0)",
+    False: "color:#a94400;color:light-dark(#a94400,#ffa061)",
+    None: "",
+}
+"""Of a verdict that is good, bad, or none; to be read on white, and in the dark where pages say
+that they can be shown so."""
 
 
 def one_line(name: str, *parts: Any, **named: Any) -> str:

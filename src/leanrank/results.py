@@ -32,6 +32,21 @@ class Status(enum.Enum):
     DIVERGED = "diverged"
     STOPPED = "stopped"
 
+    @property
+    def meaning(self) -> str:
+        """In words."""
+        return _MEANINGS[self.value]
+
+
+_MEANINGS = {
+    "converged": "the certificate holds",
+    "approximate": "unseen entries are predicted, though the matrix itself is not pinned down",
+    "max_iter": "more iterations would have changed the answer",
+    "stalled": "the certificate does not hold: this is the best answer found",
+    "diverged": "the iterates grew without bound: nothing here is to be used",
+    "stopped": "cut short, not certified",
+}
+
 
 @dataclass(frozen=True)
 class Record:

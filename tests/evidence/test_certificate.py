@@ -50,6 +50,19 @@ def test_curvatures_are_those_of_the_dense_hessian_with_a_zero_column(make, pena
     assert certificate.active_curvature == pytest.approx(active * scale, rel=1e-2, abs=1e-6)
 
 
+@pytest.mark.parametrize(("symmetric", "rank"), [(False, 1), (False, 2), (True, 2), (True, 1)])
+def test_curvature_of_an_exact_fit_is_zero_where_factors_can_be_turned(symmetric, rank):
+    """A symmetric one of rank one has no rotations but its sign."""
+    inst = simulate.full_observation(7, rank, symmetric=symmetric, random_state=1)
+    factors = inst.truth.balance()
+    certificate = check_certificate(inst.op, inst.y, factors)
+    scale = measurement_scale(inst.op, inst.y)
+    H = dense_hessian(Problem(inst.op, inst.y / scale), factors.scaled(1.0 / scale))
+    active = np.linalg.eigvalsh(H.reshape(factors.W.size, -1))[0] * scale
+    assert (active > 0.1) == (symmetric and rank == 1)
+    assert certificate.active_curvature == pytest.approx(active, rel=1e-2, abs=1e-9)
+
+
 @pytest.mark.parametrize("c", [1e-3, 1e3, 1e140])
 def test_curvatures_scale_with_y_and_the_rest_does_not(make, fitted, c):
     instance = make(noise=0.3, random_state=0)

@@ -89,7 +89,15 @@ def test_noise_in_hidden_entries_is_that_of_the_full_information(symmetric, jaco
     X = factors.to_dense()
     expected = noise_deviation(problem, point) * math.sqrt(variances[hidden].sum())
     expected /= np.linalg.norm(X[hidden])
-    error = filled_error(problem, point, found.changes, False, POLICY, rng).error
+    error = filled_error(
+        problem,
+        point,
+        observed_entries(problem.op, factors.symmetric),
+        found.changes,
+        False,
+        POLICY,
+        rng,
+    ).error
     assert error == pytest.approx(expected, rel=0.2)
 
 
@@ -117,7 +125,12 @@ def test_without_a_bound_there_is_none(rng):
     op = seen_where(with_hole((8, 8), Block(0, 2, 0, 2)))
     problem = Problem(op, rng.standard_normal(op.size))
     point = problem.evaluate(Factors(rng.standard_normal((8, 1)), rng.standard_normal((8, 1))))
-    assert filled_error(problem, point, None, False, POLICY, rng).error == math.inf
+    assert (
+        filled_error(
+            problem, point, observed_entries(problem.op, False), None, False, POLICY, rng
+        ).error
+        == math.inf
+    )
 
 
 # --- holes --------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from leanrank import Factors
 from leanrank.operators import ObservedEntries
-from leanrank.operators._pattern import Pattern
+from leanrank.operators._pattern import Pattern, distinct
 
 
 def moved(
@@ -276,3 +276,28 @@ def test_estimate_rest_leaves_what_nothing_tells_at_zero(rng):
     truth, op = with_hanging_row(rng, 0)
     found = op.estimate_rest(truth, op.forward(truth), np.arange(op.size), 0.0)
     np.testing.assert_array_equal(found.U[8], 0.0)
+
+
+@given(st.lists(st.integers(0, 30)))
+def test_distinct_positions_are_sorted_and_there_once(flat):
+    np.testing.assert_array_equal(distinct(np.array(flat, dtype=np.int64)), sorted(set(flat)))
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_links_are_not_listed_where_every_node_has_enough(monkeypatch, symmetric):
+    """They take 48 bytes an entry."""
+
+    def refuse(pattern):
+        raise AssertionError("links were listed")
+
+    rows, cols = np.nonzero(np.ones((7, 7), dtype=bool))
+    pattern = Pattern(rows, cols, (7, 7), symmetric)
+    for name in ("mine", "others", "entry"):
+        monkeypatch.setattr(Pattern, name, property(refuse))
+    least = 12 if symmetric else 7
+    assert pattern.core(least).all()
+    with pytest.raises(AssertionError, match="listed"):
+        pattern.core(least + 1)
+    assert pattern.distinct().a.size == 49
+    if not symmetric:
+        assert not pattern.distinct().undetermined(6).any()

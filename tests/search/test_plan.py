@@ -13,8 +13,9 @@ from leanrank.evidence import Prediction, certify
 from leanrank.losses import Huber, Squared, StudentT
 from leanrank.operators import FullObservation, ObservedEntries
 from leanrank.problem import Problem
-from leanrank.search import Fitter, GrowAndPenalise, Monitor, Paths, Plan, plan
+from leanrank.search import Fitter, GrowAndPenalise, Monitor, Paths, Plan, ending, plan
 from leanrank.search.consensus import agreed_rows
+from leanrank.search.ending import Ending
 from leanrank.solvers import GaussNewton
 
 
@@ -65,7 +66,7 @@ def certified(monkeypatch, holding):
         status = Status.CONVERGED if factors.width in holding else Status.STALLED
         return SimpleNamespace(rank=factors.width, status=status)
 
-    monkeypatch.setattr(Plan, "_certified", certify)
+    monkeypatch.setattr(Ending, "certified", certify)
     return asked
 
 
@@ -140,7 +141,7 @@ def test_the_last_fit_is_settled_and_limited(noisy, monkeypatch, width):
         return SimpleNamespace(factors=factors)
 
     monkeypatch.setattr(Fitter, "fit", fit)
-    own._refitted(plan.Choice(Factors(np.eye(12, width), np.eye(9, width)), 0.2))
+    own.ending.refitted(plan.Choice(Factors(np.eye(12, width), np.eye(9, width)), 0.2))
     expected = (own.problem, "refit", {"progress": 1.0 - 1e-6, "max_iter": 7})
     assert asked == ([expected] if width else [])
     assert seen == [(width, 0.2)]
@@ -154,9 +155,9 @@ def test_a_ridge_shrinks_before_the_last_fit(noisy, monkeypatch):
         asked.append((problem.penalty, top, phase))
         return SimpleNamespace(factors=factors)
 
-    monkeypatch.setattr(plan, "shrink", shrink)
+    monkeypatch.setattr(ending, "shrink", shrink)
     certified(monkeypatch, {3})
-    own._refitted(plan.Choice(factors, 0.2, Ridge(0.3)))
+    own.ending.refitted(plan.Choice(factors, 0.2, Ridge(0.3)))
     assert asked == [(Ridge(0.3), 3, "penalise")]
 
 
@@ -226,9 +227,9 @@ def test_a_robust_fit_goes_on_from_rows_that_agree_while_it_falls(monkeypatch, l
         new = as_far_off(truth, losses[len(asked) - 1])
         return SimpleNamespace(factors=new, point=problem.evaluate(new))
 
-    monkeypatch.setattr(plan, "agreed_rows", agreed_rows)
+    monkeypatch.setattr(ending, "agreed_rows", agreed_rows)
     monkeypatch.setattr(Fitter, "fit", fit)
-    found = own._agreed(problem, as_far_off(truth, 1.0))
+    found = own.ending._agreed(problem, as_far_off(truth, 1.0))
     assert problem.evaluate(found).loss == pytest.approx(kept)
     assert len(asked) == len(starts) == fits
     seen = [1.0, *losses]
@@ -241,11 +242,11 @@ def test_a_robust_fit_goes_on_from_rows_that_agree_while_it_falls(monkeypatch, l
 
 
 def test_squares_and_nothing_agree_as_they_are(noisy, monkeypatch):
-    monkeypatch.setattr(plan, "agreed_rows", None)
+    monkeypatch.setattr(ending, "agreed_rows", None)
     own = plan_of(noisy)
-    assert own._agreed(own.problem, noisy.truth) is noisy.truth
+    assert own.ending._agreed(own.problem, noisy.truth) is noisy.truth
     nothing = Factors.empty((12, 9))
-    assert own._agreed(Problem(noisy.op, noisy.y, loss=Huber(1.0)), nothing) is nothing
+    assert own.ending._agreed(Problem(noisy.op, noisy.y, loss=Huber(1.0)), nothing) is nothing
 
 
 def test_a_row_that_follows_its_outlier_is_led_back_by_the_last_fit(rng, monkeypatch):
@@ -268,8 +269,8 @@ def test_a_row_that_follows_its_outlier_is_led_back_by_the_last_fit(rng, monkeyp
         scales.append((problem.loss.scale, problem.refitted(point).loss.scale))
         return agreed_rows(problem, point, rng)
 
-    monkeypatch.setattr(plan, "agreed_rows", spied)
-    assert own._agreed(problem, caught).distance(truth) < 0.01 * truth.norm()
+    monkeypatch.setattr(ending, "agreed_rows", spied)
+    assert own.ending._agreed(problem, caught).distance(truth) < 0.01 * truth.norm()
     assert all(scale == of_fit < problem.loss.scale for scale, of_fit in scales)
 
 
@@ -310,7 +311,7 @@ def decided(monkeypatch, unsure, *, plain=None, as_well=True, **certificate):
 
 def plain_result(unsure):
     own, found = unsure
-    return own._certified(own.problem, found.factors(own.problem), 0.3)
+    return own.ending.certified(own.problem, found.factors(own.problem), 0.3)
 
 
 @pytest.mark.parametrize("as_well", [True, False])
@@ -363,7 +364,9 @@ def test_a_certificate_is_tried_for_where_it_may_hold(
 def test_approximate_is_what_predicts(monkeypatch, unsure, change, status):
     own, found = unsure
     prediction = replace(GOOD, **change)
-    result = own._predicting(replace(found, prediction=prediction, doubtful=9))
+    result = own._predicting(
+        replace(found, assessment=SimpleNamespace(prediction=prediction), doubtful=9)
+    )
     assert result.status is status
     assert result.message.startswith(str(prediction))
     assert result.certificate.prediction == prediction
@@ -395,7 +398,7 @@ def test_a_known_rank_is_shrunk_only_where_its_fit_is_not_certified(
 
     monkeypatch.setattr(plan, "of_rank", lambda paths, rank: found.factors(paths.problem))
     monkeypatch.setattr(
-        Plan, "_refitted", lambda self, choice: replace(plain_result(unsure), status=status)
+        Ending, "refitted", lambda self, choice: replace(plain_result(unsure), status=status)
     )
     monkeypatch.setattr(Plan, "_with_prior", with_prior)
     replace(own, rank=2)._told(2)

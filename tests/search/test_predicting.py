@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -210,11 +211,14 @@ def test_draws_are_centred_and_calibrated_as_held_out_measurements_ask():
     scores = np.array([0.1, 0.5, 2.0])
     for averaged in (True, False):
         seen = HeldOutDraws(np.ones(3), averaged, scores, np.ones(3, bool))
-        post = replace(own, of_held_out=seen).sample(rng(0), 4)
+        post = replace(
+            own, assessment=SimpleNamespace(chain=own.assessment.chain, draws=seen)
+        ).sample(rng(0), 4)
         assert (post.centres is not None) == averaged
         np.testing.assert_array_equal(post.scores, scores)
         assert post.size == 4
-    assert replace(own, of_held_out=None).sample(rng(0), 2).scores is None
+    unseen = replace(own, assessment=SimpleNamespace(chain=own.assessment.chain, draws=None))
+    assert unseen.sample(rng(0), 2).scores is None
 
 
 def test_known_ranks_are_sampled_without_columns_to_spare():

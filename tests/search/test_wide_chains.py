@@ -11,7 +11,7 @@ from leanrank import inference, simulate
 from leanrank.operators import ObservedEntries
 from leanrank.posterior import Layout, entries_of, start
 from leanrank.problem import Problem
-from leanrank.search import drawing, predicting
+from leanrank.search import assessing, drawing
 from leanrank.search.drawing import Chain, HeldOutDraws, wide_chain
 
 NARROW = Chain()
@@ -94,7 +94,7 @@ def test_matrices_of_low_rank_cost_no_more(monkeypatch, rho, noise):
         asked.append(args)
         return draw(*args)
 
-    monkeypatch.setattr(predicting, "draws_of_held_out", counted)
+    monkeypatch.setattr(assessing, "draws_of_held_out", counted)
     for seed in range(2):
         inst = simulate.matrix_completion((100, 80), 3, oversampling=rho, random_state=seed)
         rng = np.random.default_rng(seed)

@@ -18,12 +18,6 @@ __all__ = ["say", "show_demo", "show_fit", "show_result"]
 Rows = dict[str, tuple[str, str]]
 
 _COLOURS = {Status.CONVERGED: "green", Status.APPROXIMATE: "green", Status.STOPPED: "yellow"}
-_MEANINGS = {
-    Status.CONVERGED: "the certificate holds",
-    Status.APPROXIMATE: "unseen entries are predicted, though the matrix itself is not pinned down",
-    Status.STALLED: "the certificate does not hold: this is the best answer found",
-    Status.STOPPED: "cut short, not certified",
-}
 
 
 def say(console: Console, text: str) -> None:
@@ -43,8 +37,7 @@ def show_result(console: Console, result: Result, rows: Rows) -> None:
     """
     colour = _COLOURS.get(result.status, "red")
     headline = Text.assemble((result.status.name, f"bold {colour}"))
-    if result.status in _MEANINGS:
-        headline.append(f"  {_MEANINGS[result.status]}")
+    headline.append(f"  {result.status.meaning}")
     table = _table()
     n1, n2 = result.factors.shape
     table.add_row("rank", str(result.rank), f"of a {n1} x {n2} matrix")

@@ -27,7 +27,7 @@ from leanrank.evidence.structure import (
 from leanrank.factors import Factors, check_factors, degrees_of_freedom
 from leanrank.linalg import smallest_eigenvalue
 from leanrank.losses import Loss, Squared
-from leanrank.operators import Measurement
+from leanrank.operators import Measurement, Tangent
 from leanrank.penalties import Penalty
 from leanrank.policy import EvidencePolicy
 from leanrank.problem import (
@@ -156,13 +156,13 @@ def certify(
     singular = to_numpy(factors.singular_values()) if rank else np.zeros(0)
     active, identifiability, error = 0.0, 1.0, 0.0 if exact else math.inf
     filled, answer = Filled(), None
+    seen = observed_entries(problem.op, factors.symmetric)
     if rank:
-        start = gaussian(rng, tuple(factors.W.shape), factors.W)
-        active = smallest_eigenvalue(problem.hessian(point, tangent), start)[0]
+        active = _active_curvature(problem, point, tangent, exact, rng)
         # Intervals of a posterior mean come from its own draws.
         draws = 1 if exact or change is not None else policy.draws
         answer = sensitivity(problem, point, tangent, rng, draws)
-        filled = filled_error(problem, point, answer.changes, exact, policy, rng)
+        filled = filled_error(problem, point, seen, answer.changes, exact, policy, rng)
         identifiability = answer.identifiability
         error = math.hypot(answer.error, math.sqrt(filled.misfit)) / factors.norm()
     certificate = Certificate(
@@ -187,8 +187,26 @@ def certify(
         else replace(prediction, in_hole=filled.in_hole, apart=filled.apart),
     )
     facts = _facts(problem, point, certificate, answer, exact, policy, rng)
+    if seen is not None:
+        facts = replace(facts, distinct=different(seen, factors.symmetric))
     reasons = judge(replace(facts, shrunk=change is not None), policy)
     return replace(certificate, holds=not reasons, reasons=reasons)
+
+
+def _active_curvature(
+    problem: Problem, point: Point, tangent: Tangent, exact: bool, rng: np.random.Generator
+) -> float:
+    r"""Smallest eigenvalue of the Hessian's block of the columns that there are.
+
+    Where squares are fitted exactly it is :math:`J^\top J`, and rotations of the factors are in its
+    kernel: zero, without sixty products with it.
+    """
+    factors = point.factors
+    turns = factors.width > 1 or not factors.symmetric
+    if exact and turns and problem.loss.quadratic and not problem.penalised:
+        return 0.0
+    start = gaussian(rng, tuple(factors.W.shape), factors.W)
+    return smallest_eigenvalue(problem.hessian(point, tangent), start)[0]
 
 
 def _relative_gradient(problem: Problem, point: Point) -> float:
@@ -259,7 +277,6 @@ def _facts(
     weak = 0.0
     if not exact and min(op.shape) >= policy.many_directions and op.entries() is not None:
         weak = leading_gap(problem, point, rng, policy.leading)
-    seen = observed_entries(op, symmetric)
     return Facts(
         certificate=c,
         exact=exact,
@@ -268,7 +285,7 @@ def _facts(
         wider=wider,
         opposed=opposed,
         rounding=max(exact_tolerance(problem.y), 1e-6),
-        distinct=op.size if seen is None else different(seen, symmetric),
+        distinct=op.size,
         leading_gap=weak,
         strain=0.0 if answer is None else answer.strain,
         held_by=math.inf if answer is None else answer.held_by,

@@ -21,6 +21,7 @@ from leanrank._arrays import array_namespace, gaussian, to_numpy
 from leanrank.evidence.sensitivity import gauss_newton_step, noise_deviation
 from leanrank.factors import Factors
 from leanrank.operators import Measurement, ObservedEntries, Projected
+from leanrank.operators._pattern import distinct
 from leanrank.policy import EvidencePolicy
 from leanrank.problem import Point, Problem
 
@@ -105,7 +106,9 @@ def observed_entries(op: Measurement, symmetric: bool) -> ObservedEntries | None
     rows, cols = rows[scale != 0], cols[scale != 0]
     if symmetric:
         rows, cols = np.concatenate([rows, cols]), np.concatenate([cols, rows])
-    flat = np.unique(rows * np.int64(op.shape[1]) + cols)
+    flat = distinct(rows * np.int64(op.shape[1]) + cols)
+    if isinstance(op, ObservedEntries) and not symmetric and flat.size == op.size:
+        return op
     dtype = to_numpy(op.reference).dtype
     return ObservedEntries(*np.divmod(flat, op.shape[1]), op.shape, dtype=dtype)
 
@@ -126,6 +129,7 @@ def _entries(op: Measurement) -> tuple[np.ndarray, np.ndarray, np.ndarray] | Non
 def filled_error(
     problem: Problem,
     point: Point,
+    seen: ObservedEntries | None,
     changes: Iterable[Factors] | None,
     exact: bool,
     policy: EvidencePolicy,
@@ -137,6 +141,8 @@ def filled_error(
     ----------
     problem, point
         Balanced factors and their residual.
+    seen : ObservedEntries or None
+        What :func:`observed_entries` gives.
     changes : iterable of Factors or None
         Of :class:`~leanrank.evidence.sensitivity.Sensitivity`.
     exact : bool
@@ -146,7 +152,6 @@ def filled_error(
         Draws the blocks that are left out.
     """
     factors = point.factors
-    seen = observed_entries(problem.op, factors.symmetric)
     if seen is None or seen.size == math.prod(seen.shape):
         return Filled()
     apart = _apart(seen)

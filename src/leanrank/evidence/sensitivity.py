@@ -133,13 +133,17 @@ def sensitivity(
         shifts.append(solve(tangent.rmatvec(standardised(xi)) / unit).x)
     changes = tuple(change_of_matrix(Z, factors) for Z in shifts)
     problem.passes += len(shifts) * tangent.apply_cost
-    moved = [(to_numpy(standardised(tangent.matvec(Z))) / deviation) ** 2 for Z in shifts]
+    turned, leverage = np.zeros(0), np.zeros(problem.op.size)
+    for Z in shifts:
+        moved = (to_numpy(standardised(tangent.matvec(Z))) / deviation) ** 2
+        leverage += moved
+        turned = turned if turned.size else moved
     strain, held_by = 0.0, math.inf
     if draws > 1 and curvature > 0 and factors.symmetric and _turns_a_block(flat):
         scores = problem.loss.scores(point.residual) / problem.loss.mean_curvature(point.residual)
         fit = (to_numpy(scores) / deviation) ** 2
-        strain, held_by = _strain(moved[0], fit), _number(moved[0])
-    return Sensitivity(identifiability, changes, strain, held_by, _missed(np.sum(moved, axis=0)))
+        strain, held_by = _strain(turned, fit), _number(turned)
+    return Sensitivity(identifiability, changes, strain, held_by, _missed(leverage))
 
 
 def probed(

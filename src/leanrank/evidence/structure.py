@@ -41,6 +41,9 @@ __all__ = [
 _MANY = 100_000
 """Measurements from which singular values of noise hardly differ from draw to draw."""
 
+_FEW = 3
+"""Draws that tell them there."""
+
 
 def virtual_columns(
     matrix: MatrixLike, factors: Factors, rng: np.random.Generator, k: int = 1
@@ -104,10 +107,10 @@ def noise_level(problem: Problem, point: Point, rng: np.random.Generator, draws:
     Random signs on the residual keep its size measurement by measurement and destroy whatever
     the measurements see in it; one pass a draw. What counts is one standard deviation above the
     mean of the draws: the largest of a few is itself so random, in small problems, that structure
-    now and then passes for noise.
+    now and then passes for noise. Of many measurements it is the same for all draws, and a few do.
     """
     levels = []
-    for _ in range(draws):
+    for _ in range(draws if problem.op.size < _MANY else min(draws, _FEW)):
         signs = like(rng.integers(0, 2, problem.op.size) * 2.0 - 1.0, problem.y)
         G = problem.gradient_matrix(signs * point.residual)
         levels.append(residual_spectral_norm(G, point.factors, rng))
@@ -141,7 +144,7 @@ def leading_gap(problem: Problem, point: Point, rng: np.random.Generator, count:
         return float(np.mean(virtual_columns(G, point.factors, rng, count)[1]))
 
     noise = []
-    for _ in range(3 if problem.op.size < _MANY else 1):
+    for _ in range(_FEW if problem.op.size < _MANY else 1):
         signs = like(rng.integers(0, 2, problem.op.size) * 2.0 - 1.0, problem.y)
         noise.append(mean(signs * point.residual))
     level = float(np.mean(noise))

@@ -8,12 +8,22 @@ once r of its links lead to known nodes: then least squares gives it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import maximum_flow
 
-__all__ = ["Pattern"]
+__all__ = ["Pattern", "distinct"]
+
+
+def distinct(flat: np.ndarray) -> np.ndarray:
+    """Positions in rising order, each once.
+
+    By sorting: ``numpy.unique`` hashes integers, and takes a hundred times as long on millions.
+    """
+    flat = np.sort(flat)
+    return flat[np.concatenate([[True], flat[1:] != flat[:-1]])[: flat.size]]
 
 
 class Pattern:
@@ -34,21 +44,50 @@ class Pattern:
         a, b = rows, cols if symmetric else cols + shape[0]
         self.nodes = shape[0] if symmetric else sum(shape)
         self.a, self.b, self.shape, self.symmetric = a, b, shape, symmetric
-        links = np.flatnonzero(a != b)
-        self.mine = np.concatenate([a[links], b[links]])
-        self.others = np.concatenate([b[links], a[links]])
-        self.entry = np.concatenate([links, links])
+
+    @cached_property
+    def _links(self) -> np.ndarray:
+        """Entries that link two nodes: all but those of the diagonal of a symmetric matrix."""
+        return np.flatnonzero(self.a != self.b)
+
+    @cached_property
+    def mine(self) -> np.ndarray:
+        """The node at one end of each link, each link from both ends."""
+        return np.concatenate([self.a[self._links], self.b[self._links]])
+
+    @cached_property
+    def others(self) -> np.ndarray:
+        """The node at the other end."""
+        return np.concatenate([self.b[self._links], self.a[self._links]])
+
+    @cached_property
+    def entry(self) -> np.ndarray:
+        """The entry that is the link."""
+        return np.concatenate([self._links, self._links])
+
+    @cached_property
+    def degrees(self) -> np.ndarray:
+        """Number of links of each node."""
+        ends = self.a, self.b
+        if self.symmetric:
+            ends = self.a[self._links], self.b[self._links]
+        one, other = (np.bincount(end, minlength=self.nodes) for end in ends)
+        return one + other
 
     def distinct(self) -> Pattern:
         """The pattern without second looks at the same entry, which determine nothing new."""
         start = 0 if self.symmetric else self.shape[0]
         size = np.int64(self.shape[1])
-        rows, cols = np.divmod(np.unique(self.a * size + self.b - start), size)
-        return Pattern(rows, cols, self.shape, self.symmetric)
+        once = distinct(self.a * size + self.b - start)
+        if once.size == self.a.size:
+            return self
+        return Pattern(*np.divmod(once, size), self.shape, self.symmetric)
 
     def core(self, least: int) -> np.ndarray:
         """Flags of the entries among nodes that have at least ``least`` links to one another."""
         inside = np.ones(self.nodes, dtype=bool)
+        if self.degrees.min(initial=least) >= least:  # as a rule, where there are millions
+            return np.ones(self.a.size, dtype=bool)
         while True:
             alive = inside[self.mine] & inside[self.others]
             enough = np.bincount(self.mine[alive], minlength=self.nodes) >= least
@@ -110,7 +149,7 @@ class Pattern:
         cannot be told from it one after another: such as a row and a column with as many entries
         as the rank that share one.
         """
-        lonely = np.bincount(self.mine, minlength=self.nodes) < rank
+        lonely = self.degrees < rank
         known = self.known_by(self.core(rank + 1))
         if known.any():
             for _ in self.outwards(known, rank):
@@ -129,7 +168,7 @@ class Pattern:
         another (Even, 1975), because any single node may be one of those that others hang on.
         """
         n = self.nodes
-        order = np.argsort(-np.bincount(self.mine, minlength=n), kind="stable")
+        order = np.argsort(-self.degrees, kind="stable")
         base: list[int] = []
         for node in order:
             if len(base) == rank:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from itertools import pairwise
 from operator import add
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,8 @@ from leanrank.operators._row_wise import Selected, check_operator
 from leanrank.operators._tangent import Tangent, block_preconditioner
 
 __all__ = ["Stacked"]
+
+Mapper = Callable[..., Iterable[Any]]
 
 
 class Stacked(Measurement):
@@ -36,6 +39,10 @@ class Stacked(Measurement):
         them sees of the skew part of X, the fit has to explain. Entries that parts of single
         entries observe are counted together when rows are looked for that are seen too little;
         where any part measures something else, none is called undetermined.
+    mapper : callable
+        Applies a function to every part and yields what comes out in the order of the parts, as
+        the built-in one does; that of a pool of threads asks all of them at once. Sums over parts
+        are taken in their order: the answer does not depend on it.
 
     Raises
     ------
@@ -50,7 +57,8 @@ class Stacked(Measurement):
     array([ 3., 16.])
     """
 
-    def __init__(self, ops: Sequence[Measurement]) -> None:
+    def __init__(self, ops: Sequence[Measurement], mapper: Mapper = map) -> None:
+        self.mapper = mapper
         self.ops = tuple(check_operator(op, f"ops[{i}]") for i, op in enumerate(ops))
         if not self.ops:
             raise ValueError("ops is empty: at least one operator must be stacked")
@@ -81,21 +89,28 @@ class Stacked(Measurement):
         return self.ops[0].reference
 
     def forward(self, factors: Factors) -> Array:
-        values = [op.forward(factors) for op in self.ops]
+        values = list(self.mapper(lambda op: op.forward(factors), self.ops))
         return array_namespace(self.reference).concat(values)
 
     def adjoint(self, residual: Array) -> MatrixLike:
-        pairs = zip(self.ops, self.split(residual), strict=True)
-        return _Sum(tuple(op.adjoint(part) for op, part in pairs))
+        terms = self.mapper(lambda op, part: op.adjoint(part), self.ops, self.split(residual))
+        return _Sum(tuple(terms), self.mapper)
 
     def residual_and_adjoint(
         self, factors: Factors, y: Array, weights: Array | None = None
     ) -> tuple[Array, MatrixLike, float]:
-        parts = zip(self.ops, self.split(y), self.split_weights(weights), strict=True)
-        found = [op.residual_and_adjoint(factors, part, w) for op, part, w in parts]
+        found = list(
+            self.mapper(
+                lambda op, part, w: op.residual_and_adjoint(factors, part, w),
+                self.ops,
+                self.split(y),
+                self.split_weights(weights),
+            )
+        )
         residual = array_namespace(self.reference).concat([r for r, _, _ in found])
         cost = sum(op.size * c for op, (_, _, c) in zip(self.ops, found, strict=True))
-        return residual, _Sum(tuple(S for _, S, _ in found)), cost / self.size
+        terms = tuple(S for _, S, _ in found)
+        return residual, _Sum(terms, self.mapper), cost / self.size
 
     def entries(self) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
         found = [parts for op in self.ops if (parts := op.entries()) is not None]
@@ -111,15 +126,20 @@ class Stacked(Measurement):
         index = self._indices(index)
         part = np.searchsorted(self._ends, index, side="right") - 1
         chosen = np.unique(part)
-        ops = [self.ops[i].subset(index[part == i] - self._ends[i]) for i in chosen]
-        together = Stacked(ops) if len(ops) > 1 else ops[0]
+        ops = list(
+            self.mapper(
+                lambda i: self.ops[i].subset(index[part == i] - self._ends[i]), chosen.tolist()
+            )
+        )
+        together = Stacked(ops, self.mapper) if len(ops) > 1 else ops[0]
         order = np.argsort(part, kind="stable")
         if np.array_equal(order, np.arange(order.size)):
             return together
         return Selected(together, np.argsort(order))
 
     def tangent(self, factors: Factors) -> Tangent:
-        return _StackedTangent(self, factors, [op.tangent(factors) for op in self.ops])
+        parts = list(self.mapper(lambda op: op.tangent(factors), self.ops))
+        return _StackedTangent(self, factors, parts)
 
 
 class _StackedTangent(Tangent):
@@ -142,17 +162,17 @@ class _StackedTangent(Tangent):
         return self._share([part.normal_cost for part in self.parts])
 
     def matvec(self, Z: Array) -> Array:
-        return array_namespace(Z).concat([part.matvec(Z) for part in self.parts])
+        values = list(self.op.mapper(lambda part: part.matvec(Z), self.parts))
+        return array_namespace(Z).concat(values)
 
     def rmatvec(self, t: Array) -> Array:
-        pairs = zip(self.parts, self.op.split(t), strict=True)
-        return reduce(add, [part.rmatvec(values) for part, values in pairs])
+        values = self.op.split(t)
+        return reduce(add, self.op.mapper(lambda part, own: part.rmatvec(own), self.parts, values))
 
     def _added(
         self, method: Callable[[Tangent, Array | None], Array], weights: Array | None
     ) -> Array:
-        pairs = zip(self.parts, self.op.split_weights(weights), strict=True)
-        return reduce(add, [method(part, w) for part, w in pairs])
+        return reduce(add, self.op.mapper(method, self.parts, self.op.split_weights(weights)))
 
     def normal(self, Z: Array, weights: Array | None = None) -> Array:
         return self._added(lambda part, w: part.normal(Z, w), weights)
@@ -174,6 +194,7 @@ class _Sum:
     """A sum of things that multiply."""
 
     terms: tuple[MatrixLike, ...]
+    mapper: Mapper
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -181,7 +202,7 @@ class _Sum:
 
     @property
     def T(self) -> _Sum:
-        return _Sum(tuple(term.T for term in self.terms))
+        return _Sum(tuple(term.T for term in self.terms), self.mapper)
 
     def __matmul__(self, other: Array) -> Array:
-        return reduce(add, [term @ other for term in self.terms])
+        return reduce(add, self.mapper(lambda term: term @ other, self.terms))

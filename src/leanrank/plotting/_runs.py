@@ -158,6 +158,7 @@ def column_norms(
     for (name, values), (colour, width) in zip(chosen, styles, strict=False):
         x = np.arange(1, values.size + 1)
         ax.bar(x, values, width=width, color=colour, label=f"{name} ({values.size})")
+    ax.margins(y=0.15)  # room for the names above the bars
     ax.legend(frameon=False, fontsize=8, labelcolor=INK, handlelength=1.0, handleheight=1.0)
     count_along_x(ax, max(values.size for values in norms.values()))
     return figure

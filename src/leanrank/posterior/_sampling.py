@@ -14,7 +14,6 @@ from functools import partial
 from itertools import islice
 
 import numpy as np
-from scipy.stats import wishart
 
 from leanrank.posterior._posterior import Posterior
 from leanrank.posterior._state import State
@@ -83,6 +82,7 @@ def draws(
     balance = np.ones(at.size)
     balance[: at.width] = state.variances**0.25
     rows, given = state.rows * balance, state.columns.mean / balance
+    moments = Moments(given, packed(given[:, :, None] * given[:, None, :]), at.row_intercept)
     noise = state.noise
     scale = _SCALE * _spread(state)
     counts = entries.counts()
@@ -92,9 +92,8 @@ def draws(
     while True:
         priors = (
             prior(rows[:, of_rows], scale[of_rows], rng),
-            prior(given[:, of_columns], scale[of_columns], rng),
+            prior(moments.mean[:, of_columns], scale[of_columns], rng),
         )
-        moments = Moments(given, packed(given[:, :, None] * given[:, None, :]), at.row_intercept)
         centres, keys = np.empty_like(rows), rng.integers(2**63, size=2)
         rows, _, drawn, missed = sweep(
             moments, noise, *priors, at.column_intercept, (keys[0], keys[1]), centres
@@ -107,8 +106,8 @@ def draws(
             common = float(missed.sum()) / rng.chisquare(entries.y.size)
             noise = np.full(entries.shape[1], common)
         noise = np.maximum(noise, floor)
-        yield Draw(rows, centres, given, noise, before, priors[0])
-        given = drawn.mean
+        yield Draw(rows, centres, moments.mean, noise, before, priors[0])
+        moments = drawn
 
 
 def _with_spare(state: State, spare: int, rng: np.random.Generator) -> State:
@@ -128,17 +127,22 @@ def _spread(state: State) -> np.ndarray:
 
 
 def _prior(rows: np.ndarray, scale: np.ndarray, rng: np.random.Generator) -> Gaussian:
-    """A draw of the prior of rows, given rows."""
+    """A draw of the prior of rows, given rows.
+
+    Of a Wishart variable as the product of a triangle of normal and chi numbers with its transpose
+    (Bartlett 1933), between roots of the inverse spread.
+    """
     n, k = rows.shape
     if k == 0:
         return Gaussian(np.zeros((0, 0)), np.zeros(0))
     mean = rows.mean(axis=0)
     spread = (rows - mean).T @ (rows - mean) + n / (n + 1.0) * np.outer(mean, mean)
     spread += k * np.diag(scale)
-    precision = np.atleast_2d(wishart.rvs(k + n, np.linalg.inv(spread), random_state=rng))
-    root = np.linalg.cholesky(precision * (n + 1.0))
-    shift = np.linalg.solve(root.T, rng.standard_normal(k))
-    return Gaussian(precision, n / (n + 1.0) * mean + shift)
+    triangle = np.tril(rng.standard_normal((k, k)), -1)
+    triangle[np.diag_indices(k)] = np.sqrt(rng.chisquare(k + n - np.arange(k)))
+    root = np.linalg.solve(np.linalg.cholesky(spread).T, triangle)
+    shift = np.linalg.solve(root.T, rng.standard_normal(k)) / np.sqrt(n + 1.0)
+    return Gaussian(root @ root.T, n / (n + 1.0) * mean + shift)
 
 
 def _isotropic(

@@ -61,7 +61,7 @@ def sweeps(
     sweep = Sweep(state.entries, threads)
     base, robust = state.entries, state.loss is not None and not state.loss.quadratic
     counts = base.counts()
-    floor = LEAST_NOISE * float(np.mean(base.y**2))
+    floor = LEAST_NOISE * (float(np.mean(base.y**2)) or 1.0)
     while True:
         at, n2 = state.layout, base.shape[1]
         rows, total, columns, missed = sweep(
@@ -212,7 +212,7 @@ def finished(
     means, total, columns, missed = sweep(
         state.columns, state.noise, of_rows, of_columns, at.column_intercept
     )
-    floor = LEAST_NOISE * float(np.mean(entries.y**2))
+    floor = LEAST_NOISE * (float(np.mean(entries.y**2)) or 1.0)
     noise = np.full(entries.shape[1], max(float(missed.sum()) / entries.size, floor))
     state = replace(
         state, entries=entries, rows=means, row_moment=total, columns=columns, noise=noise

@@ -137,8 +137,8 @@ def factorise(
     width : int, optional
         Largest number of columns to consider.
     intercepts : bool, optional
-        Whether rows and columns have intercepts; by default where these predict held-out entries
-        clearly better than one mean.
+        Whether rows and columns have intercepts; by default unless one mean, or zero, predicts
+        held-out entries clearly better than these.
     held_out : float, optional
         Share of the entries to hold out, at most a half. By default 2 to 5 %, and not more than
         100,000 entries.
@@ -178,7 +178,7 @@ def factorise(
         if intercepts is None:
             one = np.full(held.y.size, float(np.average(train.y)))
             zero = min(held.y**2, (held.y - one) ** 2, key=np.mean)
-            intercepts = clearly_better(held.errors(means), zero)
+            intercepts = not clearly_better(zero, held.errors(means))
         found = room.search(Layout(min(rank or _WIDTH, most), intercepts, intercepts), most)
         return _told(found, means, entries, held, room)
 
@@ -278,7 +278,10 @@ class _Room:
         best, least, at = state, math.inf, before
         for count in range(1, _SWEEPS + 1):
             prune = self.prune and count > _SPARED
-            state = next(sweeps(state, column_noise=False, prune=prune, threads=self.threads))
+            try:
+                state = next(sweeps(state, column_noise=False, prune=prune, threads=self.threads))
+            except KeyboardInterrupt:  # as in recover: what there is, marked as stopped
+                return _Found(best, before + count - 1, stopped=True)
             error = self.held.error(state)
             stopped = self.stop(Progress(before + count, state.width, error, count / _SWEEPS))
             settled = not error < (1.0 - _SETTLED) * least

@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 
 from leanrank._arrays import Array
 from leanrank.evidence import (
-    Certificate,
-    Prediction,
     certify,
     leaves_noise,
     of_shrunk,
@@ -17,11 +15,10 @@ from leanrank.evidence import (
 from leanrank.factors import Factors
 from leanrank.operators import Measurement
 from leanrank.penalties import Penalty
-from leanrank.problem import Problem, exact_tolerance
+from leanrank.problem import Problem
 from leanrank.results import Result, Status
 from leanrank.search.choosing import Choice, best_predicting, of_rank
-from leanrank.search.consensus import agreed_rows
-from leanrank.search.drawing import Perturbation
+from leanrank.search.ending import Ending
 from leanrank.search.exact import exact_fit, is_missed, least_rank, lower_exact_fit
 from leanrank.search.fitting import Fitter, Stage
 from leanrank.search.growing import append_leading
@@ -30,15 +27,13 @@ from leanrank.search.monitor import StopRun
 from leanrank.search.paths import Paths
 from leanrank.search.penalising import PENALISED
 from leanrank.search.predicting import Predicted, Sampler, predicted, splits_by_rows
-from leanrank.search.shrinking import shrink
 
 __all__ = ["Plan"]
 
-_CONSENSUS_ROUNDS = 5
 _PINNED_DOWN = 0.15
 """Relative error that a posterior expects, up to which a certificate is worth trying."""
 _MORE = 6
-"""Columns to begin with beyond twice those that predicted best."""
+"""Columns to begin with beyond those that predicted best, or twice those where entries are few."""
 _UNSEEN = 8
 """Columns that exploring may have missed."""
 _STEPS = 3
@@ -91,6 +86,11 @@ class Plan:
     def fitter(self) -> Fitter:
         return self.paths.fitter
 
+    @property
+    def ending(self) -> Ending:
+        """What is done to factors that were chosen."""
+        return Ending(self.problem, self.fitter, self.paths.strategy, self.scale, self.max_iter)
+
     def result(self) -> Result:
         """What the plan leads to, whatever happens on the way."""
         monitor = self.fitter.monitor
@@ -112,9 +112,9 @@ class Plan:
     def _result(self) -> Result:
         """The steps, one after another."""
         if self.problem.zero_loss == 0:
-            return self._certified(self.problem, self.paths.nothing(), None)
+            return self.ending.certified(self.problem, self.paths.nothing(), None)
         if self.penalty is not None:
-            return self._refitted(Choice(self._penalised(self.penalty)))
+            return self.ending.refitted(Choice(self._penalised(self.penalty)))
         if self.rank is not None:
             return self._told(self.rank)
         data = self._held_out()
@@ -125,21 +125,26 @@ class Plan:
         by_rows = splits_by_rows(self.problem, self.paths.symmetric)
         # A prior tells noise from an exact fit that is hard to find where measurements abound.
         few = self.paths.are_few(best.width + _UNSEEN)
+        width = (2 if few else 1) * best.width + _MORE
         if by_rows and is_missed(self.paths, data, best) and not few:
-            found = self._with_prior(data, 2 * best.width + _MORE)
+            found = self._with_prior(data, width)
             if found.noise > _NOISY and not found.prediction.reasons(self.fitter.policy.evidence):
-                return self._predicting(found, stages)
+                return self._predicting(found, [stage.factors for stage in stages])
         exact = exact_fit(self.paths, data, stages, best)
         if exact is not None:
             return self._of_least_rank(*exact, stages)
         if by_rows:
-            found = found or self._with_prior(data, 2 * best.width + _MORE)
-            return self._predicting(found, stages)
-        return self._refitted(best_predicting(self.paths, data, stages, may_split=self._may_split))
+            path = [stage.factors for stage in stages]
+            del stages, best  # with residuals of millions, which are hardly ever asked for again
+            found = found or self._with_prior(data, width)
+            return self._predicting(found, path)
+        return self.ending.refitted(
+            best_predicting(self.paths, data, stages, may_split=self._may_split)
+        )
 
     def _told(self, rank: int) -> Result:
         """The fit of a known rank; shrunk, where noise keeps that from being certified."""
-        result = self._refitted(Choice(of_rank(self.paths, rank)))
+        result = self.ending.refitted(Choice(of_rank(self.paths, rank)))
         if result.status is Status.CONVERGED or not splits_by_rows(
             self.problem, self.paths.symmetric
         ):
@@ -164,13 +169,13 @@ class Plan:
             intercepts=self.intercepts,
         )
 
-    def _predicting(self, found: Predicted, stages: Sequence[Stage] = ()) -> Result:
+    def _predicting(self, found: Predicted, path: Sequence[Factors] = ()) -> Result:
         """What columns with a prior lead to; draws are of their posterior, whatever is returned."""
-        result = self._best_of(found, stages)
+        result = self._best_of(found, path)
         seed = int(self.fitter.rng.integers(2**63))
         return replace(result, sampler=Sampler(found, seed, self.scale))
 
-    def _best_of(self, found: Predicted, stages: Sequence[Stage]) -> Result:
+    def _best_of(self, found: Predicted, path: Sequence[Factors]) -> Result:
         """Columns with a prior; without one, where that predicts as well and is certified.
 
         Or with a ridge for all alike, where the matrix is not what the prior takes it for, and
@@ -183,7 +188,7 @@ class Plan:
             or found.state.sweeps
             or not leaves_noise(problem, problem.evaluate(factors), fitter.rng, limits, _LOOKS)
         ):
-            alike = self._shrunk_alike(found, stages)
+            alike = self._shrunk_alike(found, path)
             if alike is not None:
                 return alike
         elif found.state.uncertainty <= _PINNED_DOWN:
@@ -202,24 +207,25 @@ class Plan:
         )
         if plain is None:
             certificate = of_shrunk(certificate)
-        return self._finished(factors, rescaled(certificate, self.scale))
+        return self.ending.finished(factors, rescaled(certificate, self.scale))
 
     def _unshrunk(self, found: Predicted) -> Result | None:
         """The fit of the same rank without a prior, if its certificate holds."""
-        result = self._refitted(Choice(found.factors(self.problem), found.held_out_error))
+        result = self.ending.refitted(Choice(found.factors(self.problem), found.held_out_error))
         return result if result.status is Status.CONVERGED else None
 
-    def _shrunk_alike(self, found: Predicted, stages: Sequence[Stage]) -> Result | None:
+    def _shrunk_alike(self, found: Predicted, path: Sequence[Factors]) -> Result | None:
         """Wide factors under a ridge, if these predict what was held out better."""
-        if not stages or self.intercepts or len(found.rounds) > 1:
+        if not path or self.intercepts or len(found.rounds) > 1:
             return None
         data = found.rounds[0][0]
-        choice = best_predicting(self.paths, data, list(stages), may_split=False)
+        stages = [data.assess(Stage(data.train.evaluate(factors), False)) for factors in path]
+        choice = best_predicting(self.paths, data, stages, may_split=False)
         missed = choice.held_out_error
         if choice.penalty is None or missed is None or missed >= _BETTER * found.held_out_error:
             return None
         # Means are missed by as much as they were, and intervals are those of the posterior.
-        return self._refitted(choice, replace(found.prediction, error=missed))
+        return self.ending.refitted(choice, replace(found.prediction, error=missed))
 
     def _predicts_as_well(self, found: Predicted) -> bool:
         """Whether what was held out is predicted as well without a prior."""
@@ -247,13 +253,13 @@ class Plan:
     ) -> Result:
         """An exact fit less the directions that it can spare; one of lower rank if it is loose."""
         exact = least_rank(self.problem, exact, self.fitter)
-        result = self._certified(self.problem, exact, held_out_error)
+        result = self.ending.certified(self.problem, exact, held_out_error)
         if result.status is Status.CONVERGED:
             return result
         lower = lower_exact_fit(self.paths, stages, result.rank)
         if lower is None:
             return result
-        other = self._certified(self.problem, lower, None)
+        other = self.ending.certified(self.problem, lower, None)
         return other if other.status is Status.CONVERGED else result
 
     def _penalised(self, penalty: Penalty) -> Factors:
@@ -270,95 +276,3 @@ class Plan:
         norms = state.factors.column_norms()
         threshold = getattr(unit.penalty, "prune_threshold", 1e-6 * float(max(norms)))
         return fitter.monitor.prune(state.factors, threshold)
-
-    def _refitted(self, choice: Choice, prediction: Prediction | None = None) -> Result:
-        """Fit to rounding or stationarity, and certify."""
-        problem, fitter, factors = self.problem, self.fitter, choice.factors
-        if choice.penalty is not None:
-            problem = problem.with_penalty(choice.penalty)
-            factors = shrink(problem, factors, factors.width, fitter, "penalise").factors
-        if problem.loss.estimated:
-            problem = problem.refitted(problem.evaluate(factors))
-        if factors.width:
-            settled = fitter.policy.settled
-            state = fitter.fit(problem, factors, "refit", progress=settled, max_iter=self.max_iter)
-            factors = state.factors
-        return self._certified(problem, factors, choice.held_out_error, prediction)
-
-    def _certified(
-        self,
-        problem: Problem,
-        factors: Factors,
-        held_out_error: float | None,
-        prediction: Prediction | None = None,
-    ) -> Result:
-        """The result that these factors are."""
-        factors = self._agreed(problem, factors).compress()  # a ridge may have emptied them all
-        rng, limits = self.fitter.rng, self.fitter.policy.evidence
-        self.fitter.monitor.note_pruned(factors)
-        certificate = certify(
-            problem,
-            factors,
-            rng,
-            held_out_error=held_out_error,
-            prediction=prediction,
-            policy=limits,
-        )
-        result = self._finished(factors, rescaled(certificate, self.scale))
-        sampler = Perturbation(problem, factors, int(rng.integers(2**63)), self.scale)
-        return replace(result, sampler=sampler)
-
-    def _agreed(self, problem: Problem, factors: Factors) -> Factors:
-        """The fit, continued from rows that no outlier misleads, if it comes out lower."""
-        if problem.loss.quadratic or not factors.width:
-            return factors
-        settled = self.fitter.policy.settled
-        for _ in range(_CONSENSUS_ROUNDS):
-            point = problem.evaluate(factors)
-            own = problem.refitted(point)
-            start = agreed_rows(own, point, self.fitter.rng)
-            state = self.fitter.fit(own, start, "refit", progress=settled, max_iter=self.max_iter)
-            if not own.mean_loss(state.point.residual) < (1 - 1e-3) * own.mean_loss(point.residual):
-                break
-            factors = state.factors
-        return factors
-
-    def _finished(self, factors: Factors, certificate: Certificate) -> Result:
-        """Status and message that follow from a certificate, in the units of y."""
-        monitor = self.fitter.monitor
-        status = Status.CONVERGED if certificate.holds else Status.STALLED
-        if status is Status.STALLED and certificate.predicts(self.fitter.policy.evidence):
-            status = Status.APPROXIMATE
-        return Result(
-            factors.scaled(self.scale),
-            status,
-            self._message(certificate),
-            certificate,
-            monitor.history,
-            monitor.column_norms,
-            self.fitter.policy,
-        )
-
-    def _message(self, certificate: Certificate) -> str:
-        """What came out, in a sentence."""
-        if self.problem.zero_loss == 0:
-            return "every measurement is zero, and so is the matrix"
-        message = "; ".join(certificate.reasons)
-        if certificate.prediction is not None:
-            lacking = certificate.prediction.reasons(self.fitter.policy.evidence)
-            message = "; ".join(
-                [
-                    str(certificate.prediction),
-                    *lacking,
-                    f"the matrix itself is not pinned down: {message}",
-                ]
-            )
-        if certificate.holds:
-            exact = certificate.relative_residual <= exact_tolerance(self.problem.y)
-            found = "exact fit of rank" if exact else "fitted to the level of the noise, rank"
-            message = (
-                f"{found} {certificate.rank}; estimated relative error "
-                f"{certificate.error_estimate:.1e}"
-            )
-        remark = self.paths.strategy.remark(certificate.rank, self.fitter)
-        return f"{message}; {remark}" if remark else message

@@ -13,12 +13,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from leanrank._arrays import is_numpy_array, to_numpy
+from leanrank._arrays import is_numpy_array
 from leanrank.evidence import Prediction
 from leanrank.factors import Factors
-from leanrank.losses import Loss
 from leanrank.posterior import (
-    SPARE,
     Layout,
     Posterior,
     State,
@@ -28,7 +26,7 @@ from leanrank.posterior import (
     widened,
 )
 from leanrank.problem import Problem
-from leanrank.search.drawing import Chain, HeldOutDraws, draws_of_held_out, wide_chain
+from leanrank.search.assessing import Assessment
 from leanrank.search.fitting import Fitter
 from leanrank.search.holding_out import Split, choose_width, relative_error
 from leanrank.solvers import State as SolverState
@@ -54,22 +52,21 @@ class Predicted:
         Of all measurements.
     rounds : list of (Split, State)
         Of some of them.
-    prediction : Prediction
-        Of the measurements that were held out, over all rounds.
-    chain : Chain
-        What is sampled.
+    assessment : Assessment
+        What the measurements that were held out say of them.
     doubtful : int
         Columns at the edge of noise that were dropped.
-    of_held_out : HeldOutDraws or None
-        What sampling made of held-out measurements.
     """
 
     state: State
     rounds: list[tuple[Split, State]]
-    prediction: Prediction
-    chain: Chain
+    assessment: Assessment
     doubtful: int = 0
-    of_held_out: HeldOutDraws | None = None
+
+    @property
+    def prediction(self) -> Prediction:
+        """Of the measurements that were held out, over all rounds."""
+        return self.assessment.prediction
 
     def factors(self, like: Problem) -> Factors:
         """Posterior means, in the precision of a problem's arrays."""
@@ -79,8 +76,8 @@ class Predicted:
 
     def sample(self, rng: np.random.Generator, size: int) -> Posterior:
         """Draws from there; means and intervals by what did best on held-out measurements."""
-        sample = self.chain.sample(self.state, rng, size)
-        seen = self.of_held_out
+        seen = self.assessment.draws
+        sample = self.assessment.chain.sample(self.state, rng, size)
         if seen is None:
             return sample
         centres = sample.centres if seen.averaged else None
@@ -146,7 +143,11 @@ def predicted(
         steps = [(min(state.width + _SPARE, most) if prune else given, 0)]
     room = replace(room, score=None, sweeps=state.sweeps or None)
     rounds = [(first, state)] + [(part, room.follow(part.train, steps)) for part in parts[1:]]
-    whole = room.follow(problem, steps)
+    if len(parts) == 1 and not state.sweeps and state.loss is None:
+        # Where there are many, those that were held out change little: it goes on from there.
+        whole = room.widened(problem, replace(state, entries=entries_of(problem)[0]), 0)
+    else:
+        whole = room.follow(problem, steps)
     doubtful = 0
     if prune:
         kept = _worth_keeping(rounds)
@@ -154,9 +155,11 @@ def predicted(
         rounds = [(part, room.narrowed(part.train, state, kept)) for part, state in rounds]
         doubtful = whole.width - kept
         whole = room.narrowed(problem, whole, kept)
-    chain, seen = _drawn(*rounds[0], room, most)
-    prediction = _prediction(rounds, room, seen)
-    return Predicted(whole, rounds, prediction, chain, doubtful, seen)
+    seed = int(fitter.rng.integers(2**63))
+    assessment = Assessment(rounds, room.means, room.watched, column_noise, prune, most, seed)
+    if rounds[0][1].sweeps:  # other chains are tried out, which callbacks may stop
+        assessment.prediction  # noqa: B018
+    return Predicted(whole, rounds, assessment, doubtful)
 
 
 def _worth_keeping(rounds: list[tuple[Split, State]]) -> int:
@@ -274,47 +277,3 @@ _ROUGH = 1e-2
 
 _KEPT = 100
 """Draws of a result's posterior."""
-
-
-def _drawn(part: Split, state: State, room: _Room, most: int) -> tuple[Chain, HeldOutDraws | None]:
-    """What is sampled, and what that makes of held-out measurements."""
-    held, loss, watch = part.held, _loss(part, state), room.watched(part.train)
-    residual = to_numpy(held.op.forward(state.factors) - held.y)
-
-    def drawn(chain: Chain) -> HeldOutDraws | None:
-        return draws_of_held_out(held, state, residual, loss, room.fitter.rng, chain)
-
-    def try_out(chain: Chain) -> HeldOutDraws | None:
-        watch(state)  # it may be asked to stop
-        return drawn(chain)
-
-    chain = Chain(room.column_noise, SPARE if room.prune else 0)
-    seen = drawn(chain)
-    if seen is None or not room.prune:
-        return chain, seen
-    return wide_chain(state, chain, seen, try_out, most)
-
-
-def _loss(part: Split, state: State) -> Loss:
-    """What missing held-out measurements costs; the scale, where it is learnt, is the state's."""
-    held = part.held.loss
-    return held if state.loss is None else state.loss.weighted_as(held)
-
-
-def _prediction(
-    rounds: list[tuple[Split, State]], room: _Room, seen: HeldOutDraws | None
-) -> Prediction:
-    """How all held-out measurements are predicted, and by the better of means and zero."""
-    missed: list[np.ndarray] = []
-    means: list[np.ndarray] = []
-    zero: list[np.ndarray] = []
-    for part, state in rounds:
-        held, loss = part.held, _loss(part, state)
-        residual = held.op.forward(state.factors) - held.y
-        of_means = held.op.forward(room.means(part.train)) - held.y
-        for costs, r in ((missed, residual), (means, of_means), (zero, -held.y)):
-            costs.append(to_numpy(loss.value(r)))
-    whole = np.concatenate(zero)
-    of_means = min(np.concatenate(means), whole, key=np.mean)
-    inside = None if seen is None else seen.inside
-    return Prediction.of_costs(np.concatenate(missed), of_means, whole, inside)
