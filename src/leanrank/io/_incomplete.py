@@ -73,6 +73,17 @@ class IncompleteMatrix:
         flags[:, self.empty[1]] = True
         return flags
 
+    def is_blank(self, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
+        """Flags of entries in empty rows and columns."""
+        return np.isin(rows, self.empty[0]) | np.isin(cols, self.empty[1])
+
+    def at(self, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
+        """Values of entries, NaN where they are missing."""
+        flat = self.rows.astype(np.int64) * self.shape[1] + self.cols
+        wanted = rows.astype(np.int64) * self.shape[1] + cols
+        place = np.minimum(np.searchsorted(flat, wanted), flat.size - 1)
+        return np.where(flat[place] == wanted, self.values[place], np.nan)
+
     def operator(self) -> ObservedEntries:
         """The measurement operator that sees the observed entries."""
         return ObservedEntries(self.rows, self.cols, self.shape, dtype=self.values.dtype)
