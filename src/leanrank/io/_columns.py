@@ -98,6 +98,7 @@ def find_roles(
             f"{path}: does not tell which of its {len(names)} columns "
             f"({', '.join(name.strip() for name in names[:20])}) hold {_listed(count)}; say so, by "
             "name or by number from 1 (--columns)"
+            + ("; a table with gaps is for `leanrank complete`" if count == 3 else "")
         )
     return found, named
 

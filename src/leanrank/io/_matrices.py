@@ -74,7 +74,7 @@ def read_matrix(
         Of a long file: where row, column and value stand, by name or by number from 1.
     id_columns : sequence of str or int, optional
         Of a wide text file: columns that are labels, or anything else that is no part of the
-        matrix; 0 for none. By default columns of text, and a first column that is called id or counts.
+        matrix; 0 for none. By default columns of text, and a first one that is called id or counts.
     missing : sequence of str or float
         Further cells, or numbers in any format, that stand for a missing entry, such as -999.
     decimal : {".", ","}, optional
@@ -144,7 +144,8 @@ def _checked(
             "finite number"
         )
     check_extent(path, *matrix.shape, matrix.values.size)
-    return replace(matrix, notes=(*matrix.notes, *empty_notes(matrix), *outlier_notes(matrix)))
+    outliers = outlier_notes(matrix.values, matrix.cols)
+    return replace(matrix, notes=(*matrix.notes, *empty_notes(matrix), *outliers))
 
 
 def _without(matrix: IncompleteMatrix, missing: Sequence[str | float]) -> IncompleteMatrix:
