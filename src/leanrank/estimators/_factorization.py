@@ -44,6 +44,9 @@ on most ratings."""
 _FEW, _ENOUGH = 500, 25
 """Ratings below which more are held out than elsewhere, and how many: a 95 % interval takes 19."""
 
+_CENTRED = 0.1
+"""Mean of ratings over their standard deviation, up to which it is about zero."""
+
 _TOLD = (
     "status_", "message_", "certificate_", "held_out_error_", "n_iter_", "notes_",
     "_fitted_to", "_weight_unit",
@@ -65,8 +68,8 @@ class MatrixFactorization(RatingPredictor):
     width : int, optional
         Largest number of factors to consider.
     intercepts : bool or "auto"
-        Whether users and items have intercepts; by default unless held-out ratings are predicted
-        clearly better without.
+        Whether users and items have intercepts. By default they have; but where the mean of the
+        ratings is about zero, only if held-out ratings are predicted clearly better with them.
     validation : float, optional
         Share of the ratings to hold out, at most a half. By default 2 to 5 %, 100,000 at most; of
         less than 500 ratings 25, but not more than a fifth. What is held out for the choice, and
@@ -305,13 +308,19 @@ class MatrixFactorization(RatingPredictor):
             entries,
             rank=self.rank,
             width=self.width,
-            intercepts=None if self.intercepts == "auto" else bool(self.intercepts),
+            intercepts=self._with_intercepts(entries.y),
             held_out=self._share(entries.size),
             threads=self._threads(),
             time_limit=self.time_limit,
             watch=lambda progress: any([callback(progress) for callback in callbacks]),
             rng=_checks.generator(self.random_state),
         )
+
+    def _with_intercepts(self, y: np.ndarray) -> bool | None:
+        """None where held-out ratings are to decide: only those about zero can do without."""
+        if self.intercepts != "auto":
+            return bool(self.intercepts)
+        return None if abs(float(y.mean())) <= _CENTRED * float(y.std()) else True
 
     def _share(self, m: int) -> float | None:
         """Share of m ratings to hold out: of few so many that 95 % intervals are bounded."""

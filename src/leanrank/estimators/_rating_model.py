@@ -151,8 +151,9 @@ class RatingModel:
         moments = Sweep(entries).rows(
             state.columns, state.noise, prior, self.layout.column_intercept
         )
+        variance = np.diagonal(moments.covariances(), axis1=1, axis2=2)
         alone = Labels(np.zeros(1, np.int64), "number")
-        return replace(self, users=Side(alone, moments.mean, moments.variances()))
+        return replace(self, users=Side(alone, moments.mean, np.maximum(variance, 0.0)))
 
     def updated(self, users: Side, items: Side, entries: Entries, threads: int) -> RatingModel:
         """Users, then items, solved anew from all entries."""
@@ -201,15 +202,11 @@ class RatingModel:
         self, entries: Entries, rows: np.ndarray, mean: np.ndarray, variance: np.ndarray
     ) -> State:
         """A state to solve from; covariances of items are taken to be diagonal."""
-        at, c = self.layout, np.arange(self.layout.size)
-        a, b = np.tril_indices(at.size)
-        second = mean[:, a] * mean[:, b]
-        second[:, c * (c + 1) // 2 + c] += variance
         return State(
-            at,
+            self.layout,
             entries,
             rows,
-            Moments(mean, second, at.row_intercept),
+            Moments.independent(mean, variance, self.layout.row_intercept),
             np.full(mean.shape[0], self.noise),
             self.variances,
             *self.intercepts,

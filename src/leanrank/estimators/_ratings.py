@@ -137,7 +137,7 @@ class Ratings:
             first = np.delete(np.arange(rows.size), again)
             w = weights if weights.size else np.ones(rows.size)
             weights = np.add.reduceat(w, first)
-            y = np.add.reduceat(w * y, first) / weights
+            y = (np.add.reduceat(w * y, first) / weights).astype(y.dtype)
             rows, cols = rows[first], cols[first]
         indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=shape[0]))])
         return Entries(indptr, cols, y, weights, shape)

@@ -15,9 +15,10 @@ from itertools import islice
 
 import numpy as np
 
+from leanrank.posterior._moments import Gaussian, Moments
 from leanrank.posterior._posterior import Posterior
 from leanrank.posterior._state import State
-from leanrank.posterior._sweep import Gaussian, Moments, Sweep, packed
+from leanrank.posterior._sweep import Sweep
 from leanrank.posterior._variational import COLUMN_NOISE, LEAST_NOISE, typical_noise
 
 __all__ = ["SPARE", "Draw", "draws", "sampled"]
@@ -82,11 +83,11 @@ def draws(
     balance = np.ones(at.size)
     balance[: at.width] = state.variances**0.25
     rows, given = state.rows * balance, state.columns.mean / balance
-    moments = Moments(given, packed(given[:, :, None] * given[:, None, :]), at.row_intercept)
+    moments = Moments.independent(given, fixed=at.row_intercept)
     noise = state.noise
     scale = _SCALE * _spread(state)
     counts = entries.counts()
-    floor = max(least_noise, LEAST_NOISE * float(np.mean(entries.y**2)))
+    floor = max(least_noise, LEAST_NOISE * entries.mean_square())
     of_rows, of_columns = at.free(at.column_intercept), at.free(at.row_intercept)
     prior = partial(_isotropic, width=at.width) if isotropic else _prior
     while True:
@@ -100,10 +101,10 @@ def draws(
         )
         before = noise
         if column_noise:
-            own = missed + COLUMN_NOISE * typical_noise(noise)
+            own = np.maximum(missed, 0.0) + COLUMN_NOISE * typical_noise(noise)
             noise = own / rng.chisquare(counts + COLUMN_NOISE)
         else:
-            common = float(missed.sum()) / rng.chisquare(entries.y.size)
+            common = max(float(missed.sum()), 0.0) / rng.chisquare(entries.size)
             noise = np.full(entries.shape[1], common)
         noise = np.maximum(noise, floor)
         yield Draw(rows, centres, moments.mean, noise, before, priors[0])
@@ -114,7 +115,7 @@ def _with_spare(state: State, spare: int, rng: np.random.Generator) -> State:
     """The state with more columns, of the size that noise would give them."""
     at, (n1, n2) = state.layout, state.entries.shape
     spare = max(0, min(spare, n1 - at.width, n2 - at.width))
-    size = float(np.mean(state.noise)) / max(1.0, state.entries.y.size / n2)
+    size = float(np.mean(state.noise)) / max(1.0, state.entries.size / n2)
     rows = rng.standard_normal((n1, spare))
     columns = size**0.5 * rng.standard_normal((n2, spare))
     return state.with_columns(rows, columns, np.zeros((n2, spare)), np.full(spare, size))

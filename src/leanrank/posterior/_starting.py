@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
@@ -11,11 +11,20 @@ from scipy.sparse.linalg import svds
 
 from leanrank._arrays import to_numpy
 from leanrank.losses import Loss
+from leanrank.posterior import _kernels
+from leanrank.posterior._entries import Block, Blocks, Entries
+from leanrank.posterior._moments import Moments
 from leanrank.posterior._state import Layout, State
-from leanrank.posterior._sweep import Entries, Moments, packed
+from leanrank.posterior._team import Team
 from leanrank.problem import Problem
 
 __all__ = ["entries_of", "start", "widened"]
+
+_TURNS = 3
+"""Of intercepts: those of columns, then those of rows."""
+
+_SPARE = 4
+"""Columns that subspace iteration has besides those that are wanted."""
 
 
 def entries_of(problem: Problem) -> tuple[Entries, Loss | None]:
@@ -47,72 +56,206 @@ def entries_of(problem: Problem) -> tuple[Entries, Loss | None]:
 
 
 def start(
-    entries: Entries, layout: Layout, rng: np.random.Generator, loss: Loss | None = None
+    entries: Blocks,
+    layout: Layout,
+    rng: np.random.Generator,
+    loss: Loss | None = None,
+    *,
+    passes: int | None = None,
+    team: Team | None = None,
 ) -> State:
-    """Intercepts, and the leading singular vectors of what they leave, with zeros for the rest."""
-    (n1, n2), y = entries.shape, entries.y
-    rows, cols = entries.rows, entries.cols
-    w = entries.weights if entries.weights.size else np.ones(y.size)
-    by_row = np.bincount(rows, weights=w, minlength=n1)
-    by_column = np.bincount(cols, weights=w, minlength=n2)
-    mean = float(np.average(y, weights=w)) if layout.size > layout.width else 0.0
-    b, c = np.zeros(n1), np.zeros(n2)
-    for _ in range(3 if layout.size > layout.width else 0):
-        # Two entries' worth of shrinkage: the variances are learnt in the sweeps.
-        if layout.column_intercepts:
-            left = w * (y - mean - b[rows])
-            c = np.bincount(cols, weights=left, minlength=n2) / (by_column + 2.0)
-        if layout.row_intercepts:
-            left = w * (y - mean - c[cols])
-            b = np.bincount(rows, weights=left, minlength=n1) / (by_row + 2.0)
-    if layout.row_intercepts and not layout.column_intercepts:
-        b, mean = b + mean, 0.0
-    rest = y - mean - b[rows] - c[cols]
-    if loss is not None and not loss.quadratic:
-        loss = loss.fitted(rest)
-        trust = 0.5 * np.asarray(loss.majoriser(rest))
-        entries, rest, w = replace(entries, weights=trust), rest * np.minimum(trust / w, 1.0), trust
-    spread = float(np.average(rest**2, weights=w)) or 1.0
-    V = _leading(rest, entries, layout.width, rng)
+    """Intercepts, and the leading singular vectors of what they leave, with zeros for the rest.
+
+    Parameters
+    ----------
+    entries : Blocks
+    layout : Layout
+    rng : Generator
+    loss : Loss, optional
+        One that resists outliers.
+    passes : int, optional
+        Over the entries, for singular vectors that are good enough to start from. By default they
+        are exact; all entries must be in memory.
+    team : Team, optional
+    """
+    (n1, n2), at, team = entries.shape, layout, team or Team()
+    known = _intercepts(entries, at, team)
+    by_column = entries.sums()[0]
+    if passes is None:
+        entries, rest, w, loss = _resisting(entries, known, loss)
+        spread = float(np.average(rest**2, weights=w)) or 1.0
+        V = _leading(rest, entries, at.width, rng)
+    else:
+        V, spread = _roughly_leading(entries, known, at.width, passes, rng, team)
+        spread = spread or 1.0
     variances = np.maximum(np.mean(V**2, axis=0), 1e-6 * spread)
-    at, K = layout, layout.size
-    columns, second = np.zeros((n2, K)), np.zeros((n2, K, K))
+    columns, uncertain = np.zeros((n2, at.size), entries.dtype), np.zeros((n2, at.size))
     columns[:, : at.width] = V
-    if at.row_intercepts:
-        columns[:, at.row_intercept] = 1.0
-    if at.column_intercepts:
-        columns[:, at.column_intercept] = c + mean
-    inside = np.arange(at.width)
-    second[:, inside, inside] = 0.5 * spread / (by_column[:, None] + spread / variances)
-    second += columns[:, :, None] * columns[:, None, :]
+    columns[:, at.width :] = known.V[:, [at.row_intercepts, at.column_intercepts]]
+    uncertain[:, : at.width] = 0.5 * spread / (by_column[:, None] + spread / variances)
     return State(
-        layout,
+        at,
         entries,
-        np.zeros((n1, K)),
-        Moments(columns, packed(second), at.row_intercept),
+        np.zeros((n1, at.size), entries.dtype),
+        Moments.independent(columns, uncertain, at.row_intercept),
         np.full(n2, 0.5 * spread),
         variances,
-        max(float(np.var(b)), 1e-3 * spread),
-        max(float(np.var(c)), 1e-3 * spread),
-        mean,
+        max(float(np.var(known.U[:, 0])), 1e-3 * spread),
+        max(float(np.var(known.V[:, 1])), 1e-3 * spread),
+        known.mean if at.column_intercepts else 0.0,
         loss,
     )
 
 
-def widened(state: State, more: int, rng: np.random.Generator) -> State:
-    """The state with further columns: the leading singular vectors of what it leaves."""
-    entries = state.entries
-    rest = entries.y - state.predict(entries.rows, entries.cols)
-    weights = entries.weights if entries.weights.size else None
-    if weights is not None:  # of a loss that resists outliers, too
-        rest = rest * np.minimum(weights / np.average(weights), 1.0)
-    V = _leading(rest, entries, more, rng)
-    spread = float(np.average(rest**2, weights=weights))
+def widened(
+    state: State,
+    more: int,
+    rng: np.random.Generator,
+    *,
+    passes: int | None = None,
+    team: Team | None = None,
+) -> State:
+    """The state with further columns: the leading singular vectors of what it leaves.
+
+    ``passes`` and ``team`` are those of :func:`start`.
+    """
+    entries, known = state.entries, _Known(state.rows, state.columns.mean)
+    if passes is None:
+        assert isinstance(entries, Entries)
+        rest, weights = known.rest_of(entries), entries.weights if entries.weighted else None
+        if weights is not None:  # of a loss that resists outliers, too
+            rest = rest * np.minimum(weights / np.average(weights), 1.0)
+        V = _leading(rest, entries, more, rng)
+        spread = float(np.average(rest**2, weights=weights))
+    else:
+        V, spread = _roughly_leading(entries, known, more, passes, rng, team or Team())
     variances = np.maximum(np.mean(V**2, axis=0), 1e-6 * spread)
     noise = state.noise[:, None]
-    covariance = noise / (entries.by_column()[:, None] + noise / variances)
+    covariance = noise / (entries.sums()[0][:, None] + noise / variances)
     rows = np.zeros((entries.shape[0], more))
     return replace(state.with_columns(rows, V, covariance, variances), noise=0.5 * state.noise)
+
+
+@dataclass(frozen=True)
+class _Known:
+    """Factors of what is known; of intercepts, the mean of all values besides."""
+
+    U: np.ndarray
+    V: np.ndarray
+    mean: float = 0.0
+
+    def rest(self, block: Block) -> np.ndarray:
+        """What they leave of the values of a block."""
+        out = np.empty_like(block.y)
+        _kernels.residual(block.indptr, block.cols, block.y, self.U[block.part], self.V, out)
+        return out
+
+    def rest_of(self, entries: Entries) -> np.ndarray:
+        """What they leave of all values."""
+        return np.concatenate([self.rest(block) for block in entries.blocks()])
+
+
+def _intercepts(entries: Blocks, layout: Layout, team: Team) -> _Known:
+    """U = (b, 1) and V = (1, c): zeros where there are no intercepts.
+
+    In turns, each shrunk by two entries' worth: variances are learnt in the sweeps.
+    """
+    (n1, n2), dtype = entries.shape, entries.dtype
+    U, V = np.ones((n1, 2), dtype), np.ones((n2, 2), dtype)
+    U[:, 0], V[:, 1] = 0.0, 0.0
+    if layout.size == layout.width:
+        return _Known(U, V)
+    by_column, total = entries.sums()[0], np.zeros((n2, 1))
+    for block in entries.blocks():
+        _add_back(block, block.y, np.ones((block.rows, 1), dtype), total, team)
+    mean = float(total.sum() / by_column.sum())
+    V[:, 1] = mean
+    for turn in range(_TURNS if layout.row_intercepts else 1):
+        if layout.column_intercepts:
+            V[:, 1] = mean + (total[:, 0] - mean * by_column) / (by_column + 2.0)
+        if not layout.row_intercepts:
+            break
+        total[:] = 0.0
+        alone, ones = np.ones((n2, 2), dtype) * np.array([1, 0], dtype), np.ones((n2, 1), dtype)
+        for block in entries.blocks():
+            U[block.part, 0] = 0.0
+            w, left = _times(block, _Known(U, V).rest(block), ones, team)
+            U[block.part, 0] = left[:, 0] / (w + 2.0)
+            if turn + 1 < _TURNS and layout.column_intercepts:
+                rest = _Known(U, alone).rest(block)
+                _add_back(block, rest, np.ones((block.rows, 1), dtype), total, team)
+        if not layout.column_intercepts:
+            U[:, 0], V[:, 1] = U[:, 0] + mean, 0.0
+            break
+    return _Known(U, V, mean)
+
+
+def _times(
+    block: Block, rest: np.ndarray, Q: np.ndarray, team: Team
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of each row, the sums of w, and of w times values times rows of Q."""
+    block, ones, scale = replace(block, y=rest), np.ones((Q.shape[0], 1), Q.dtype), Q[:0, 0]
+    w, out = np.zeros((block.rows, 1)), np.zeros((block.rows, Q.shape[1]))
+    team.split(block.rows, lambda a, b: block.to_rows(a, b, scale, Q, ones, w, out), block.indptr)
+    return w[:, 0], out
+
+
+def _add_back(block: Block, rest: np.ndarray, T: np.ndarray, out: np.ndarray, team: Team) -> None:
+    """Add to ``out``, of each column, the sums of w times values times rows of T."""
+    block, by = replace(block, y=rest), block.by_column
+    none, nothing = np.empty((block.rows, 0), T.dtype), np.empty((out.shape[0], 0))
+    team.split(by.which.size, lambda a, b: block.to_columns(a, b, T, none, nothing, out), by.ptr)
+
+
+def _resisting(
+    entries: Blocks, known: _Known, loss: Loss | None
+) -> tuple[Entries, np.ndarray, np.ndarray, Loss | None]:
+    """Entries, what is left of their values, and weights, of a loss that resists outliers, too."""
+    assert isinstance(entries, Entries)
+    rest = known.rest_of(entries)
+    w = entries.weights if entries.weighted else np.ones(rest.size)
+    if loss is None or loss.quadratic:
+        return entries, rest, w, loss
+    loss = loss.fitted(rest)
+    trust = 0.5 * np.asarray(loss.majoriser(rest))
+    return replace(entries, weights=trust), rest * np.minimum(trust / w, 1.0), trust, loss
+
+
+def _roughly_leading(
+    entries: Blocks,
+    known: _Known,
+    width: int,
+    passes: int,
+    rng: np.random.Generator,
+    team: Team,
+) -> tuple[np.ndarray, float]:
+    """As :func:`_leading`, by subspace iteration, and the mean square of what is left.
+
+    A pass multiplies by the matrix and its transpose (Halko, Martinsson and Tropp 2011).
+    """
+    (n1, n2), dtype = entries.shape, entries.dtype
+    many = min(width + _SPARE, n1, n2)
+    Q = np.linalg.qr(rng.standard_normal((n2, many)))[0]
+    for _ in range(passes):
+        Z, square, weight = np.zeros((n2, many)), 0.0, 0.0
+        thin = Q.astype(dtype)
+        for block in entries.blocks():
+            rest = known.rest(block)
+            w, T = _times(block, rest, thin, team)
+            _add_back(block, rest, T.astype(dtype), Z, team)
+            counted = block.weights if block.weights.size else np.ones(1, dtype)
+            if block.left_out.size:
+                counted = counted * (block.left_out == 0)
+            square += float(np.sum(counted * rest**2, dtype=float))
+            weight += float(w.sum())
+        before, Q = Q, np.linalg.qr(Z)[0]
+    values, turn = np.linalg.eigh(before.T @ Z)
+    order = np.argsort(-values)[:width]
+    s = np.sqrt(np.maximum(values[order], 0.0))
+    V = np.zeros((n2, width))
+    share = entries.size / (n1 * n2)
+    V[:, : order.size] = before @ turn[:, order] * (s / (share * math.sqrt(n1)))
+    return V, square / weight
 
 
 def _leading(

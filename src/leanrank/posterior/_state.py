@@ -9,7 +9,8 @@ import numpy as np
 
 from leanrank.factors import Factors
 from leanrank.losses import Loss
-from leanrank.posterior._sweep import Entries, Gaussian, Moments, packed, unpacked
+from leanrank.posterior._entries import Blocks
+from leanrank.posterior._moments import Gaussian, Moments
 
 __all__ = ["Layout", "State"]
 
@@ -52,7 +53,7 @@ class State:
     Attributes
     ----------
     layout : Layout
-    entries : Entries
+    entries : Blocks
         With the weights of the last sweep, those of a loss that resists outliers among them.
     rows : ndarray, shape (n1, K)
         Posterior means.
@@ -76,7 +77,7 @@ class State:
     """
 
     layout: Layout
-    entries: Entries
+    entries: Blocks
     rows: np.ndarray
     columns: Moments
     noise: np.ndarray
@@ -128,7 +129,7 @@ class State:
             At least 1.
         """
         n1, n2 = self.entries.shape
-        noise = float(np.mean(self.noise)) * n1 * n2 / self.entries.y.size
+        noise = float(np.mean(self.noise)) * n1 * n2 / self.entries.size
         means = np.mean(self.columns.mean[:, : self.width] ** 2, axis=0)
         shrunk = np.sqrt(n1 * n2 * means / noise)
         s = factor * (math.sqrt(n1) + math.sqrt(n2))
@@ -165,19 +166,19 @@ class State:
         """
         at, more = self.layout, variances.size
         layout = replace(at, width=at.width + more)
-        old = np.concatenate([np.arange(at.width), np.arange(layout.width, layout.size)])
-        new, places = np.arange(at.width, layout.width), [at.width] * more
+        places, dtype = [at.width] * more, self.columns.mean.dtype
         mean = np.insert(self.columns.mean, places, columns, axis=1)
-        second = np.zeros((mean.shape[0], layout.size, layout.size))
-        second[:, old[:, None], old] = self.columns.covariances()
-        second[:, new, new] = covariance
-        second += mean[:, :, None] * mean[:, None, :]
+        spread = np.insert(np.zeros(self.columns.mean.shape), places, covariance, axis=1)
+        new = Moments.independent(mean, spread, layout.row_intercept)
+        old = np.concatenate([np.arange(at.width), np.arange(layout.width, layout.size)])
+        c, d = (old[index] for index in np.tril_indices(at.size))
+        new.second[:, c * (c + 1) // 2 + d] = self.columns.second
         return replace(
             self,
             layout=layout,
-            rows=np.insert(self.rows, places, rows, axis=1),
+            rows=np.insert(self.rows, places, rows, axis=1).astype(dtype, copy=False),
             row_moment=None,
-            columns=Moments(mean, packed(second), layout.row_intercept),
+            columns=new,
             variances=np.concatenate([self.variances, variances]),
         )
 
@@ -186,13 +187,11 @@ class State:
         at = self.layout
         layout = replace(at, width=int(np.count_nonzero(~empty)))
         left = np.concatenate([np.flatnonzero(~empty), np.arange(at.width, at.size)])
-        second = unpacked(self.columns.second, at.size)[:, left][:, :, left]
-        mean = np.ascontiguousarray(self.columns.mean[:, left])
         return replace(
             self,
             layout=layout,
             rows=np.ascontiguousarray(self.rows[:, left]),
             row_moment=None if self.row_moment is None else self.row_moment[np.ix_(left, left)],
-            columns=Moments(mean, packed(second), layout.row_intercept),
+            columns=self.columns.kept(left, layout.row_intercept),
             variances=self.variances[~empty],
         )

@@ -1,149 +1,21 @@
-"""One sweep over observed entries: all rows given the columns, then columns given the rows."""
+"""One sweep over observed entries: all rows given the columns, then columns given the rows.
+
+Data are read in order, once a sweep: each block of rows is solved, and what it says is at once
+added to the normal equations of the columns.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
 from leanrank.posterior import _kernels
+from leanrank.posterior._entries import Block, Blocks, Entries
+from leanrank.posterior._moments import Gaussian, Moments, packed, unpacked
+from leanrank.posterior._team import Team
 
 __all__ = ["Entries", "Gaussian", "Moments", "Sweep", "packed", "unpacked"]
-
-_BLOCK_BYTES = 1 << 20
-"""Second moments of as many rows stay in cache while their entries are met again."""
-
-
-def packed(matrices: np.ndarray) -> np.ndarray:
-    """Lower triangles of symmetric matrices, row after row: (..., K, K) to (..., K (K + 1) / 2)."""
-    below = np.tril_indices(matrices.shape[-1])
-    return np.ascontiguousarray(matrices[..., below[0], below[1]])
-
-
-def unpacked(triangles: np.ndarray, k: int) -> np.ndarray:
-    """The symmetric matrices that :func:`packed` took."""
-    a, b = np.tril_indices(k)
-    out = np.empty((*triangles.shape[:-1], k, k))
-    out[..., a, b] = triangles
-    out[..., b, a] = triangles
-    return out
-
-
-@dataclass(frozen=True)
-class Entries:
-    """Observed entries, row after row.
-
-    Attributes
-    ----------
-    indptr : ndarray of int64, shape (n1 + 1,)
-    cols : ndarray of int32, shape (m,)
-    y : ndarray, shape (m,)
-    weights : ndarray, shape (m,) or (0,)
-        Inverse variances of the noise up to its level; none for ones.
-    shape : tuple of int
-    """
-
-    indptr: np.ndarray
-    cols: np.ndarray
-    y: np.ndarray
-    weights: np.ndarray
-    shape: tuple[int, int]
-
-    @classmethod
-    def of(
-        cls,
-        rows: np.ndarray,
-        cols: np.ndarray,
-        y: np.ndarray,
-        shape: tuple[int, int],
-        weights: np.ndarray | None = None,
-    ) -> Entries:
-        """Entries in any order."""
-        order = np.argsort(rows, kind="stable")
-        indptr = np.searchsorted(rows[order], np.arange(shape[0] + 1))
-        w = np.empty(0) if weights is None else weights[order].astype(float)
-        return cls(indptr, cols[order].astype(np.int32), y[order].astype(float), w, shape)
-
-    @property
-    def size(self) -> int:
-        """Number of entries."""
-        return int(self.y.size)
-
-    def at(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Rows, columns, values and weights of some entries, by their places in order."""
-        rows = np.searchsorted(self.indptr, index, side="right") - 1
-        weights = self.weights[index] if self.weights.size else np.ones(index.size)
-        return rows, self.cols[index], self.y[index], weights
-
-    def without(self, index: np.ndarray) -> Entries:
-        """The entries less some, given by their places in order."""
-        kept = np.ones(self.size, dtype=bool)
-        kept[index] = False
-        before = np.concatenate([[0], np.cumsum(kept)])
-        weights = self.weights[kept] if self.weights.size else self.weights
-        return Entries(before[self.indptr], self.cols[kept], self.y[kept], weights, self.shape)
-
-    @property
-    def rows(self) -> np.ndarray:
-        return np.repeat(np.arange(self.shape[0], dtype=np.int32), np.diff(self.indptr))
-
-    def counts(self) -> np.ndarray:
-        """Number of entries of each column."""
-        return np.bincount(self.cols, minlength=self.shape[1]).astype(float)
-
-    def by_column(self, values: np.ndarray | None = None) -> np.ndarray:
-        """Sums over the entries of each column of values times weights (ones by default)."""
-        w = self.weights if self.weights.size else None
-        if values is not None:
-            w = values if w is None else w * values
-        return np.bincount(self.cols, weights=w, minlength=self.shape[1]).astype(float)
-
-
-@dataclass(frozen=True)
-class Gaussian:
-    """Prior of the free coordinates of the rows of one factor."""
-
-    precision: np.ndarray
-    mean: np.ndarray
-
-    @property
-    def pull(self) -> np.ndarray:
-        return self.precision @ self.mean
-
-
-@dataclass(frozen=True)
-class Moments:
-    """First and second moments of rows; the second packed, or of a draw its squares.
-
-    ``fixed`` is the coordinate that is one, -1 for none.
-    """
-
-    mean: np.ndarray
-    second: np.ndarray
-    fixed: int
-
-    def total(self) -> np.ndarray:
-        """Sum of the second moments, shape (K, K)."""
-        return unpacked(self.second.sum(axis=0), self.mean.shape[1])
-
-    def covariances(self) -> np.ndarray:
-        """Posterior covariances, shape (n, K, K)."""
-        outer = self.mean[:, :, None] * self.mean[:, None, :]
-        return unpacked(self.second, self.mean.shape[1]) - outer
-
-    def variances(self) -> np.ndarray:
-        """Diagonals of the posterior covariances, shape (n, K), in single precision."""
-        c = np.arange(self.mean.shape[1])
-        own = self.second[:, c * (c + 1) // 2 + c] - self.mean**2
-        return np.maximum(own, 0.0).astype(np.float32)
-
-    def mapped(self, T: np.ndarray) -> Moments:
-        """Those of T times each row."""
-        k = T.shape[1]
-        second = T @ unpacked(self.second, k) @ T.T
-        return Moments(self.mean @ T.T, packed(second), self.fixed)
 
 
 class Sweep:
@@ -151,15 +23,15 @@ class Sweep:
 
     Parameters
     ----------
-    entries : Entries
-    threads : int
+    entries : Blocks
+    threads : int or Team
         The result does not depend on it.
     """
 
-    def __init__(self, entries: Entries, threads: int = 1) -> None:
+    def __init__(self, entries: Blocks, threads: int | Team = 1) -> None:
         self.entries = entries
-        self.threads = threads
-        self.squares = entries.by_column(entries.y**2)
+        self.team = threads if isinstance(threads, Team) else Team(threads)
+        self.squares = entries.sums()[1]
         """Sum of w y^2 over the entries of each column."""
 
     def __call__(
@@ -171,6 +43,7 @@ class Sweep:
         fixed_in_rows: int,
         keys: tuple[int, int] | None = None,
         centres: np.ndarray | None = None,
+        variances: tuple[np.ndarray, np.ndarray] | None = None,
     ) -> tuple[np.ndarray, np.ndarray, Moments, np.ndarray]:
         """Means and total second moment of the rows, the new columns, and what they miss.
 
@@ -185,6 +58,8 @@ class Sweep:
             Draw rows and columns with these keys of random numbers.
         centres : ndarray, shape (n1, K), optional
             Written: means of the rows that were drawn.
+        variances : pair of ndarray, shape (n1, K) and (n2, K), optional
+            Written: posterior variances of rows and columns.
 
         Returns
         -------
@@ -192,24 +67,29 @@ class Sweep:
         total : ndarray, shape (K, K)
         columns : Moments
         missed : ndarray, shape (n2,)
-            Expected sum of w (y - x)^2 over the entries of each column.
+            Expected sum of w (y - x)^2 over the entries of each column; where nothing is missed it
+            may be negative, by rounding.
         """
-        (n1, n2), K, P = self.entries.shape, columns.mean.shape[1], columns.second.shape[1]
+        (n1, n2), dtype = self.entries.shape, self.entries.dtype
+        K, P = columns.mean.shape[1], columns.second.shape[1]
         A, h = np.zeros((n2, P)), np.zeros((n2, K))
-        means, total = np.empty((n1, K)), np.zeros(P)
+        means, total = np.empty((n1, K), dtype), np.zeros((K, K))
+        of_rows, of_columns = variances or (None, None)
         known = _Given(columns, 1.0 / noise, prior_rows, fixed_in_rows, keys and keys[0])
-        for first, last in self._blocks(P):
-            mean, second = self._solved(known, first, last, centres)
-            means[first:last] = mean
-            total += second.sum(axis=0)
-            self._add(first, mean, second, A, h)
-        mean, second = np.empty((n2, K)), np.empty((n2, P))
+        for block in self.entries.blocks():
+            rows = self._solved(known, block, centres, of_rows)
+            means[block.part] = rows.mean
+            total += rows.total(self.team)
+            self._add(block, rows, A, h)
+        new = Moments(np.empty((n2, K), dtype), np.empty((n2, P), dtype), columns.fixed)
         known = _Given(columns, 1.0 / noise, prior_columns, columns.fixed, keys and keys[1])
-        known.solve(A, h, known.precision, 0, mean, second, self._split)
-        twice = packed(2.0 - np.eye(K))
-        missed = self.squares - 2.0 * np.sum(h * mean, axis=1) + (A * second) @ twice
-        new = Moments(mean, second, columns.fixed)
-        return means, unpacked(total, K), new, np.maximum(missed, 0.0)
+        missed = self.squares.copy()
+
+        def solve(a: int, b: int) -> None:
+            known.solve(A, h, known.precision, 0, new, (a, b), None, of_columns, missed)
+
+        self.team.split(n2, solve)
+        return means, total, new, missed
 
     def rows(
         self,
@@ -221,56 +101,42 @@ class Sweep:
     ) -> Moments:
         """All rows given the columns, or a draw of them."""
         known = _Given(columns, 1.0 / noise, prior, fixed, key)
-        blocks = [self._solved(known, *block) for block in self._blocks(columns.second.shape[1])]
-        mean, second = (np.concatenate(parts) for parts in zip(*blocks, strict=True))
-        return Moments(mean, second, fixed)
-
-    def _blocks(self, P: int) -> Iterator[tuple[int, int]]:
-        """Ranges of rows whose moments stay in cache."""
-        n, size = self.entries.shape[0], max(16, _BLOCK_BYTES // (8 * max(P, 1)))
-        return ((first, min(first + size, n)) for first in range(0, n, size))
+        blocks = [self._solved(known, block) for block in self.entries.blocks()]
+        mean = np.concatenate([block.mean for block in blocks])
+        return Moments(mean, np.concatenate([block.second for block in blocks]), fixed)
 
     def _solved(
-        self, known: _Given, first: int, last: int, centres: np.ndarray | None = None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Means and second moments of a range of rows."""
-        e, columns, n = self.entries, known.columns, last - first
-        A, h = np.empty((n, columns.second.shape[1])), np.empty((n, columns.mean.shape[1]))
-        mean, second, ones = np.empty_like(h), np.empty_like(A), np.ones(n)
+        self,
+        known: _Given,
+        block: Block,
+        centres: np.ndarray | None = None,
+        variances: np.ndarray | None = None,
+    ) -> Moments:
+        """Moments of the rows of a block."""
+        columns, n, dtype = known.columns, block.rows, self.entries.dtype
+        K, P = columns.mean.shape[1], columns.second.shape[1]
+        A, h, ones = np.zeros((n, P)), np.zeros((n, K)), np.ones(n)
+        scale, mean, second = (
+            np.asarray(x, dtype) for x in (known.precision, columns.mean, columns.second)
+        )
+        rows = Moments(np.empty((n, K), dtype), np.empty((n, P), dtype), known.fixed)
+        written = [None if x is None else x[block.part] for x in (centres, variances)]
 
-        def gather(a: int, b: int) -> None:
-            _kernels.gather(
-                e.indptr, e.cols, e.y, e.weights, known.precision, columns.mean, columns.second,
-                first + a, first + b, A[a:b], h[a:b],
-            )  # fmt: skip
+        def solve(a: int, b: int) -> None:
+            block.to_rows(a, b, scale, mean, second, A, h)
+            known.solve(A, h, ones, block.first, rows, (a, b), *written)
 
-        self._split(n, gather)
-        centre = None if centres is None else centres[first:last]
-        known.solve(A, h, ones, first, mean, second, self._split, centre)
-        return mean, second
+        self.team.split(n, solve, block.indptr)
+        return rows
 
-    def _add(
-        self, first: int, mean: np.ndarray, second: np.ndarray, A: np.ndarray, h: np.ndarray
-    ) -> None:
-        """What a range of rows says to the columns."""
-        e, rows = self.entries, (first, first + mean.shape[0])
+    def _add(self, block: Block, rows: Moments, A: np.ndarray, h: np.ndarray) -> None:
+        """What a block of rows says to the columns."""
+        by = block.by_column
 
         def add(a: int, b: int) -> None:
-            _kernels.add_to_columns(
-                e.indptr, e.cols, e.y, e.weights, rows, mean, second, a, b, A, h
-            )
+            block.to_columns(a, b, rows.mean, rows.second, A, h)
 
-        self._split(e.shape[1], add)
-
-    def _split(self, n: int, work: Callable[[int, int], None]) -> None:
-        """Deal 0 to n out to the threads."""
-        parts = min(self.threads, n)
-        if parts <= 1:
-            work(0, n)
-            return
-        edges = np.linspace(0, n, parts + 1).astype(int)
-        with ThreadPoolExecutor(parts) as pool:
-            list(pool.map(work, edges[:-1], edges[1:]))
+        self.team.split(by.which.size, add, by.ptr)
 
 
 @dataclass(frozen=True)
@@ -292,22 +158,25 @@ class _Given:
         h: np.ndarray,
         scale: np.ndarray,
         first: int,
-        mean: np.ndarray,
-        second: np.ndarray,
-        split: Callable[[int, Callable[[int, int], None]], None],
-        centre: np.ndarray | None = None,
+        out: Moments,
+        part: tuple[int, int],
+        centres: np.ndarray | None = None,
+        variances: np.ndarray | None = None,
+        missed: np.ndarray | None = None,
     ) -> None:
-        """Solve normal equations of rows from ``first`` on, and write what comes out."""
-        precision, pull = self.prior.precision, self.prior.pull
-        draw, key = self.key is not None, np.uint64(self.key or 0)
-        middle = np.empty((0, h.shape[1])) if centre is None else centre
+        """Solve the normal equations of some rows, and write what comes out.
 
-        def solve(a: int, b: int) -> None:
-            bad = _kernels.solve_each(
-                A[a:b], h[a:b], scale[a:b], precision, pull, self.fixed, draw, key,
-                first + a, first + b, mean[a:b], second[a:b], middle[a:b],
-            )  # fmt: skip
-            if bad >= 0:
-                raise FloatingPointError(f"the precision of row {bad} is not positive definite")
-
-        split(mean.shape[0], solve)
+        ``first`` is the number of the row that A and h begin with.
+        """
+        prior = np.column_stack([self.prior.precision, self.prior.pull])
+        key = np.array([] if self.key is None else [self.key], dtype=np.uint64)
+        at, nothing = slice(*part), np.empty((0, h.shape[1]))
+        bad = _kernels.solve_each(
+            A[at], h[at], scale[at], prior, self.fixed, key, first + part[0], out.mean[at],
+            out.second[at],
+            nothing.astype(out.mean.dtype) if centres is None else centres[at],
+            nothing.astype(np.float32) if variances is None else variances[at],
+            np.empty(0) if missed is None else missed[at],
+        )  # fmt: skip
+        if bad >= 0:
+            raise FloatingPointError(f"the precision of row {bad} is not positive definite")

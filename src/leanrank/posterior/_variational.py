@@ -17,13 +17,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from itertools import islice
+from itertools import count, islice
 
 import numpy as np
 
 from leanrank.factors import Factors
+from leanrank.posterior._entries import Blocks, Entries
 from leanrank.posterior._state import State
-from leanrank.posterior._sweep import Entries, Sweep
+from leanrank.posterior._sweep import Sweep
+from leanrank.posterior._team import Team
 
 __all__ = ["COLUMN_NOISE", "LEAST_NOISE", "finished", "fit", "sweeps", "typical_noise"]
 
@@ -55,34 +57,39 @@ def typical_noise(noise: np.ndarray) -> float:
 
 
 def sweeps(
-    state: State, *, column_noise: bool, prune: bool = True, threads: int = 1
+    state: State,
+    *,
+    column_noise: bool,
+    prune: bool = True,
+    spared: int = 0,
+    threads: int | Team = 1,
 ) -> Iterator[State]:
-    """One state after another, each of a sweep, turned and pruned."""
+    """One state after another, each of a sweep, turned and, but for those spared, pruned."""
     sweep = Sweep(state.entries, threads)
     base, robust = state.entries, state.loss is not None and not state.loss.quadratic
     counts = base.counts()
-    floor = LEAST_NOISE * (float(np.mean(base.y**2)) or 1.0)
-    while True:
+    floor = LEAST_NOISE * (base.mean_square() or 1.0)
+    for done in count():
         at, n2 = state.layout, base.shape[1]
         rows, total, columns, missed = sweep(
             state.columns, state.noise, *state.priors(), at.column_intercept
         )
-        common = float(missed.sum()) / base.y.size
+        common = float(missed.sum()) / base.size
         noise = np.full(n2, max(common, floor))
         if column_noise:
-            own = missed + COLUMN_NOISE * typical_noise(state.noise)
+            own = np.maximum(missed, 0.0) + COLUMN_NOISE * typical_noise(state.noise)
             noise = np.maximum(own / (counts + COLUMN_NOISE), floor)
         new = replace(state, entries=sweep.entries, rows=rows, columns=columns, noise=noise)
-        state = _turned(new, total)
+        state = _turned(new, total, sweep.team)
         empty = np.mean(state.columns.mean[:, : at.width] ** 2, axis=0) < _EMPTY * state.variances
-        if prune and empty.any():
+        if prune and done >= spared and empty.any():
             state = state.without(empty)
         if robust:
             state, sweep = _resisting(state, base, threads)
         yield state
 
 
-def _turned(state: State, total: np.ndarray) -> State:
+def _turned(state: State, total: np.ndarray, team: Team | None = None) -> State:
     """The same product, where U has mean zero and second moment one and V a diagonal one."""
     at, n1, n2 = state.layout, *state.entries.shape
     k, of_rows = at.width, total / n1
@@ -91,17 +98,17 @@ def _turned(state: State, total: np.ndarray) -> State:
         T[:k, at.column_intercept] = -of_rows[:k, at.column_intercept]
     L = np.linalg.cholesky((T @ of_rows @ T.T)[:k, :k] + 1e-12 * np.eye(k))
     T[:k] = np.linalg.solve(L, T[:k])
-    columns = state.columns.mapped(np.linalg.inv(T).T)
-    of_columns = columns.total() / n2
+    back = np.linalg.inv(T).T
+    of_columns = back @ (state.columns.total(team) / n2) @ back.T
     values, Q = np.linalg.eigh(of_columns[:k, :k])
     turn = np.eye(at.size)
     turn[:k, :k] = Q[:, np.argsort(-values)].T
-    columns, of_columns = columns.mapped(turn), turn @ of_columns @ turn.T
+    columns, of_columns = state.columns.mapped(turn @ back, team), turn @ of_columns @ turn.T
     least = np.finfo(float).tiny
     T = turn @ T
     state = replace(
         state,
-        rows=state.rows @ T.T,
+        rows=state.rows @ T.T.astype(state.rows.dtype),
         row_moment=T @ total @ T.T,
         columns=columns,
         variances=np.maximum(np.diagonal(of_columns)[:k], least),
@@ -117,10 +124,11 @@ def _turned(state: State, total: np.ndarray) -> State:
     return state
 
 
-def _resisting(state: State, base: Entries, threads: int) -> tuple[State, Sweep]:
+def _resisting(state: State, base: Blocks, threads: int | Team) -> tuple[State, Sweep]:
     """The state and a sweep whose weights resist outliers, by the residuals as they are now."""
     loss = state.loss
     assert loss is not None
+    assert isinstance(base, Entries)
     rows, cols = base.rows, base.cols
     # Residuals with what the posterior leaves open of the columns, which is most of it.
     covariances, spread = state.columns.covariances(), np.empty(rows.size)
@@ -171,7 +179,7 @@ def fit(
     """
     chain = sweeps(state, column_noise=column_noise, prune=prune, threads=threads)
     best, least, last = state, math.inf, math.inf
-    for count, new in enumerate(islice(chain, max_sweeps), 1):
+    for made, new in enumerate(islice(chain, max_sweeps), 1):
         same = new.width == state.width
         moved = np.max(np.abs(np.log(new.noise / state.noise)))
         if same:
@@ -182,8 +190,8 @@ def fit(
         if score is not None:
             last = score(state)
             if last < least:
-                best, least = replace(state, sweeps=count, change=0.0), last
-            elif best.sweeps + _PATIENCE <= count and least < _CLEARLY * last:
+                best, least = replace(state, sweeps=made, change=0.0), last
+            elif best.sweeps + _PATIENCE <= made and least < _CLEARLY * last:
                 return best
         if same and moved < tol:
             break
@@ -195,7 +203,7 @@ def fit(
 
 
 def finished(
-    state: State, entries: Entries, threads: int = 1
+    state: State, entries: Blocks, threads: int | Team = 1
 ) -> tuple[State, np.ndarray, np.ndarray]:
     """One more sweep, over entries that may be others, and the variances of what comes out.
 
@@ -206,15 +214,14 @@ def finished(
     row_variances, column_variances : ndarray of float32, shape (n1, K) and (n2, K)
         Diagonals of the posterior covariances.
     """
-    sweep, at = Sweep(entries, threads), state.layout
-    of_rows, of_columns = state.priors()
-    rows = sweep.rows(state.columns, state.noise, of_rows, at.column_intercept)
-    means, total, columns, missed = sweep(
-        state.columns, state.noise, of_rows, of_columns, at.column_intercept
+    fixed, (n1, n2) = state.layout.column_intercept, entries.shape
+    of_rows, of_columns = (np.empty((n, state.layout.size), np.float32) for n in (n1, n2))
+    rows, total, columns, missed = Sweep(entries, threads)(
+        state.columns, state.noise, *state.priors(), fixed, variances=(of_rows, of_columns)
     )
-    floor = LEAST_NOISE * (float(np.mean(entries.y**2)) or 1.0)
-    noise = np.full(entries.shape[1], max(float(missed.sum()) / entries.size, floor))
+    common = float(missed.sum()) / entries.size
+    noise = np.full(n2, max(common, LEAST_NOISE * (entries.mean_square() or 1.0)))
     state = replace(
-        state, entries=entries, rows=means, row_moment=total, columns=columns, noise=noise
+        state, entries=entries, rows=rows, row_moment=total, columns=columns, noise=noise
     )
-    return state, rows.variances(), columns.variances()
+    return state, of_rows, of_columns

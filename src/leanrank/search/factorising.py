@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import islice
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from leanrank._threads import one_blas_thread
 from leanrank.evidence import Prediction
 from leanrank.evidence.prediction import NORMAL
 from leanrank.policy import Policy
-from leanrank.posterior import Entries, Layout, State, finished, start, sweeps, widened
+from leanrank.posterior import Blocks, Layout, State, Team, finished, start, sweeps, widened
 from leanrank.results import Status
 from leanrank.search.holding_out import choose_width, clearly_better
 
@@ -32,8 +33,12 @@ _SWEEPS = 30
 """Of one width, at most."""
 _SETTLED = 5e-4
 """Relative fall of the held-out error in one sweep, below which sweeps end."""
+_PASSES = 3
+"""Over the entries, for the directions to begin with."""
 _SPARED = 2
 """Sweeps before columns that the data seem to empty are dropped: they turn first."""
+_CLEARLY = 2.0
+"""Standard errors by which more columns must predict held-out entries better."""
 _EDGE = 1.25
 """Singular value over the edge of noise up to which a column may be noise."""
 _MOST_HELD = 100_000
@@ -116,7 +121,7 @@ class Factorisation:
 
 
 def factorise(
-    entries: Entries,
+    entries: Blocks,
     *,
     rank: int | None = None,
     width: int | None = None,
@@ -131,14 +136,14 @@ def factorise(
 
     Parameters
     ----------
-    entries : Entries
+    entries : Blocks
     rank : int, optional
         Number of columns, if it is known. Otherwise the data empty those that they do not need.
     width : int, optional
         Largest number of columns to consider.
     intercepts : bool, optional
-        Whether rows and columns have intercepts; by default unless one mean, or zero, predicts
-        held-out entries clearly better than these.
+        Whether rows and columns have intercepts; by default where these predict held-out entries
+        clearly better than one mean.
     held_out : float, optional
         Share of the entries to hold out, at most a half. By default 2 to 5 %, and not more than
         100,000 entries.
@@ -164,7 +169,7 @@ def factorise(
     if entries.size < 2:
         raise ValueError(f"entries must be at least two, got {entries.size}")
     most = min(rank or width or entries.shape[0], *entries.shape)
-    threads = len(os.sched_getaffinity(0)) if threads is None else threads
+    team = Team(threads or len(os.sched_getaffinity(0)))
     begun = time.monotonic()
 
     def stop(progress: Progress) -> bool:
@@ -173,13 +178,13 @@ def factorise(
 
     with one_blas_thread():
         held, train = _held_out(entries, held_out, rng)
-        room = _Room(train, held, threads, stop, rank is None, rng)
+        room = _Room(train, held, team, stop, rank is None, rng)
         means = room.means()
         if intercepts is None:
-            one = np.full(held.y.size, float(np.average(train.y)))
+            one = np.full(held.y.size, means.mean)
             zero = min(held.y**2, (held.y - one) ** 2, key=np.mean)
-            intercepts = not clearly_better(zero, held.errors(means))
-        found = room.search(Layout(min(rank or _WIDTH, most), intercepts, intercepts), most)
+            intercepts = clearly_better(held.errors(means), zero)
+        found = room.search(means if intercepts else None, min(rank or _WIDTH, most), most)
         return _told(found, means, entries, held, room)
 
 
@@ -212,12 +217,12 @@ class _Held:
         for k in range(sure, state.width):
             missed = missed + parts[:, k]
             errors[k + 1] = self.weights * missed**2
-        return choose_width(errors)
+        return choose_width(errors, _CLEARLY)
 
 
 def _held_out(
-    entries: Entries, share: float | None, rng: np.random.Generator
-) -> tuple[_Held, Entries]:
+    entries: Blocks, share: float | None, rng: np.random.Generator
+) -> tuple[_Held, Blocks]:
     """One entry at random of each of as many stretches as are to be held out, and the rest."""
     m = entries.size
     if share is None:
@@ -244,29 +249,37 @@ class _Found:
 class _Room:
     """Sweeps over the entries that were not held out, judged by those that were."""
 
-    train: Entries
+    train: Blocks
     held: _Held
-    threads: int
+    team: Team
     stop: Callable[[Progress], bool]
     prune: bool
     rng: np.random.Generator
 
     def means(self) -> State:
         """Intercepts of rows and columns, alone."""
-        state = start(self.train, Layout(0, True, True), self.rng)
-        return finished(state, self.train, self.threads)[0]
+        at = Layout(0, True, True)
+        state = start(self.train, at, self.rng, passes=1, team=self.team)
+        return finished(state, self.train, self.team)[0]
 
-    def search(self, layout: Layout, most: int) -> _Found:
+    def wider(self, state: State, more: int) -> State:
+        return widened(state, more, self.rng, passes=_PASSES, team=self.team)
+
+    def search(self, means: State | None, width: int, most: int) -> _Found:
         """Wider as long as no column is emptied and held-out entries are predicted better."""
-        found = self.swept(start(self.train, layout, self.rng), 0)
+        if means is None:
+            state = start(self.train, Layout(width), self.rng, passes=_PASSES, team=self.team)
+        else:
+            state = self.wider(means, width)
+        layout, found = state.layout, self.swept(state, 0)
         if not self.prune:
             return found
         while self.held.worth_keeping(found.state) == layout.width < most and not found.stopped:
             state = found.state
             layout = replace(layout, width=min(2 * state.width, most))
             more = layout.width - state.width
-            wider = self.swept(widened(state, more, self.rng), found.sweeps)
-            if not clearly_better(self.held.errors(wider.state), self.held.errors(state), 2.0):
+            wider = self.swept(self.wider(state, more), found.sweeps)
+            if not clearly_better(self.held.errors(wider.state), self.held.errors(state), _CLEARLY):
                 return replace(found, sweeps=wider.sweeps, stopped=wider.stopped)
             found = wider
         kept = self.held.worth_keeping(found.state)
@@ -276,19 +289,21 @@ class _Room:
     def swept(self, state: State, before: int) -> _Found:
         """Sweeps until held-out entries are not predicted better."""
         best, least, at = state, math.inf, before
-        for count in range(1, _SWEEPS + 1):
-            prune = self.prune and count > _SPARED
-            try:
-                state = next(sweeps(state, column_noise=False, prune=prune, threads=self.threads))
-            except KeyboardInterrupt:  # as in recover: what there is, marked as stopped
-                return _Found(best, before + count - 1, stopped=True)
-            error = self.held.error(state)
-            stopped = self.stop(Progress(before + count, state.width, error, count / _SWEEPS))
-            settled = not error < (1.0 - _SETTLED) * least
-            if error < least:
-                best, least, at = state, error, before + count
-            if settled or stopped:
-                return _Found(best, before + count, stopped)
+        chain = sweeps(
+            state, column_noise=False, prune=self.prune, spared=_SPARED, threads=self.team
+        )
+        count = 0
+        try:
+            for count, state in enumerate(islice(chain, _SWEEPS), 1):
+                error = self.held.error(state)
+                stopped = self.stop(Progress(before + count, state.width, error, count / _SWEEPS))
+                settled = not error < (1.0 - _SETTLED) * least
+                if error < least:
+                    best, least, at = state, error, before + count
+                if settled or stopped:
+                    return _Found(best, before + count, stopped)
+        except KeyboardInterrupt:  # as in recover: what there is, marked as stopped
+            return _Found(best, before + count, stopped=True)
         return _Found(best, at, ended=False)
 
 
@@ -307,12 +322,12 @@ def _variance(
     return own + state.noise[cols] if reading else own
 
 
-def _told(found: _Found, means: State, entries: Entries, held: _Held, room: _Room) -> Factorisation:
+def _told(found: _Found, means: State, entries: Blocks, held: _Held, room: _Room) -> Factorisation:
     """The last sweep, and what is to be said of the one that held-out entries were kept from."""
-    state, of_rows, of_columns = finished(found.state, room.train, room.threads)
+    state, of_rows, of_columns = finished(found.state, room.train, room.team)
     if not held.errors(state).mean() <= held.errors(means).mean():
-        state, of_rows, of_columns = finished(means, room.train, room.threads)
-    zero = np.full(held.y.size, float(np.mean(room.train.y)))
+        state, of_rows, of_columns = finished(means, room.train, room.team)
+    zero = np.full(held.y.size, means.mean)
     of_means = min(held.weights * (zero - held.y) ** 2, held.errors(means), key=np.mean)
     noise = state.noise[held.cols] / held.weights
     variance = _variance(state, of_rows, of_columns, held.rows, held.cols, False) + noise
@@ -321,7 +336,7 @@ def _told(found: _Found, means: State, entries: Entries, held: _Held, room: _Roo
         held.errors(state), of_means, held.weights * held.y**2, _inside(scores)
     )
     error = held.error(state)
-    state, of_rows, of_columns = finished(state, entries, room.threads)
+    state, of_rows, of_columns = finished(state, entries, room.team)
     status, message = _status(found, prediction)
     scores, count = np.sort(scores), found.sweeps + 2
     return Factorisation(

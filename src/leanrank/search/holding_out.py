@@ -137,13 +137,17 @@ def clearly_better(errors: np.ndarray, than: np.ndarray, deviations: float = 1.0
     return bool(gain.mean() > deviations * gain.std() / math.sqrt(gain.size))
 
 
-def choose_width(errors: dict[int, np.ndarray]) -> int:
+def choose_width(errors: dict[int, np.ndarray], deviations: float = 1.0) -> int:
     """The smallest width that the best one is not clearly better than.
 
     Parameters
     ----------
     errors : dict
         For each width the squared errors on the same held-out measurements.
+    deviations : float
+        Standard errors that are clear.
     """
     best = min(errors, key=lambda k: (float(errors[k].mean()), k))
-    return next(k for k in sorted(errors) if not clearly_better(errors[best], errors[k]))
+    return next(
+        k for k in sorted(errors) if not clearly_better(errors[best], errors[k], deviations)
+    )
