@@ -21,6 +21,7 @@ __all__ = [
     "check_writable",
     "is_standard_output",
     "is_stream",
+    "naming",
     "reading",
     "replacing",
 ]
@@ -33,7 +34,7 @@ class FileError(ValueError):
 
 
 @contextmanager
-def _naming(path: PathLike, what: str) -> Iterator[None]:
+def naming(path: PathLike, what: str) -> Iterator[None]:
     """Errors of the system as a FileError that says what cannot be done with ``path``."""
     if "\0" in os.fspath(path):
         raise FileError(f"{os.fspath(path)!r}: has a NUL byte, so it is not the name of a file")
@@ -64,7 +65,7 @@ def replacing(path: PathLike, mode: str = "wb") -> Iterator[IO[Any]]:
         If the folder, the pipe or the device cannot be written to.
     """
     text: dict[str, Any] = {} if "b" in mode else {"encoding": "utf-8", "newline": ""}
-    with _naming(path, "written"):
+    with naming(path, "written"):
         if is_stream(path):
             with tempfile.TemporaryFile(mode.replace("w", "w+"), **text) as whole:
                 yield whole
@@ -148,7 +149,7 @@ def check_writable(path: PathLike, *, inputs: tuple[PathLike, ...] = ()) -> None
         If ``path`` is a folder or one of the inputs, has a name that no file can have, or its
         folder is missing or read-only.
     """
-    with _naming(path, "written"):
+    with naming(path, "written"):
         state, target = _state(path), _resolved(path)
         if state is not None and stat.S_ISDIR(state.st_mode):
             raise FileError(f"{path}: is a folder, expected the name of a file")
@@ -177,7 +178,7 @@ def check_readable(path: PathLike) -> None:
     FileError
         If there is nothing at ``path``, or a folder, a pipe or a device.
     """
-    with _naming(path, "read"):
+    with naming(path, "read"):
         state = _state(path)
         if state is None:
             raise FileError(f"{path}: there is no such file")
@@ -197,7 +198,7 @@ def reading(path: PathLike, mode: str = "rb", **text: Any) -> Iterator[IO[Any]]:
         If it cannot be opened, or read.
     """
     check_readable(path)
-    with _naming(path, "read"), Path(path).open(mode, **text) as file:
+    with naming(path, "read"), Path(path).open(mode, **text) as file:
         yield file
 
 

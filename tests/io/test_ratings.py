@@ -168,11 +168,22 @@ class TestText:
         with pytest.raises(FileError, match=r"line 7: the value is '\?'"):
             io.read_ratings(path)
 
+    def test_a_value_far_outside_that_repeats(self, tmp_path):
+        stars = STARS.copy()
+        stars[::100] = -999
+        ratings = io.read_ratings(written(tmp_path / "a.csv", stars=stars))
+        assert "the value -999 is there 100 times, and all others lie" in ratings.notes[0]
+        ratings = io.read_ratings(tmp_path / "a.csv", missing=[-999])
+        assert (ratings.missing, ratings.values.min()) == (100, 0.5)
+        assert "-999" not in ratings.notes[0]
+
     def test_weights(self, tmp_path):
         path = tmp_path / "a.csv"
-        path.write_text("w,item,user,rating\n2,a,1,3\n,b,1,\n0,b,2,4\n")
+        path.write_text("w,item,user,rating\n2,a,1,3\n,b,1,\n0,b,2,4\n0.5,b,3,5\n")
         ratings = io.read_ratings(path, weight="w")
-        assert ratings.weights.tolist() == [2.0, 0.0]
+        assert ratings.weights.tolist() == [2.0, 0.5]
+        assert ratings.row_labels.tolist() == [1, 3]
+        assert "1 of the entries have no weight, and do not count" in ratings.notes
         assert ratings.names == ("user", "item", "rating", "w")
         for bad, words in (
             ("-1", "is '-1', expected a number that is not negative"),

@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -22,7 +23,7 @@ from leanrank._threads import one_blas_thread
 from leanrank.estimators._arguments import RecoveryWarning
 from leanrank.estimators._predicting import RatingPredictor
 from leanrank.estimators._rating_model import RatingModel
-from leanrank.estimators._ratings import Ratings, read_ratings
+from leanrank.estimators._ratings import Ratings, ratings_given
 from leanrank.estimators._saved_ratings import SavedFit, load_fit, save_fit
 from leanrank.policy import EvidencePolicy
 from leanrank.posterior import Entries
@@ -40,9 +41,15 @@ _EVIDENCE = EvidencePolicy(predicted=1.0)
 add to those of users and items, which are part of the answer here, is a few hundredths of the error
 on most ratings."""
 
+_FEW, _ENOUGH = 500, 25
+"""Ratings below which more are held out than elsewhere, and how many: a 95 % interval takes 19."""
+
+_CENTRED = 0.1
+"""Mean of ratings over their standard deviation, up to which it is about zero."""
+
 _TOLD = (
-    "status_", "message_", "certificate_", "held_out_error_", "n_iter_", "_fitted_to",
-    "_weight_unit",
+    "status_", "message_", "certificate_", "held_out_error_", "n_iter_", "notes_",
+    "_fitted_to", "_weight_unit",
 )  # fmt: skip
 """Attributes that tell how a fit went."""
 
@@ -61,11 +68,12 @@ class MatrixFactorization(RatingPredictor):
     width : int, optional
         Largest number of factors to consider.
     intercepts : bool or "auto"
-        Whether users and items have intercepts; by default where these predict held-out ratings
-        clearly better than one mean.
+        Whether users and items have intercepts. By default they have; but where the mean of the
+        ratings is about zero, only if held-out ratings are predicted clearly better with them.
     validation : float, optional
-        Share of the ratings to hold out, below 1; by default 2 to 5 %, 100,000 at most. What is
-        held out for the choice, and for intervals, counts in the end, too.
+        Share of the ratings to hold out, at most a half. By default 2 to 5 %, 100,000 at most; of
+        less than 500 ratings 25, but not more than a fifth. What is held out for the choice, and
+        for intervals, counts in the end, too.
     min_value, max_value : float, optional
         Ends of the scale: predictions and intervals are cut at these.
     duplicates : {"mean", "error"}
@@ -108,6 +116,8 @@ class MatrixFactorization(RatingPredictor):
         Root mean square error on them, of the same predictor before it has seen them.
     n_iter_ : int
         Sweeps over the ratings.
+    notes_ : tuple of str
+        What one should know of how a file was read the last time.
 
     Raises
     ------
@@ -197,8 +207,8 @@ class MatrixFactorization(RatingPredictor):
         sample_weight : array-like, shape (m,), optional
             Inverse variances of the noise up to a constant. Zero is as good as missing.
         columns : tuple, optional
-            Names of users, items and ratings, and perhaps weights, in a frame: "user", "item" and
-            "rating" by default.
+            Names of users, items and ratings, and perhaps weights, in a frame or file. By default
+            those that are named so or alike, or the first three where there are three.
 
         Returns
         -------
@@ -207,14 +217,18 @@ class MatrixFactorization(RatingPredictor):
 
         Notes
         -----
-        Instead of three columns: ``fit(frame, columns=("user", "item", "rating"))`` takes a frame
-        of pandas, polars or pyarrow; ``fit(matrix)`` the stored entries of a SciPy sparse matrix,
-        zeros included, by the numbers of their rows and columns; ``fit(X, y)`` pairs and ratings.
+        Instead of three columns: ``fit(frame, columns=("who", "what", "stars"))`` takes a frame of
+        pandas, polars or PyArrow, and ``fit(path)`` a file of any kind that
+        :func:`leanrank.io.read_ratings` reads, or what that has read; ``fit(matrix)`` takes the
+        stored entries of a SciPy sparse matrix, zeros included, by the numbers of their rows and
+        columns; ``fit(X, y)`` takes pairs and ratings.
         """
         self._check_parameters()
-        given = read_ratings(users, items, ratings, sample_weight, columns)
+        given, notes = ratings_given(users, items, ratings, sample_weight, columns)
         self._weight_unit = 1.0 if given.weights is None else float(np.mean(given.weights))
-        return self._fit_all(given.weighted(1.0 / self._weight_unit))
+        given = given.weighted(1.0 / self._weight_unit)
+        unit, self.notes_ = given.typical_size(), notes
+        return self._fit_all(given.scaled(1.0 / unit), unit)
 
     def partial_fit(
         self,
@@ -252,12 +266,14 @@ class MatrixFactorization(RatingPredictor):
         if not hasattr(self, "_model"):
             return self.fit(users, items, ratings, sample_weight, columns=columns)
         self._check_parameters()
-        model, new = self._model, read_ratings(users, items, ratings, sample_weight, columns)
+        model = self._model
+        new, self.notes_ = ratings_given(users, items, ratings, sample_weight, columns)
         old = Ratings.of_entries(model.users.labels, model.items.labels, self._ratings_kept())
-        both, *places = old.joined(new.weighted(1.0 / self._weight_unit))
+        new = new.weighted(1.0 / self._weight_unit).scaled(1.0 / model.unit)
+        both, *places = old.joined(new)
         entries = both.entries(self.duplicates)
         if entries.size >= _ANEW * self._fitted_to:
-            return self._fit_all(both, entries)
+            return self._fit_all(both, model.unit, entries)
         users = model.users.among(both.users, places[0])
         items = model.items.among(both.items, places[1])
         with one_blas_thread():
@@ -265,17 +281,22 @@ class MatrixFactorization(RatingPredictor):
         self.n_iter_ += 1
         return self
 
-    def _fit_all(self, given: Ratings, entries: Entries | None = None) -> Self:
-        """Choose and fit everything."""
+    def _fit_all(self, given: Ratings, unit: float, entries: Entries | None = None) -> Self:
+        """Choose and fit everything; ratings were divided by ``unit``."""
         entries = given.entries(self.duplicates) if entries is None else entries
+        if entries.size < 2:
+            raise ValueError("ratings must be of at least two pairs of a user and an item, got one")
         most = min(entries.shape)
         if self.rank is not None:
             _checks.whole_number(self.rank, "rank", least=1, most=most)
-        found = self._factorised(entries)
-        self._keep(RatingModel.of(given.users, given.items, found), entries)
+        # Where sweeps start, a weight of one is that of an average rating.
+        weight = float(np.mean(entries.weights)) if entries.weights.size else 1.0
+        found = self._factorised(replace(entries, weights=entries.weights / weight))
+        model = RatingModel.of(given.users, given.items, unit, found)
+        self._keep(replace(model, noise=weight * model.noise), entries)
         self._fitted_to = entries.size
-        self.status_, self.message_ = _verdict(found)
-        self.certificate_, self.held_out_error_ = found.prediction, found.held_out_error
+        self.status_, self.message_ = _verdict(found, unit)
+        self.certificate_, self.held_out_error_ = found.prediction, unit * found.held_out_error
         self.n_iter_ = found.sweeps
         if self.status_ not in (Status.APPROXIMATE, Status.CONVERGED):
             warnings.warn(f"{self.status_.name}: {self.message_}", RecoveryWarning, stacklevel=3)
@@ -287,13 +308,25 @@ class MatrixFactorization(RatingPredictor):
             entries,
             rank=self.rank,
             width=self.width,
-            intercepts=None if self.intercepts == "auto" else bool(self.intercepts),
-            held_out=self.validation,
+            intercepts=self._with_intercepts(entries.y),
+            held_out=self._share(entries.size),
             threads=self._threads(),
             time_limit=self.time_limit,
             watch=lambda progress: any([callback(progress) for callback in callbacks]),
             rng=_checks.generator(self.random_state),
         )
+
+    def _with_intercepts(self, y: np.ndarray) -> bool | None:
+        """None where held-out ratings are to decide: only those about zero can do without."""
+        if self.intercepts != "auto":
+            return bool(self.intercepts)
+        return None if abs(float(y.mean())) <= _CENTRED * float(y.std()) else True
+
+    def _share(self, m: int) -> float | None:
+        """Share of m ratings to hold out: of few so many that 95 % intervals are bounded."""
+        if self.validation is not None or m >= _FEW:
+            return self.validation
+        return min(_ENOUGH / m, 0.2)
 
     def _keep(self, model: RatingModel, entries: Entries | None) -> None:
         """The model and the attributes that tell what it is."""
@@ -302,8 +335,9 @@ class MatrixFactorization(RatingPredictor):
         self.users_, self.items_ = model.users.labels.values, model.items.labels.values
         self.intercept_ = sum(model.offsets)
         self.user_bias_, self.item_bias_ = model.biases()
-        self.user_factors_, self.item_factors_ = model.users.mean[:, :k], model.items.mean[:, :k]
-        self.noise_ = float(np.sqrt(model.noise))
+        self.user_factors_ = model.users.mean[:, :k]
+        self.item_factors_ = model.unit * model.items.mean[:, :k]
+        self.noise_ = model.unit * float(np.sqrt(model.noise))
 
     def save(self, path: PathLike, *, ratings: bool = True) -> None:
         """Write the model to an ``.npz``, whole or not at all, without pickle.
@@ -373,13 +407,13 @@ class MatrixFactorization(RatingPredictor):
             raise ValueError(f"min_value must be below max_value, got {low:g} and {high:g}")
 
 
-def _verdict(found: Factorisation) -> tuple[Status, str]:
+def _verdict(found: Factorisation, unit: float) -> tuple[Status, str]:
     """How a fit ended, and what that means, in the units of the ratings."""
-    told = found.prediction
-    unit = found.held_out_error / told.error if told.error > 0 else 0.0
+    told, error = found.prediction, unit * found.held_out_error
+    of_means = told.baseline * (error / told.error) if told.error > 0 else told.baseline * unit
     text = (
-        f"{told.size} held-out ratings are missed by {found.held_out_error:.3g} (means of users "
-        f"and items miss them by {told.baseline * unit:.3g})"
+        f"{told.size} held-out ratings are missed by {error:.3g} (means of users and items miss "
+        f"them by {of_means:.3g})"
     )
     if told.coverage is not None:
         text += f", and {told.coverage:.0%} of them lie in their 95 % intervals"

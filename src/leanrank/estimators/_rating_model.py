@@ -76,6 +76,9 @@ class RatingModel:
         Prior variances of the intercepts of users and of items, and the mean of the latter.
     noise : float
         Variance of the noise of a rating of weight one.
+    unit : float
+        What ratings are divided by, so that none of these numbers is extreme; predictions and
+        deviations are in the units of the ratings, all else is not.
     scores : ndarray
         Sorted :math:`|y - \hat y| / \hat s` of ratings that were held out.
     """
@@ -86,11 +89,12 @@ class RatingModel:
     variances: np.ndarray
     intercepts: tuple[float, float, float]
     noise: float
+    unit: float
     scores: np.ndarray
 
     @classmethod
-    def of(cls, users: Labels, items: Labels, found: Factorisation) -> RatingModel:
-        """What a factorisation found of these users and items."""
+    def of(cls, users: Labels, items: Labels, unit: float, found: Factorisation) -> RatingModel:
+        """What a factorisation found of ratings that were divided by ``unit``."""
         state = found.state
         return cls(
             Side(users, state.rows, found.row_variances),
@@ -99,6 +103,7 @@ class RatingModel:
             state.variances,
             (state.row_variance, state.column_variance, state.mean),
             float(np.mean(state.noise)),
+            unit,
             found.scores,
         )
 
@@ -108,7 +113,7 @@ class RatingModel:
         for part in _chunks(rows.size):
             u, v = self.users.at(rows[part])[0], self.items.at(cols[part])[0]
             np.einsum("ek,ek->e", u, v, out=out[part])
-        return out
+        return self.unit * out
 
     def deviation(self, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
         """Standard deviations of new ratings."""
@@ -118,7 +123,7 @@ class RatingModel:
             v, of_v = self.items.at(cols[part])
             own = np.einsum("ek,ek->e", u**2, of_v) + np.einsum("ek,ek->e", v**2 + of_v, of_u)
             np.sqrt(own + self.noise, out=out[part])
-        return out
+        return self.unit * out
 
     def best(
         self, users: np.ndarray, n: int, barred: Barred | None
@@ -126,7 +131,7 @@ class RatingModel:
         """Rows of ``users``, shape (m, K), and the items that are best for each; see `best`."""
 
         def score(rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
-            return np.asarray(np.einsum("ek,ek->e", users[rows], self.items.mean[cols]))
+            return self.unit * np.einsum("ek,ek->e", users[rows], self.items.mean[cols])
 
         return best(users, self.items.mean, n, barred, score)
 
@@ -137,7 +142,7 @@ class RatingModel:
         entries = Entries(
             np.array([0, cols.size]),
             np.arange(cols.size, dtype=np.int32),
-            y,
+            y / self.unit,
             np.empty(0) if weights is None else weights,
             (1, cols.size),
         )
@@ -146,8 +151,9 @@ class RatingModel:
         moments = Sweep(entries).rows(
             state.columns, state.noise, prior, self.layout.column_intercept
         )
+        variance = np.diagonal(moments.covariances(), axis1=1, axis2=2)
         alone = Labels(np.zeros(1, np.int64), "number")
-        return replace(self, users=Side(alone, moments.mean, moments.variances()))
+        return replace(self, users=Side(alone, moments.mean, np.maximum(variance, 0.0)))
 
     def updated(self, users: Side, items: Side, entries: Entries, threads: int) -> RatingModel:
         """Users, then items, solved anew from all entries."""
@@ -162,20 +168,20 @@ class RatingModel:
 
     @property
     def offsets(self) -> tuple[float, float]:
-        """Means of the intercepts of users and of items."""
+        """Means of the intercepts of users and of items, in the units of the ratings."""
         at = self.layout
         own = self.users.mean[:, at.row_intercept].mean() if at.row_intercepts else 0.0
         of_items = self.items.mean[:, at.column_intercept].mean() if at.column_intercepts else 0.0
-        return float(own), float(of_items)
+        return self.unit * float(own), self.unit * float(of_items)
 
     def biases(self) -> tuple[np.ndarray, np.ndarray]:
-        """Intercepts of users and items about their means; zeros where there are none."""
+        """Intercepts of users and items about their means, in these units; zeros without."""
         at, (own, of_items) = self.layout, self.offsets
         users, items = (np.zeros(side.labels.size) for side in (self.users, self.items))
         if at.row_intercepts:
-            users = self.users.mean[:, at.row_intercept] - own
+            users = self.unit * self.users.mean[:, at.row_intercept] - own
         if at.column_intercepts:
-            items = self.items.mean[:, at.column_intercept] - of_items
+            items = self.unit * self.items.mean[:, at.column_intercept] - of_items
         return users, items
 
     def item_directions(self) -> np.ndarray:
@@ -196,15 +202,11 @@ class RatingModel:
         self, entries: Entries, rows: np.ndarray, mean: np.ndarray, variance: np.ndarray
     ) -> State:
         """A state to solve from; covariances of items are taken to be diagonal."""
-        at, c = self.layout, np.arange(self.layout.size)
-        a, b = np.tril_indices(at.size)
-        second = mean[:, a] * mean[:, b]
-        second[:, c * (c + 1) // 2 + c] += variance
         return State(
-            at,
+            self.layout,
             entries,
             rows,
-            Moments(mean, second, at.row_intercept),
+            Moments.independent(mean, variance, self.layout.row_intercept),
             np.full(mean.shape[0], self.noise),
             self.variances,
             *self.intercepts,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -12,12 +14,12 @@ from scipy import sparse
 from leanrank._compile import compiled
 from leanrank._labels import Labels, labelled, united
 from leanrank.estimators._arguments import UnknownLabelWarning, row_weights
+from leanrank.io import Ratings as ListedRatings
+from leanrank.io import read_ratings
 from leanrank.operators import ObservedEntries
 from leanrank.posterior import Entries
 
-__all__ = ["Ratings", "checked_ratings", "looked_up", "pairs", "read_ratings"]
-
-_COLUMNS = ("user", "item", "rating")
+__all__ = ["Ratings", "checked_ratings", "looked_up", "pairs", "ratings_given"]
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Ratings:
             If there is nothing in them, lengths differ, ratings are not finite, or labels cannot
             be right.
         """
-        values = checked_ratings(ratings, least=2)
+        values = checked_ratings(ratings)
         weights = None
         if sample_weight is not None:
             weights = row_weights(sample_weight, values.size)
@@ -75,6 +77,15 @@ class Ratings:
     def weighted(self, factor: float) -> Ratings:
         """The same, weights times a factor."""
         return self if self.weights is None else replace(self, weights=factor * self.weights)
+
+    def scaled(self, factor: float) -> Ratings:
+        """The same, ratings times a factor."""
+        return replace(self, values=factor * self.values)
+
+    def typical_size(self) -> float:
+        """A power of two near the largest rating, so that dividing by it costs no digit."""
+        largest = float(np.max(np.abs(self.values)))
+        return 2.0 ** float(np.clip(np.frexp(largest)[1], -1000, 1000)) if largest > 0 else 1.0
 
     def joined(self, other: Ratings) -> tuple[Ratings, np.ndarray, np.ndarray]:
         """These and others, and the places of the users and items of these among those of both."""
@@ -118,43 +129,75 @@ class Ratings:
             at = int(again[0])
             user, item = self.users.values[rows[at]], self.items.values[cols[at]]
             raise ValueError(
-                f"ratings of one item by one user must not be several, got {again.size} more than "
-                f"one of each, such as of {item!r} by {user!r}: average them, or say "
+                f"ratings of one item by one user must not be several, got {again.size} that are "
+                f"not the first, such as of {item} by {user}: leave them out, or say "
                 'duplicates="mean"'
             )
         if again.size:
             first = np.delete(np.arange(rows.size), again)
             w = weights if weights.size else np.ones(rows.size)
             weights = np.add.reduceat(w, first)
-            y = np.add.reduceat(w * y, first) / weights
+            y = (np.add.reduceat(w * y, first) / weights).astype(y.dtype)
             rows, cols = rows[first], cols[first]
         indptr = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=shape[0]))])
         return Entries(indptr, cols, y, weights, shape)
 
 
-def read_ratings(users: Any, items: Any, ratings: Any, sample_weight: Any, columns: Any) -> Ratings:
-    """Ratings from whatever ``fit`` was given.
+def ratings_given(
+    users: Any, items: Any, ratings: Any, sample_weight: Any, columns: Any
+) -> tuple[Ratings, tuple[str, ...]]:
+    """Ratings from whatever ``fit`` was given, and notes on how they were read.
 
-    Three columns; pairs and ratings, as X and y of scikit-learn; a frame, with the names of its
-    columns; or a sparse matrix.
+    Three columns; pairs and ratings, as X and y of scikit-learn; a sparse matrix; or a frame or a
+    file, with the names of columns.
     """
     if columns is not None and items is not None:
-        raise TypeError("columns names those of a frame: leave it out where items are given")
+        raise TypeError(
+            "columns names those of a frame or file: leave it out where items are given"
+        )
     if ratings is not None:
-        return Ratings.of(users, items, ratings, sample_weight)
+        return Ratings.of(users, items, ratings, sample_weight), ()
     if items is not None:
-        return Ratings.of(*pairs(users, None), items, sample_weight)
+        return Ratings.of(*pairs(users, None), items, sample_weight), ()
     if sparse.issparse(users):
         op, values = ObservedEntries.from_sparse(users)
-        return Ratings.of(op.rows, op.cols, values, sample_weight)
-    return _of_frame(users, sample_weight, columns)
+        return Ratings.of(op.rows, op.cols, values, sample_weight), ()
+    if not isinstance(users, str | PathLike | ListedRatings) and names_of(users) is None:
+        raise TypeError(
+            "fit takes users, items and ratings; pairs and ratings; a frame; a path; or a SciPy "
+            f"sparse matrix; got {type(users).__name__}"
+        )
+    if sample_weight is not None:
+        raise TypeError("sample_weight of a frame or file is a fourth name in columns")
+    return _read(users, columns)
+
+
+def _read(source: Any, columns: Any) -> tuple[Ratings, tuple[str, ...]]:
+    """From a frame or a file."""
+    if columns is not None and (isinstance(columns, str) or len(columns) not in (3, 4)):
+        raise ValueError(
+            f"columns must name users, items and ratings, and perhaps weights, got {columns!r}"
+        )
+    if isinstance(source, ListedRatings):
+        found = source
+    else:
+        chosen, weight = (columns[:3], columns[3:]) if columns else (None, ())
+        found = read_ratings(source, chosen, *weight)
+    of_users, of_items = (
+        Labels(labels, "str" if labels.dtype == object else "number")
+        for labels in (found.row_labels, found.col_labels)
+    )
+    values = checked_ratings(found.values)
+    left = f"; not used: {_listed(found.ignored)}" if found.ignored else ""
+    notes = (f"columns: {_listed(found.names)}{left}", *found.notes)
+    return Ratings(of_users, of_items, found.rows, found.cols, values, found.weights), notes
 
 
 def pairs(users: Any, items: Any) -> tuple[Any, Any]:
     """Users and items from two columns, or from the two columns of one table."""
     if items is not None:
         return users, items
-    names = _names(users)
+    names = names_of(users)
     if names is not None:
         if len(names) != 2:
             raise ValueError(
@@ -206,42 +249,18 @@ def looked_up(*columns: tuple[Labels, Any, str]) -> list[np.ndarray]:
     return found
 
 
-def _names(frame: Any) -> list[Any] | None:
+def names_of(frame: Any) -> list[Any] | None:
     """Names of the columns of a frame of pandas, polars or pyarrow; None of anything else."""
     names = getattr(frame, "column_names", getattr(frame, "columns", None))
     return None if names is None or callable(names) else list(names)
 
 
-def _of_frame(frame: Any, sample_weight: Any, columns: Any) -> Ratings:
-    names = _names(frame)
-    if names is None:
-        raise TypeError(
-            "fit takes users, items and ratings; pairs and ratings; a frame; or a SciPy sparse "
-            f"matrix; got {type(frame).__name__}"
-        )
-    chosen = tuple(_COLUMNS if columns is None else columns)
-    if isinstance(columns, str) or len(chosen) not in (3, 4):
-        raise ValueError(
-            f"columns must name users, items and ratings, and perhaps weights, got {columns!r}"
-        )
-    unknown = [name for name in chosen if name not in names]
-    if unknown:
-        raise ValueError(
-            f"columns must be among those of the frame, {_listed(names)}; there is no "
-            f"{_listed(unknown)}" + ("" if columns else ": say columns=(user, item, rating)")
-        )
-    users, items, ratings, *weights = (frame[name] for name in chosen)
-    if weights and sample_weight is not None:
-        raise ValueError("weights are given twice, by columns and by sample_weight")
-    return Ratings.of(users, items, ratings, weights[0] if weights else sample_weight)
-
-
-def _listed(names: list[Any]) -> str:
+def _listed(names: Sequence[Any]) -> str:
     return ", ".join(map(repr, names[:20])) + (", ..." if len(names) > 20 else "")
 
 
-def checked_ratings(ratings: Any, least: int = 1) -> np.ndarray:
-    """Finite real numbers, so many at least."""
+def checked_ratings(ratings: Any) -> np.ndarray:
+    """Finite real numbers, at least one."""
     values = np.asarray(ratings)
     if values.dtype.kind == "O":
         values = _of_objects(values)
@@ -249,10 +268,8 @@ def checked_ratings(ratings: Any, least: int = 1) -> np.ndarray:
         raise TypeError(
             f"ratings must be a vector of real numbers, got {values.dtype} of shape {values.shape}"
         )
-    if values.size < least:
-        raise ValueError(
-            f"ratings must be at least {least}, got {values.size}: there is nothing to learn from"
-        )
+    if not values.size:
+        raise ValueError("ratings are empty: there is nothing to learn from")
     values = values.astype(np.float64, copy=False)
     bad = np.flatnonzero(~np.isfinite(values))
     if bad.size:

@@ -62,6 +62,7 @@ def save_fit(path: PathLike, fit: SavedFit) -> None:
         "layout": asdict(model.layout),
         "intercepts": model.intercepts,
         "noise": model.noise,
+        "unit": model.unit,
         "parameters": {k: v for k, v in fit.parameters.items() if _is_plain(v)},
         "told": told,
     }
@@ -108,14 +109,16 @@ def _fit_of(about: dict[str, Any], arrays: dict[str, np.ndarray]) -> SavedFit:
     users, items = (_side(name, layout.size, arrays) for name in ("users", "items"))
     variances, scores = _floats(arrays, "variances", (layout.width,)), arrays["scores"]
     scores = _floats(arrays, "scores", scores.shape[:1])
-    noise, intercepts = (float(about["noise"]), tuple(map(float, about["intercepts"])))
-    positive = (noise, *intercepts[:2], *variances)
+    noise, unit = float(about["noise"]), float(about["unit"])
+    intercepts = tuple(map(float, about["intercepts"]))
+    positive = (noise, unit, *intercepts[:2], *variances)
     if len(intercepts) != 3 or not np.isfinite(intercepts).all() or not min(positive) > 0:
         raise ValueError("variances that are not positive")
-    model = RatingModel(users, items, layout, variances, intercepts, noise, np.sort(scores))
+    model = RatingModel(users, items, layout, variances, intercepts, noise, unit, np.sort(scores))
     told = dict(about["told"])
     told["status_"] = Status(told["status_"])
     told["certificate_"] = Prediction(**told["certificate_"])
+    told["notes_"] = tuple(map(str, told["notes_"]))
     shape = users.labels.size, items.labels.size
     entries = _entries(arrays, shape) if "seen: indptr" in arrays else None
     return SavedFit(model, entries, dict(about["parameters"]), told)

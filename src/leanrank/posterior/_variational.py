@@ -68,7 +68,7 @@ def sweeps(
     sweep = Sweep(state.entries, threads)
     base, robust = state.entries, state.loss is not None and not state.loss.quadratic
     counts = base.counts()
-    floor = LEAST_NOISE * base.mean_square()
+    floor = LEAST_NOISE * (base.mean_square() or 1.0)
     for done in count():
         at, n2 = state.layout, base.shape[1]
         rows, total, columns, missed = sweep(
@@ -220,7 +220,7 @@ def finished(
         state.columns, state.noise, *state.priors(), fixed, variances=(of_rows, of_columns)
     )
     common = float(missed.sum()) / entries.size
-    noise = np.full(n2, max(common, LEAST_NOISE * entries.mean_square()))
+    noise = np.full(n2, max(common, LEAST_NOISE * (entries.mean_square() or 1.0)))
     state = replace(
         state, entries=entries, rows=rows, row_moment=total, columns=columns, noise=noise
     )

@@ -278,7 +278,10 @@ class Search:
             threads=self.team,
         )
         while not stage.ended and not stage.stopped and stage.made < _SWEEPS:
-            state = next(chain)
+            try:
+                state = next(chain)
+            except KeyboardInterrupt:  # as in recover: what there is, marked as stopped
+                return replace(stage, stopped=True)
             errors = self.held.errors(state)
             error = self.held.error(errors)
             dropped = stage.dropped_at or (error if state.width < stage.given else 0.0)
