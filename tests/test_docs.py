@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from leanrank.cli import app
 
 ROOT = Path(__file__).parent.parent
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
@@ -27,6 +31,29 @@ def test_every_block_runs(page, tmp_path, monkeypatch):
         # Empty lines put the block where it is on the page, for tracebacks.
         program = compile("\n" * line + code, str(ROOT / page), "exec", dont_inherit=True)
         exec(program, names)
+
+
+def test_every_command_runs(tmp_path, monkeypatch):
+    """The page of the command line, Python and commands in their order."""
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "docs/command-line.md").read_text(encoding="utf-8")
+    names: dict[str, object] = {"__name__": "command-line"}
+    ran = []
+    found = re.findall(r"^```(python|sh)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    for language, code in found:
+        if language == "python":
+            exec(code, names)
+            continue
+        for line in code.splitlines():
+            command, *arguments = shlex.split(line)
+            assert command == "leanrank"
+            done = CliRunner().invoke(app, arguments)
+            assert done.exit_code == 0, done.output
+            ran.append(arguments[0])
+    assert set(ran) == {"fit", "predict", "recommend", "complete"}
+    assert len((tmp_path / "best.csv").read_text().splitlines()) == 21
+    assert (tmp_path / "predictions.csv").read_text().startswith("userId,movieId,prediction,low,h")
+    assert (tmp_path / "cells.csv").read_text().count("\n") == 4
 
 
 def test_every_kind_of_part_has_a_section():

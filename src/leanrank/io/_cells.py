@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Sequence
-from itertools import compress
+from itertools import compress, repeat
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,6 +13,7 @@ from leanrank.io._sheets import Column, Notation
 
 __all__ = ["ArrayCells", "ArrowCells", "Cells", "Codes", "TextCells", "whole_number"]
 
+_NEW = -2
 _WHOLE = re.compile(r"0|-?[1-9][0-9]{0,17}")
 
 
@@ -37,13 +38,20 @@ class Codes:
     def of(self, cells: Sequence[Hashable]) -> np.ndarray:
         """The codes of some labels, shape (n,); those that are new are taken up."""
         known = self._codes
-        for cell in [cell for cell in dict.fromkeys(cells) if cell not in known]:
-            label = cell.strip() if isinstance(cell, str) else cell
-            if label not in known:
-                known[label] = len(self._labels)
-                self._labels.append(label)
-            known[cell] = known[label]
-        return np.fromiter(map(known.__getitem__, cells), np.int32, len(cells))
+        codes = np.fromiter(map(known.get, cells, repeat(_NEW)), np.int32, len(cells))
+        new = np.flatnonzero(codes == _NEW)
+        if new.size:
+            fresh = [cells[k] for k in new.tolist()]
+            for cell in dict.fromkeys(fresh):
+                known[cell] = self._code_of(cell.strip() if isinstance(cell, str) else cell)
+            codes[new] = np.fromiter(map(known.__getitem__, fresh), np.int32, new.size)
+        return codes
+
+    def _code_of(self, label: Hashable) -> int:
+        if label not in self._codes:
+            self._codes[label] = len(self._labels)
+            self._labels.append(label)
+        return self._codes[label]
 
     def labels(self, text: bool) -> np.ndarray:
         """Each label, shape (n,): int64, or str in an array of objects.

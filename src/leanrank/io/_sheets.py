@@ -64,11 +64,11 @@ class Column:
 
     Parameters
     ----------
-    cells : list of str
+    cells : sequence of str
     notation : Notation
     """
 
-    def __init__(self, cells: list[str], notation: Notation) -> None:
+    def __init__(self, cells: Sequence[str], notation: Notation) -> None:
         self.cells = cells
         self.notation = notation
 

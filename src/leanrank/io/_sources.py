@@ -117,14 +117,22 @@ class TextSource:
         self, columns: Sequence[int], notation: Notation, header: bool
     ) -> Iterator[list[Cells]]:
         with Records.of(self._path, self._delimiter) as records:
-            rows = [] if header else [records.first]
-            width = len(records.first)
-            while rows := rows + records.take(_LINES):
-                if set(map(len, rows)) != {width}:
-                    self._look_for_the_line_of_another_length()
-                cells = list(zip(*rows, strict=True))
-                yield [TextCells(list(cells[k]), notation) for k in columns]
-                rows = []
+            if not header:
+                yield [TextCells([records.first[k]], notation) for k in columns]
+            while cells := self._next(records):
+                yield [TextCells(cells[k], notation) for k in columns]
+
+    def _next(self, records: Records) -> list[tuple[str, ...]]:
+        """Further lines, column by column."""
+        try:
+            cells = records.take_columns(_LINES)
+            if len(cells) in (0, len(records.first)):
+                return cells
+        except ValueError as error:
+            if isinstance(error, FileError):
+                raise
+        self._look_for_the_line_of_another_length()
+        raise AssertionError("all lines are of one length")
 
     def _look_for_the_line_of_another_length(self) -> None:
         with Records.of(self._path, self._delimiter) as records:
