@@ -154,7 +154,8 @@ def posterior(
             policy=policy, random_state=rng,
         )  # fmt: skip
         return _drawn(found, draws)
-    fitter = Fitter(GaussNewton(), rng, Monitor(callbacks, scale), policy)
+    monitor = Monitor(callbacks, scale, unheard=not callbacks)
+    fitter = Fitter(GaussNewton(), rng, monitor, policy)
     part = split(problem, calibration or policy.held_out_share, rng)[0]
     whole = problem if calibration is None else part.train
     parts = [part] if calibration is None else split(part.train, policy.held_out_share, rng)

@@ -235,7 +235,9 @@ class _Room:
         return self.widened(problem, state.without(np.arange(state.width) >= kept), 0)
 
     def watched(self, problem: Problem) -> Callable[[State], None]:
-        """What shows states to the monitor."""
+        """What shows states to the monitor, if it listens."""
+        if self.fitter.monitor.unheard:
+            return lambda state: None
 
         def watch(state: State) -> None:
             problem.passes += 2.0
