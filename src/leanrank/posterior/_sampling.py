@@ -176,7 +176,7 @@ def sampled(
     state: State,
     rng: np.random.Generator,
     *,
-    size: int = 100,
+    size: int = 60,
     column_noise: bool = False,
     spare: int = SPARE,
     isotropic: bool = False,

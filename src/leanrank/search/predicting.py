@@ -277,5 +277,5 @@ _ROUGH = 1e-2
 """Tolerance of a fit that is only begun with."""
 
 
-_KEPT = 100
+_KEPT = 60
 """Draws of a result's posterior."""
