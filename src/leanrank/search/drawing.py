@@ -19,6 +19,7 @@ __all__ = ["Chain", "HeldOutDraws", "Perturbation", "draws_of_held_out", "wide_c
 
 _SOLVES = 50
 """Draws of a result's posterior where each takes a solution of its own."""
+_KEPT, _KEPT_OF_MANY = 60, 100
 _AS_GOOD = 1.005
 """Cost of an average over few draws over that of the point estimate, up to which it is taken."""
 _COVERED = 0.02
@@ -51,6 +52,11 @@ class Chain:
     column_noise: bool = False
     spare: int = SPARE
     least_noise: float = 0.0
+
+    @property
+    def usual_size(self) -> int:
+        """Draws to keep where nobody says how many: many columns mix slowly."""
+        return _KEPT_OF_MANY if self.least_noise else _KEPT
 
     def sample(self, state: State, rng: np.random.Generator, size: int) -> Posterior:
         """Draws from there."""
