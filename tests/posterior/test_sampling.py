@@ -7,11 +7,12 @@ from itertools import islice
 
 import numpy as np
 import pytest
+from scipy.special import digamma
 
 from leanrank import simulate
 from leanrank.operators import ObservedEntries
 from leanrank.posterior import Layout, Posterior, State, entries_of, fit, sampled, start
-from leanrank.posterior._sampling import _isotropic, draws
+from leanrank.posterior._sampling import _isotropic, _prior, _scales, draws
 from leanrank.problem import Problem
 
 
@@ -50,12 +51,12 @@ def test_a_matrix_of_one_column_against_the_exact_posterior(rng):
 
     op = ObservedEntries(rows, many, (n, 8))
     state = fitted(op, readings, Layout(0, row_intercepts=True))
-    post = sampled(state, rng, size=200)
+    post = sampled(state, rng, size=200, spare=0)
     means = readings.reshape(n, 8).mean(axis=1)
     # Row intercepts: normal prior about the mean of all, eight readings.
     prior, each = np.var(means) - noise**2 / 8, noise**2 / 8
     exact = means.mean() + prior / (prior + each) * (means - means.mean())
-    np.testing.assert_allclose(post.mean(np.arange(n), 0), exact, atol=0.02)
+    np.testing.assert_allclose(post.mean(np.arange(n), 0), exact, atol=0.002)
     deviation = np.sqrt(1.0 / (1.0 / prior + 1.0 / each))
     assert post.std(np.arange(n), 0).mean() == pytest.approx(deviation, rel=0.03)
     assert post.noise.mean() == pytest.approx(noise**2, rel=0.03)
@@ -86,6 +87,54 @@ def test_spare_columns_know_of_directions_too_weak_to_find():
         found.append([covered(post, X, inst.op) for post in posts])
     with_, without = np.mean(found, axis=0)
     assert with_ > without + 0.015
+
+
+def test_intervals_know_of_directions_as_strong_as_noise_hides():
+    """Hardly one of three directions can be found; nine tenths were covered with a small prior."""
+    found = []
+    for seed in range(950, 956):
+        inst, y = noisy(seed, 2.0, 1.0, (200, 150))
+        post = sampled(fitted(inst.op, y), np.random.default_rng(seed))
+        found.append(covered(post, inst.truth.to_dense(), inst.op))
+    assert 0.925 < np.mean(found) < 0.97
+
+
+@pytest.mark.parametrize("above", [0.5, 1.0, 2.0, 30.0])
+def test_what_may_be_hidden_depends_on_what_was_found(above):
+    """Of a matrix of noise, singular values end where the edge is, by its own decomposition."""
+    n1, n2, noise = 300, 200, 0.7
+    rng = np.random.default_rng(0)
+    Y = noise**0.5 * rng.standard_normal((n1, n2))
+    edge = np.linalg.norm(Y, 2) ** 2 / (n1 * n2)  # variance of the entries of its first direction
+    entries, _ = entries_of(Problem(ObservedEntries(*np.nonzero(Y), Y.shape), Y.ravel()))
+    begun = start(entries, Layout(2, True, True), rng)
+    state = replace(begun, noise=np.full(n2, noise), variances=np.array([above * edge, 1e-9]))
+    scales = _scales(state)
+    small, large = 0.04 * noise**0.5, 0.6 * edge**0.5
+    expected = max(small, large / max(1.0, above) ** 2)
+    np.testing.assert_allclose(scales[:2], expected, rtol=0.1)
+    np.testing.assert_allclose(scales[2:], 0.04 * noise)
+
+
+def test_precisions_are_drawn_from_a_wishart_distribution(rng):
+    """Mean and variances of the entries, and their mean log determinant, by formula."""
+    n, k = 12, 3
+    rows = rng.standard_normal((n, k)) @ rng.standard_normal((k, k)) + 1.0
+    scale, mean = np.array([0.5, 0.1, 1.0]), rows.mean(axis=0)
+    spread = (n - 1) * np.cov(rows.T) + n / (n + 1) * np.outer(mean, mean) + k * np.diag(scale)
+    S, freedom = np.linalg.inv(spread), n + k
+    drawn = [_prior(rows, scale, rng) for _ in range(20_000)]
+    P = np.array([prior.precision for prior in drawn])
+    variance = freedom * (S**2 + np.outer(np.diag(S), np.diag(S)))
+    error = np.sqrt(variance / len(P))
+    assert (np.abs(P.mean(axis=0) - freedom * S) < 4 * error).all()
+    np.testing.assert_allclose(P.var(axis=0), variance, rtol=0.1)
+    of_log = digamma((freedom - np.arange(k)) / 2).sum() + k * np.log(2) + np.linalg.slogdet(S)[1]
+    assert np.linalg.slogdet(P)[1].mean() == pytest.approx(of_log, abs=0.03)
+    # Given a precision, means are normal with n + 1 times as much of it.
+    means = np.array([prior.mean for prior in drawn]) - n / (n + 1) * mean
+    along = np.einsum("ti,tij,tj->t", means, P, means) * (n + 1)
+    assert along.mean() == pytest.approx(k, rel=0.03)
 
 
 def test_spare_columns_fit_the_shape():

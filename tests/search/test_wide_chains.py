@@ -51,33 +51,33 @@ def tried(state, sizes, *, chain=NARROW, most=100):
 
 
 def test_the_noise_is_halved_while_that_pays():
-    seen, taken, error = tried(state_of(10, 3), [0.9, 0.8, 0.85, 0.1])
+    seen, taken, error = tried(state_of(12, 3), [0.9, 0.8, 0.85, 0.1])
     assert [chain.least_noise for chain in seen] == pytest.approx([0.5, 0.25, 0.125])
-    assert all(chain.spare == 10 for chain in seen)
+    assert all(chain.spare == 12 for chain in seen)
     assert taken is seen[1]
     assert error == pytest.approx(0.8)
     # No more columns than there may be.
-    seen, _, _ = tried(state_of(10, 3), [0.9, 0.9], most=14)
+    seen, _, _ = tried(state_of(12, 3), [0.9, 0.9], most=16)
     assert seen[0].spare == 4
 
 
 def test_what_is_not_better_is_not_taken():
-    seen, taken, error = tried(state_of(10, 3), [1.01])
+    seen, taken, error = tried(state_of(12, 3), [1.01])
     assert (len(seen), taken, error) == (1, NARROW, pytest.approx(1.0))
 
 
 @pytest.mark.parametrize(
     ("width", "sweeps", "options"),
-    [(10, 0, {}), (7, 3, {}), (10, 3, {"most": 10}), (10, 3, {"chain": Chain(column_noise=True)})],
+    [(12, 0, {}), (11, 3, {}), (12, 3, {"most": 12}), (12, 3, {"chain": Chain(column_noise=True)})],
 )
 def test_nothing_is_tried_where_columns_are_few_or_the_model_holds(width, sweeps, options):
     assert tried(state_of(width, sweeps), [0.1, 0.05, 0.1], **options)[0] == []
 
 
 def test_a_wide_chain_leaves_the_point_estimate():
-    state = state_of(10, 3)
-    post = Chain(spare=10, least_noise=0.3).sample(state, np.random.default_rng(0), 5)
-    assert post.left.shape[2] == 20
+    state = state_of(12, 3)
+    post = Chain(spare=12, least_noise=0.3).sample(state, np.random.default_rng(0), 5)
+    assert post.left.shape[2] == 24
     np.testing.assert_array_equal(post.factors.U, state.rows)
     assert (post.noise >= 0.3 * (1 - 1e-12)).all()
     # Not wider than the matrix.

@@ -42,6 +42,8 @@ class Monitor:
         Of measurements and settings.
     start : Factors or None
         What the run started from, in the units of y.
+    unheard : bool
+        Whether nobody looks at states: then sweeps need not be measured.
     """
 
     callbacks: tuple[Callback, ...] = ()
@@ -53,6 +55,7 @@ class Monitor:
     finished: FinishedFits = field(default_factory=FinishedFits)
     fingerprint: str = ""
     start: Factors | None = None
+    unheard: bool = False
 
     def __call__(self, state: State) -> None:
         """Record a state; raises :class:`StopRun` if a callback says so."""

@@ -74,10 +74,10 @@ class Predicted:
         dtype = like.y.dtype
         return Factors(means.U.astype(dtype), means.V.astype(dtype))
 
-    def sample(self, rng: np.random.Generator, size: int) -> Posterior:
+    def sample(self, rng: np.random.Generator, size: int | None = None) -> Posterior:
         """Draws from there; means and intervals by what did best on held-out measurements."""
-        seen = self.assessment.draws
-        sample = self.assessment.chain.sample(self.state, rng, size)
+        seen, chain = self.assessment.draws, self.assessment.chain
+        sample = chain.sample(self.state, rng, size or chain.usual_size)
         if seen is None:
             return sample
         centres = sample.centres if seen.averaged else None
@@ -133,9 +133,8 @@ def predicted(
     while prune and given < most and given - state.width <= given // 4:
         more = min(max(_WIDER, state.width), most - state.width)
         wider = room.widened(first.train, state, more)
-        if wider.width <= state.width or first.errors(wider.factors).mean() >= (
-            first.errors(state.factors).mean()
-        ):
+        paid = _PAYS * first.errors(state.factors).mean()
+        if wider.width <= state.width or first.errors(wider.factors).mean() >= paid:
             break
         steps.append((more, wider.sweeps))
         given, state = state.width + more, wider
@@ -235,7 +234,9 @@ class _Room:
         return self.widened(problem, state.without(np.arange(state.width) >= kept), 0)
 
     def watched(self, problem: Problem) -> Callable[[State], None]:
-        """What shows states to the monitor."""
+        """What shows states to the monitor, if it listens."""
+        if self.fitter.monitor.unheard:
+            return lambda state: None
 
         def watch(state: State) -> None:
             problem.passes += 2.0
@@ -260,20 +261,18 @@ class Sampler:
 
     def __call__(self) -> Posterior:
         rng = np.random.default_rng(self.seed)
-        return self.found.sample(rng, _KEPT).scaled(self.scale)
+        return self.found.sample(rng).scaled(self.scale)
 
 
 _EDGE = 1.25
 """Singular value over the edge of noise up to which a column may be noise."""
 _SWEEPS = 100
 """At most, where they are not stopped early."""
+_PAYS = 0.998
+"""Held-out error of a wider fit over that of a narrower one from which on it is not taken."""
 _WIDER = 8
 """Columns to be added at least."""
 _SPARE = 2
 """Columns beyond those that a part of the measurements left, where others or all are fitted."""
 _ROUGH = 1e-2
 """Tolerance of a fit that is only begun with."""
-
-
-_KEPT = 100
-"""Draws of a result's posterior."""
