@@ -117,7 +117,7 @@ def test_rows_are_conditional_means_in_the_fitted_model(center, scale):
     """Against the textbook formula with dense covariances; loadings are known up to theirs."""
     _, X = table(noise=0.3, n=80, offset=1.0)
     imputer = LowRankImputer(rank=2, center=center, scale=scale, on_failure="ignore").fit(X)
-    rows, k = imputer._rows, 2 + center
+    rows, k = imputer._rows.main, 2 + center
     second = unpacked(rows.columns.second, k)
     B, noise = imputer.components_.T * imputer.singular_values_ / np.sqrt(len(X)), rows.noise
     np.testing.assert_allclose(B @ B.T, rows.columns.mean[:, :2] @ rows.columns.mean[:, :2].T)

@@ -18,11 +18,10 @@ import numpy as np
 from leanrank import _checks
 from leanrank._threads import one_blas_thread
 from leanrank.estimators._arguments import RecoveryWarning, check_fit_options, entry_weights
-from leanrank.estimators._choosing import Settings
 from leanrank.estimators._completing import TableCompleter, shown
 from leanrank.estimators._entries import Columns, Entries, observed, varying
 from leanrank.estimators._fitting import Watch, fit_table
-from leanrank.estimators._row_model import CovarianceRows
+from leanrank.estimators._models import Settings
 from leanrank.estimators._tables import Whole, checked_bounds, checked_gap, read_table
 from leanrank.operators import ObservedEntries
 from leanrank.recover import recover
@@ -301,9 +300,9 @@ class LowRankImputer(TableCompleter):
         self.mean_ = columns.offset + (columns.scale * middle if self.center else 0.0)
         self.statistics_ = self.mean_ if self.center else columns.means
         self.covariance_ = None
-        if isinstance(self._rows, CovarianceRows):
+        if self._correlated:
             self.covariance_ = np.zeros((p, p))
-            self.covariance_[np.ix_(at, at)] = self._rows.model.matrix
+            self.covariance_[np.ix_(at, at)] = self._rows.main.model.matrix
 
     def fit_transform(self, X: Any, y: Any = None, sample_weight: Any = None) -> np.ndarray:
         """``fit`` and ``transform`` with the same weights.
