@@ -86,14 +86,15 @@ def held_out(
     for part in np.split(index, rounds):
         kept = np.ones(m, dtype=bool)
         kept[part] = False
-        inside, at = entries.only(kept), (entries.rows[part], entries.cols[part])
+        inside = entries.only(kept)
         Z, weight = table(inside), np.ones(inside.shape)
         weight[inside.rows, inside.cols] = inside.weights
-        model = model_of(inside, settings, rng)
+        rows, where = np.unique(entries.rows[part], return_inverse=True)
+        model, at = model_of(inside, settings, rng), (where, entries.cols[part])
         found.append(
             [
                 (np.clip(mean, settings.low, settings.high)[at], variance[at])
-                for mean, variance in model.rows.each(Z, weight)
+                for mean, variance in model.rows.each(Z[rows], weight[rows])
             ]
         )
         of_means.append(means(inside).rows.mean[at[1]])

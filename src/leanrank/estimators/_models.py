@@ -49,6 +49,9 @@ _WORTH = 10.0
 _WIDEST = 128
 """Columns up to which a covariance is tried: a sweep costs rows times columns cubed."""
 
+_FEW = 20
+"""Sweeps of factors that a covariance is only shrunk towards: it corrects what they lack."""
+
 _FIRST_WIDTH = 32
 """Factors to begin with in a table that has many columns; doubled while the data empty none."""
 
@@ -128,7 +131,12 @@ def _in_room(entries: Entries) -> InRoom:
 
 
 def factors(
-    entries: Entries, settings: Settings, rng: np.random.Generator, *, column_noise: bool = True
+    entries: Entries,
+    settings: Settings,
+    rng: np.random.Generator,
+    *,
+    column_noise: bool = True,
+    max_sweeps: int = 100,
 ) -> State:
     """Columns with a prior; as many as the data need, or as the user said."""
     inside, (n, p) = _in_room(entries), entries.shape
@@ -141,6 +149,7 @@ def factors(
             column_noise=column_noise,
             prune=settings.rank is None,
             tol=1e-2,
+            max_sweeps=max_sweeps,
             watch=settings.watch,
         )
         if settings.rank is not None or state.width < width or width >= most:
@@ -156,17 +165,20 @@ def model_of(
     first: State | None = None,
 ) -> Model:
     """All parts, with the usual weights; ``first`` are factors that are there already."""
-    state = factors(entries, settings, rng) if first is None else first
+    p, state = entries.shape[1], first
+    correlated = settings.rank is None and entries.loss.plain and 1 < p <= _WIDEST
+    if state is None:
+        state = factors(entries, settings, rng, max_sweeps=_FEW if correlated else 100)
     alone = Model.of_factors(state)
     if settings.rank is not None:
         return alone
-    own, column_means, p = alone.rows.main, MeansChain.of(_in_room(entries)).rows, entries.shape[1]
-    assert isinstance(own, FactorRows)
-    if p > _WIDEST:
-        alike = FactorRows.of(factors(entries, settings, rng, column_noise=False))
-        return replace(alone, rows=MixedRows.of(own, (column_means, alike)))
-    if p == 1 or not entries.loss.plain:
-        return replace(alone, rows=MixedRows.of(own, (column_means,)))
+    own, column_means = FactorRows.of(state), MeansChain.of(_in_room(entries)).rows
+    if not correlated:
+        beside: tuple[FactorRows, ...] = (column_means,)
+        if p > _WIDEST:
+            alike = factors(entries, settings, rng, column_noise=False)
+            beside += (FactorRows.of(alike),)
+        return replace(alone, rows=MixedRows.of(own, beside))
     Z, target, center = table(entries), own.covariance(), settings.center
     found = Covariance(own.mean, target).fitted(
         Z, target, _WORTH, center=center, watch=partial(settings.watch, None)

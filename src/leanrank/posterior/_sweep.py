@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -16,15 +17,21 @@ _BLOCK_BYTES = 1 << 20
 """Second moments of as many rows stay in cache while their entries are met again."""
 
 
+@lru_cache(maxsize=64)
+def _below(k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Places of a lower triangle; of small ones they take longer than what is done there."""
+    return np.tril_indices(k)
+
+
 def packed(matrices: np.ndarray) -> np.ndarray:
     """Lower triangles of symmetric matrices, row after row: (..., K, K) to (..., K (K + 1) / 2)."""
-    below = np.tril_indices(matrices.shape[-1])
+    below = _below(matrices.shape[-1])
     return np.ascontiguousarray(matrices[..., below[0], below[1]])
 
 
 def unpacked(triangles: np.ndarray, k: int) -> np.ndarray:
     """The symmetric matrices that :func:`packed` took."""
-    a, b = np.tril_indices(k)
+    a, b = _below(k)
     out = np.empty((*triangles.shape[:-1], k, k))
     out[..., a, b] = triangles
     out[..., b, a] = triangles
