@@ -120,14 +120,14 @@ def _parts(best: Model) -> str:
     told = {components: shares[0], "means": shares[MEANS]}
     if best.correlated:
         told = {
-            f"the covariance that {components} and their noise leave": shares[0],
-            "the same and similar rows": shares[-1],
+            f"a covariance near that of {components}": shares[0],
+            "the same with similar rows": shares[-1],
             "the components alone": shares[FACTORS],
             "means": shares[MEANS],
         }
     elif len(shares) > FACTORS:
         told["components with one noise level"] = shares[FACTORS]
-    return ", ".join(f"{what} ({share:.0%})" for what, share in told.items() if share > 0.005)
+    return ", ".join(f"{what} ({100 * share:.0f} %)" for what, share in told.items() if share > 0.005)
 
 
 def _missingness(entries: Entries, best: Model, held: HeldOut | None) -> tuple[str, ...]:
