@@ -24,18 +24,27 @@ def usual(p=3):
 
 
 def test_weights_are_the_minimum_under_their_constraints(rng):
-    errors, prior = errors_of(rng)[0], np.array([0.2, 0.3, 0.5])
-    for pull in (1.0, 50.0):
-        found = _weighing._convex(errors @ errors.T, prior, pull)
+    errors, usual = errors_of(rng)[0], np.array([0.2, 0.3, 0.5])
+    others = errors_of(rng)[0]
+    for worth in (0.01, 1.0):
+        gram, prior = errors @ errors.T, worth * others @ others.T
+        found = _weighing._convex(gram, usual, prior)
 
-        def cost(w, pull=pull):
-            return np.sum((w @ errors) ** 2) + pull * np.sum((w - prior) ** 2)
+        def cost(w, worth=worth):
+            return np.sum((w @ errors) ** 2) + worth * np.sum(((w - usual) @ others) ** 2)
 
         whole = {"type": "eq", "fun": lambda w: w.sum() - 1.0}
-        best = minimize(cost, prior, bounds=[(0, 1)] * 3, constraints=whole, tol=1e-12)
+        best = minimize(cost, usual, bounds=[(0, 1)] * 3, constraints=whole, tol=1e-12)
         np.testing.assert_allclose(found, best.x, atol=1e-5)
         assert cost(found) <= cost(best.x) * (1 + 1e-9)
-    np.testing.assert_array_equal(_weighing._convex(0 * np.eye(3), prior, 0.0), prior)
+    np.testing.assert_array_equal(_weighing._convex(0 * np.eye(3), usual, 0 * np.eye(3)), usual)
+
+
+def test_a_poor_model_does_not_hold_the_others(rng):
+    """Which of two good models counts is not a matter of how bad a third is."""
+    good = rng.standard_normal(1500)
+    errors = np.array([good, 30.0 * rng.standard_normal(1500), good + rng.standard_normal(1500)])
+    assert weighed(errors, np.zeros(1500, int), usual(1), None)[0, 0] > 0.9
 
 
 def test_the_model_that_knows_takes_all_where_there_are_many_entries(rng):
@@ -57,10 +66,9 @@ def test_few_entries_leave_the_usual_weights_and_none_do_entirely(rng):
     errors, _ = errors_of(rng, held=500)
     weights = weighed(errors, np.zeros(500, int), usual(2), None)
     common = weighed(errors, np.zeros(500, int), usual(1), None)
-    pull = _weighing._WORTH * 3 * np.mean(errors.var(axis=0))
-    np.testing.assert_allclose(
-        weights[:, 1], _weighing._convex(errors @ errors.T, usual()[:, 0], pull)
-    )
+    gram = errors @ errors.T
+    alone = _weighing._convex(gram, usual()[:, 0], _weighing._WORTH / 500 * gram)
+    np.testing.assert_allclose(weights[:, 1], alone)
     np.testing.assert_allclose(weights[:, 0], common[:, 0])
 
 

@@ -45,10 +45,10 @@ class HeldOut:
     weights : ndarray, shape (models, p)
     stretch : ndarray, shape (p,)
         Misses over deviations.
-    predicted : ndarray
-        With weights that do not know the entry.
+    above : ndarray
+        What the main model predicts above the mean of the column.
     prediction : Prediction
-        Against means.
+        Against means, with weights that do not know the entry.
     scores : ndarray
         Sorted misses over deviations.
     correlated : bool
@@ -58,7 +58,7 @@ class HeldOut:
     index: np.ndarray
     weights: np.ndarray
     stretch: np.ndarray
-    predicted: np.ndarray
+    above: np.ndarray
     prediction: Prediction
     scores: np.ndarray
     correlated: bool
@@ -82,7 +82,7 @@ def held_out(
     if m - size < 2:
         return None
     index = rng.permutation(m)[: rounds * size]
-    found, of_means = [], []
+    found, of_means, middle = [], [], []
     for part in np.split(index, rounds):
         kept = np.ones(m, dtype=bool)
         kept[part] = False
@@ -98,8 +98,10 @@ def held_out(
             ]
         )
         of_means.append(means(inside).rows.mean[at[1]])
+        middle.append(model.rows.main.mean[at[1]])
     predicted, variance = np.moveaxis(np.concatenate(found, axis=2), 1, 0)
-    return _judged(entries, index, model, predicted, variance, np.concatenate(of_means))
+    above = predicted[0] - np.concatenate(middle)
+    return _judged(entries, index, model, predicted, variance, np.concatenate(of_means), above)
 
 
 def _judged(
@@ -109,6 +111,7 @@ def _judged(
     predicted: np.ndarray,
     variance: np.ndarray,
     of_means: np.ndarray,
+    above: np.ndarray,
 ) -> HeldOut:
     """Weights of the models, of shape (models, held), and what comes of them."""
     y, w = entries.values[index].astype(float), entries.weights[index]
@@ -126,7 +129,7 @@ def _judged(
     multiple = np.where(half, quantile(scores[~half], 0.95), quantile(scores[half], 0.95))
     prediction = Prediction.of(y, mean, of_means, deviation * np.minimum(multiple, 1e9) / NORMAL, w)
     correlated = model.correlated and _clearly(errors[FACTORS] ** 2 - errors[COVARIANCE] ** 2)
-    return HeldOut(index, weights, stretch, mean, prediction, np.sort(scores), correlated)
+    return HeldOut(index, weights, stretch, above, prediction, np.sort(scores), correlated)
 
 
 def _stretch(square: np.ndarray, variance: np.ndarray, cols: np.ndarray, p: int) -> np.ndarray:

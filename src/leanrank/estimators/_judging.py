@@ -127,7 +127,8 @@ def _parts(best: Model) -> str:
         }
     elif len(shares) > FACTORS:
         told["components with one noise level"] = shares[FACTORS]
-    return ", ".join(f"{what} ({100 * share:.0f} %)" for what, share in told.items() if share > 0.005)
+    counts = [(what, share) for what, share in told.items() if share > 0.005]
+    return ", ".join(f"{what} ({100 * share:.0f} %)" for what, share in counts)
 
 
 def _missingness(entries: Entries, best: Model, held: HeldOut | None) -> tuple[str, ...]:
@@ -136,9 +137,9 @@ def _missingness(entries: Entries, best: Model, held: HeldOut | None) -> tuple[s
     missing = np.isnan(Z)
     others, sizes = missing_by_others(Z), []
     if held is not None and best.state is not None:
-        filled = best.rows.complete(Z, np.ones(Z.shape))[0]
-        cols = entries.cols[held.index]
-        sizes = missing_by_size(filled, missing, cols, held.predicted)
+        main = best.rows.main
+        above = main.complete(Z, np.ones(Z.shape))[0] - main.mean
+        sizes = missing_by_size(above, missing, entries.cols[held.index], held.above)
     told = []
     if others:
         j, k = others[0]

@@ -1,12 +1,12 @@
 r"""How much each of several models counts, by what they miss of entries that were held out.
 
 .. math:: \min_{w \ge 0,\ \sum_c w_c = 1}\ \sum_i \Big(\sum_c w_c e_{ci}\Big)^2
-    + \nu\, s\, \|w - w_0\|^2
+    + \frac{\nu}{m} \sum_{i=1}^m \Big(\sum_c (w_c - w_{0c}) e_{ci}\Big)^2
 
-for misses e of models c (stacking; Wolpert 1992, Breiman 1996): first over all entries, with the
-usual weights for :math:`w_0`, then over those of each column, with the common ones. s is what
-models differ by, so that :math:`\nu` is a number of entries. Last, all move towards column means,
-as far as what they are better by may be chance.
+for misses e of models c at m entries (stacking; Wolpert 1992, Breiman 1996). The second sum is that
+of :math:`\nu` entries which come out as the weights :math:`w_0` say. First all entries count, with
+the usual weights for :math:`w_0`, then those of each column, with the common ones. Last, all
+weights move towards column means, as far as what they are better by may be chance.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from scipy.optimize import nnls
 
 __all__ = ["cross_weighed", "weighed"]
 
-_WORTH = 10.0
+_WORTH = 20.0
 """Entries that weights count for where those of fewer entries are pulled to them."""
 
 _SURE = 1.0
@@ -50,11 +50,12 @@ def weighed(
     k, p = usual.shape
     if k == 1:
         return usual
-    pull = _WORTH * k * float(np.mean(errors.var(axis=0)))
-    common = _convex(errors @ errors.T, usual[:, 0], pull)
+    gram = errors @ errors.T
+    prior = (_WORTH / cols.size) * gram
+    common = _convex(gram, usual[:, 0], prior)
     order = np.argsort(cols, kind="stable")
     parts = np.split(errors[:, order], np.searchsorted(cols[order], np.arange(1, p)), axis=1)
-    weights = np.stack([_convex(part @ part.T, common, pull) for part in parts], axis=1)
+    weights = np.stack([_convex(part @ part.T, common, prior) for part in parts], axis=1)
     if means is None:
         return weights
     missed = np.sum(weights[:, cols] * errors, axis=0)
@@ -78,18 +79,18 @@ def cross_weighed(
     return out
 
 
-def _convex(gram: np.ndarray, prior: np.ndarray, pull: float) -> np.ndarray:
-    """The minimiser, from the products of errors."""
-    if not pull > 0:
-        return prior
+def _convex(gram: np.ndarray, usual: np.ndarray, prior: np.ndarray) -> np.ndarray:
+    """The minimiser, from the products of errors and those that the usual weights are held by."""
     # Of weights of sum t the cost is t^2 times that of sum one: with (t - 1)^2 added, the best
     # direction is the same, and only w >= 0 is left as a constraint.
-    values, Q = np.linalg.eigh(gram / pull)
+    scale = float(np.trace(gram + prior))
+    if not scale > 0:
+        return usual
+    away = np.eye(usual.size) - usual[:, None]
+    values, Q = np.linalg.eigh((gram + away.T @ prior @ away) / scale)
     rows = np.sqrt(np.maximum(values, 0.0))[:, None] * Q.T
-    towards = np.eye(prior.size) - prior[:, None]
-    ones = np.ones((1, prior.size))
-    A = np.concatenate([rows, towards, ones])
-    found = nnls(A, np.append(np.zeros(2 * prior.size), 1.0))[0]
+    A = np.concatenate([rows, np.ones((1, usual.size))])
+    found = nnls(A, np.append(np.zeros(usual.size), 1.0))[0]
     return np.asarray(found / found.sum())
 
 
