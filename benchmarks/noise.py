@@ -1,7 +1,7 @@
 """Noise: the error of what is predicted, and whether intervals cover, beside peers in one run.
 
     python benchmarks/noise.py                          # every section, some minutes on one core
-    python benchmarks/noise.py small ratings --seeds 3
+    python benchmarks/noise.py small ratings --seeds 3 --first 100
     python benchmarks/noise.py large photos --full
 
 Peers know more than leanrank, which is told nothing: least squares the rank and a start at the
@@ -64,16 +64,21 @@ def noisy(
     )
 
 
+def span(seeds: range) -> str:
+    """Which seeds they are."""
+    return f"seeds {seeds.start} to {seeds.stop - 1}"
+
+
 def relative_error(X: np.ndarray, truth: np.ndarray) -> float:
     """In Frobenius norm."""
     return float(np.linalg.norm(X - truth) / np.linalg.norm(truth))
 
 
-def small(seeds: int, full: bool) -> None:
+def small(seeds: range, full: bool) -> None:
     """200 x 150 of rank 3, from much noise to none, against least squares told the rank."""
     del full
     out = table(
-        f"200 x 150, rank 3, {seeds} seeds: relative error of X, median",
+        f"200 x 150, rank 3, {span(seeds)}: relative error of X, median",
         "rho", "noise", "told the rank", "recover", "posterior", "recover / told",
         "posterior / told", "largest error", "rank 3", "CPU s: told", "recover", "posterior",
     )  # fmt: skip
@@ -81,7 +86,7 @@ def small(seeds: int, full: bool) -> None:
     for rho in (2.0, 3.0, 5.0):
         for noise in (0.0, 0.01, 0.1, 0.3, 0.5, 1.0):
             found, ranks = [], []
-            for seed in range(seeds):
+            for seed in seeds:
                 inst, y = noisy(seed, rho, noise)
                 X, problem = inst.truth.to_dense(), Problem(inst.op, y)
                 told, a = clocked(
@@ -101,7 +106,8 @@ def small(seeds: int, full: bool) -> None:
             out.add_row(
                 f"{rho:g}", f"{noise:g}", *(f"{v:.3g}" for v in np.median(x[:, :3], axis=0)),
                 *(f"{v:.3f}" for v in ratio), " ".join(f"{v:.2g}" for v in x[:, 1:3].max(axis=0)),
-                f"{right[0]}, {right[1]} of {seeds}", *(f"{v:.2f}" for v in x[:, 3:].mean(axis=0)),
+                f"{right[0]}, {right[1]} of {len(x)}",
+                *(f"{v:.2f}" for v in x[:, 3:].mean(axis=0)),
             )  # fmt: skip
     CONSOLE.print(out)
     for rho, rows in pooled.items():
@@ -113,7 +119,7 @@ def small(seeds: int, full: bool) -> None:
         )
 
 
-def large(seeds: int, full: bool) -> None:
+def large(seeds: range, full: bool) -> None:
     """20000 x 5000 of rank 10, two million entries, noise .1; and fifty imputations."""
     del full
     out = table(
@@ -121,7 +127,7 @@ def large(seeds: int, full: bool) -> None:
         "seed", "told the rank", "recover", "posterior", "ranks", "CPU s: told", "recover",
         "posterior",
     )  # fmt: skip
-    for seed in range(min(seeds, 1)):
+    for seed in seeds[:1]:
         inst = simulate.matrix_completion((20000, 5000), 10, fraction=0.02, random_state=seed)
         rng = np.random.default_rng([seed, 1])
         y = inst.y + 0.1 * np.std(inst.y) * rng.standard_normal(inst.y.size)
@@ -166,14 +172,14 @@ def rated(seed: int) -> tuple[peers.Data, peers.Data, np.ndarray, tuple[int, int
     return seen, held, np.clip(X[held[0], held[1]], 0.5, 5.0), shape
 
 
-def ratings(seeds: int, full: bool) -> None:
+def ratings(seeds: range, full: bool) -> None:
     """Generated ratings: root mean square error of held-out ones, coverage of their intervals."""
     del full
     out = table(
         "ratings, 943 x 1682, 80,000 seen, 20,000 held out",
         "seed", "method", "RMSE", "over leanrank's", "CPU s", "coverage of 95 %",
     )  # fmt: skip
-    for seed in range(seeds):
+    for seed in seeds:
         data, held, truth, shape = rated(seed)
         op, draws = ObservedEntries(data[0], data[1], shape), {}
 
@@ -209,7 +215,7 @@ def ratings(seeds: int, full: bool) -> None:
     CONSOLE.print(out)
 
 
-def photos(seeds: int, full: bool) -> None:
+def photos(seeds: range, full: bool) -> None:
     """Photographs, gray, half of the pixels: peak signal to noise ratio.
 
     Of the hidden pixels, which are what is asked for, and of all: there a method gains by
@@ -245,11 +251,11 @@ def photos(seeds: int, full: bool) -> None:
     CONSOLE.print(out)
 
 
-def coverage(seeds: int, full: bool) -> None:
+def coverage(seeds: range, full: bool) -> None:
     """Intervals of 95 % over all entries that were not observed, and where entries are few."""
     del full
     out = table(
-        f"200 x 150, rank 3, {seeds} seeds: coverage of 95 % intervals",
+        f"200 x 150, rank 3, {span(seeds)}: coverage of 95 % intervals",
         "sampling", "rho", "noise", "all unobserved", "tenth with fewest entries", "worst seed",
     )  # fmt: skip
     i, j = np.indices(SHAPE)
@@ -257,7 +263,7 @@ def coverage(seeds: int, full: bool) -> None:
         for rho in (2.0, 3.0, 5.0, 10.0):
             for noise in (0.1, 0.3, 1.0):
                 found = []
-                for seed in range(seeds):
+                for seed in seeds:
                     inst, y = noisy(seed, rho, noise, skew)
                     op, X = inst.op, inst.truth.to_dense()
                     low, high = posterior(op, y, random_state=seed).interval(i, j)
@@ -278,11 +284,12 @@ def coverage(seeds: int, full: bool) -> None:
     CONSOLE.print(out)
 
 
-def imputation(seeds: int, full: bool) -> None:
+def imputation(seeds: range, full: bool) -> None:
     """A regression coefficient from twenty imputed tables, pooled by Rubin's rules."""
-    runs, tables = (500 if full or seeds >= 10 else 50 * seeds), 20
+    runs, tables = (500 if full or len(seeds) >= 10 else 50 * len(seeds)), 20
     out = table(
-        f"multiple imputation, 200 x 6, 30 % missing, {tables} tables, {runs} simulations",
+        f"multiple imputation, 200 x 6, 30 % missing, {tables} tables, {runs} simulations from "
+        f"seed {seeds.start} on",
         "missing", "coverage of 95 %", "mean estimate", "truth", "length over complete data's",
     )  # fmt: skip
     load = np.array([[1.0, 0.2], [0.8, -0.5], [0.9, 0.6], [0.3, 1.0], [0.7, 0.1], [-0.5, 0.8]])
@@ -290,7 +297,7 @@ def imputation(seeds: int, full: bool) -> None:
     truth = cov[0, 1] / cov[1, 1]
     for name in ("at random everywhere", "where the last column, complete, is large"):
         found = []
-        for run in range(runs):
+        for run in range(seeds.start, seeds.start + runs):
             rng = np.random.default_rng([run, 5])
             Y = rng.multivariate_normal(np.zeros(6), cov, size=200)
             hide = rng.random(Y.shape) < 0.3
@@ -336,14 +343,15 @@ def main() -> None:
     """Print the tables that are asked for."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("sections", nargs="*", help=f"{', '.join(SECTIONS)}; all by default")
-    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--seeds", type=int, default=10, help="how many")
+    parser.add_argument("--first", type=int, default=0, help="the first of them")
     parser.add_argument("--full", action="store_true", help="photographs at their full size")
     args = parser.parse_args()
     unknown = set(args.sections) - set(SECTIONS)
     if unknown:
         parser.error(f"no section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
     for name in args.sections or SECTIONS:
-        SECTIONS[name](args.seeds, args.full)
+        SECTIONS[name](range(args.first, args.first + args.seeds), args.full)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import pickle
+import re
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -117,7 +119,7 @@ def test_rows_are_conditional_means_in_the_fitted_model(center, scale):
     """Against the textbook formula with dense covariances; loadings are known up to theirs."""
     _, X = table(noise=0.3, n=80, offset=1.0)
     imputer = LowRankImputer(rank=2, center=center, scale=scale, on_failure="ignore").fit(X)
-    rows, k = imputer._rows, 2 + center
+    rows, k = imputer._rows.main, 2 + center
     second = unpacked(rows.columns.second, k)
     B, noise = imputer.components_.T * imputer.singular_values_ / np.sqrt(len(X)), rows.noise
     np.testing.assert_allclose(B @ B.T, rows.columns.mean[:, :2] @ rows.columns.mean[:, :2].T)
@@ -132,16 +134,38 @@ def test_rows_are_conditional_means_in_the_fitted_model(center, scale):
         np.testing.assert_allclose(full[m], (rows.columns.mean @ scores)[m], rtol=1e-8)
 
 
-def test_rows_are_completed_by_the_covariance_that_is_told():
+def test_the_covariance_that_is_told_is_the_one_that_takes_part():
     X = load_iris().data.copy()
     X[np.random.default_rng(0).random(X.shape) < 0.3] = np.nan
     imputer = LowRankImputer().fit(X)
-    S, z = imputer.covariance_, (X - imputer.mean_) / imputer.scale_
-    completed = (imputer.transform(X) - imputer.mean_) / imputer.scale_
+    rows = imputer._rows
+    # Alone it completes rows as the textbook says, about the mean that it was estimated with.
+    alone = replace(rows, weights=np.eye(4)[:, [0, 0, 0, 0]])
+    S, z = imputer.covariance_, (X - imputer._offset) / imputer.scale_
+    mean = alone.mean
+    completed = alone.complete(z, np.ones(z.shape))[0]
     for row, full in zip(z, completed, strict=True):
         m, o = np.isnan(row), ~np.isnan(row)
-        expected = S[np.ix_(m, o)] @ np.linalg.solve(S[np.ix_(o, o)], row[o])
+        expected = mean[m] + S[np.ix_(m, o)] @ np.linalg.solve(S[np.ix_(o, o)], (row - mean)[o])
         np.testing.assert_allclose(full[m], expected, rtol=1e-8, atol=1e-10)
+    np.testing.assert_allclose(imputer.mean_, imputer._offset + imputer.scale_ * rows.mean)
+    share = re.search(r"the same with similar rows \((\d+) %\)", imputer.message_)
+    assert int(share[1]) == round(100 * rows.weights[-1].mean())
+
+
+def test_clusters_and_curves_are_told_by_similar_rows():
+    """Neither is a matter of covariances; against the best of those."""
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-2.0, 2.0, 300)
+    full = np.column_stack([x, x**2, x**3 - 2.5 * x, np.cos(3.0 * x)])
+    full += 0.1 * rng.standard_normal(full.shape)
+    hidden = rng.random(full.shape) < 0.2
+    X = np.where(hidden, np.nan, full)
+    imputer = LowRankImputer(on_failure="raise").fit(X)
+    error = rms((imputer.transform(X) - full)[hidden])
+    linear = replace(imputer._rows, weights=np.eye(4)[:, [0, 0, 0, 0]])
+    z = linear.complete((X - imputer._offset) / imputer.scale_, np.ones(X.shape))[0]
+    assert error < 0.7 * rms((imputer._offset + imputer.scale_ * z - full)[hidden])
 
 
 def factors_with_thin_rows(counts, rank=2, columns=12):

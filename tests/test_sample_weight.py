@@ -188,7 +188,7 @@ def test_new_rows_are_conditional_means_by_their_weights(weighted_rows):
     weight = rng.uniform(0.1, 3.0, len(X) if weighted_rows else X.shape)
     imputer = quiet(rank=2).fit(X, sample_weight=weight)
     each = np.broadcast_to(weight[:, None] if weighted_rows else weight, X.shape)
-    rows, unit = imputer._rows, each[~np.isnan(X)].mean()
+    rows, unit = imputer._rows.main, each[~np.isnan(X)].mean()
     second = unpacked(rows.columns.second, 3)
     Z = (X - imputer._offset) / imputer.scale_
     completed = (imputer.transform(X, weight) - imputer._offset) / imputer.scale_

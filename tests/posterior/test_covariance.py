@@ -7,7 +7,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from leanrank.posterior import Covariance
+from leanrank.posterior import Covariance, _covariance
 
 
 @pytest.fixture
@@ -103,3 +103,15 @@ def test_draws_of_parameters_are_spread_about_the_estimate(gaps):
 def test_a_covariance_that_is_none():
     with pytest.raises(FloatingPointError, match="row 1 is not positive definite"):
         Covariance(np.zeros(2), -np.eye(2)).complete(np.array([[1.0, 1.0], [1.0, np.nan]]))
+
+
+def test_residuals_are_those_of_entries_that_are_left_out(gaps, monkeypatch):
+    X, mean, S = gaps
+    model = Covariance(mean, S)
+    monkeypatch.setattr(_covariance, "_NUMBERS", 7 * 25)
+    found = model.residuals(X)
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(X))
+    for i, j in np.argwhere(~np.isnan(X))[::7]:
+        without = X[[i]].copy()
+        without[0, j] = np.nan
+        assert found[i, j] == pytest.approx(X[i, j] - model.complete(without)[0][0, j], rel=1e-6)

@@ -46,7 +46,8 @@ def show_result(console: Console, result: Result, rows: Rows) -> None:
     if result.certificate is not None:
         for row in _certificate_rows(result.certificate):
             table.add_row(*row)
-    table.add_row("passes", f"{result.history.passes:.0f}", "sweeps over the measurements")
+    if result.history.passes:
+        table.add_row("passes", f"{result.history.passes:.0f}", "sweeps over the measurements")
     parts: list[RenderableType] = [
         headline,
         Padding(_sentences(result), (0, 0, 1, 2)),

@@ -1,45 +1,28 @@
-"""Which model completes the rows of a table: the one that predicts entries held out in turn best.
-
-Candidates are factors with a noise level for each column, whose number the data decide; a whole
-covariance, shrunk by more or less towards that of the factors; and means. Where tables are too
-wide for a covariance, factors with one noise level for all columns take its place.
-"""
+"""What models of rows predict of entries that are held out in turn, and their weights by that."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
 from leanrank.estimators._entries import Entries
-from leanrank.estimators._row_model import (
-    Chain,
-    CovarianceChain,
-    CovarianceRows,
-    FactorChain,
-    FactorRows,
-    MeansChain,
-    Rows,
+from leanrank.estimators._models import (
+    COVARIANCE,
+    FACTORS,
+    MEANS,
+    Model,
+    Settings,
+    means,
+    model_of,
+    table,
 )
+from leanrank.estimators._weighing import cross_weighed, weighed
 from leanrank.evidence import Prediction
 from leanrank.evidence.prediction import NORMAL
-from leanrank.posterior import Covariance, Layout, State, fit, start
-from leanrank.posterior import _sweep as room
 
-__all__ = [
-    "Candidate",
-    "HeldOut",
-    "Settings",
-    "candidates",
-    "factors",
-    "held_out",
-    "means",
-    "quantile",
-    "table",
-]
+__all__ = ["HeldOut", "held_out", "quantile"]
 
 _SHARE = 0.1
 """Of the entries, held out at a time."""
@@ -47,124 +30,8 @@ _SHARE = 0.1
 _ENOUGH = 1000
 """Held-out entries, whose root mean square is known to some 3 %, after which no more are."""
 
-_WORTHS = (100.0, 10.0, 1.0)
-"""Rows that factors count for where a covariance is shrunk towards theirs."""
-
-_USUAL = "covariance 10"
-"""Taken unless another predicts better by more than a standard error."""
-
-_WIDEST = 128
-"""Columns up to which a covariance is tried: a sweep costs rows times columns cubed."""
-
-_FIRST_WIDTH = 32
-"""Factors to begin with in a table that has many columns; doubled while the data empty none."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a user decided, and who watches.
-
-    Attributes
-    ----------
-    rank : int or None
-        Number of factors, if it is fixed.
-    width : int or None
-        Largest number of factors.
-    center : bool
-        Whether columns have means of their own.
-    low, high : ndarray, shape (p,)
-        Bounds of the columns, in their scaled units.
-    watch : callable
-        Called with the state after each sweep of factors; may raise to stop.
-    """
-
-    rank: int | None
-    width: int | None
-    center: bool
-    low: np.ndarray
-    high: np.ndarray
-    watch: Callable[[State | None], None]
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """What rows may be completed by.
-
-    Attributes
-    ----------
-    name : str
-    rows : Rows
-    state : State or None
-        The factors that it is made of.
-    chain : Chain
-        Draws of the parameters.
-    """
-
-    name: str
-    rows: Rows
-    state: State | None
-    chain: Chain
-
-
-def table(entries: Entries) -> np.ndarray:
-    """The entries in place, NaN elsewhere."""
-    Z = np.full(entries.shape, np.nan)
-    Z[entries.rows, entries.cols] = entries.values
-    return Z
-
-
-def _in_room(entries: Entries) -> room.Entries:
-    weights = None if entries.loss.weights is None else entries.weights
-    return room.Entries.of(entries.rows, entries.cols, entries.values, entries.shape, weights)
-
-
-def factors(
-    entries: Entries, settings: Settings, rng: np.random.Generator, *, column_noise: bool = True
-) -> State:
-    """Columns with a prior; as many as the data need, or as the user said."""
-    inside, (n, p) = _in_room(entries), entries.shape
-    most = min(n - settings.center, p) if settings.width is None else min(settings.width, n, p)
-    width = settings.rank or min(most, 2 * _FIRST_WIDTH if p <= 2 * _FIRST_WIDTH else _FIRST_WIDTH)
-    while True:
-        layout = Layout(max(width, 0), column_intercepts=settings.center)
-        state = fit(
-            start(inside, layout, rng),
-            column_noise=column_noise,
-            prune=settings.rank is None,
-            tol=1e-2,
-            watch=settings.watch,
-        )
-        if settings.rank is not None or state.width < width or width >= most:
-            return state
-        width = min(2 * width, most)
-
-
-def candidates(
-    entries: Entries, settings: Settings, rng: np.random.Generator, *, first: State | None = None
-) -> Iterator[Candidate]:
-    """One after another; ``first`` are factors that are there already."""
-    state = factors(entries, settings, rng) if first is None else first
-    yield Candidate("factors", FactorRows.of(state), state, FactorChain(state, True))
-    p, plain = entries.shape[1], entries.loss.plain
-    if p > _WIDEST:
-        other = factors(entries, settings, rng, column_noise=False)
-        yield Candidate("alike", FactorRows.of(other), other, FactorChain(other, False))
-    elif settings.rank is None and plain and p > 1:
-        Z, rows = table(entries), FactorRows.of(state)
-        target = rows.covariance()
-        model = Covariance(rows.mean, target)
-        for worth in _WORTHS:
-            model = model.fitted(
-                Z, target, worth, center=settings.center, watch=partial(settings.watch, None)
-            )
-            chain = CovarianceChain(model, Z, target, worth, settings.center)
-            yield Candidate(f"covariance {worth:g}", CovarianceRows(model), state, chain)
-
-
-def means(entries: Entries) -> Candidate:
-    """No factors at all."""
-    chain = MeansChain.of(_in_room(entries))
-    return Candidate("means", chain.rows, None, chain)
+_USUAL = 10.0
+"""Entries that the usual ratio of misses and deviations counts for in each column."""
 
 
 @dataclass(frozen=True)
@@ -175,12 +42,13 @@ class HeldOut:
     ----------
     index : ndarray of int
         Of the entries.
-    best : str
-        Name of the candidate that predicts them best.
-    predicted : ndarray
-        By that.
+    weights : ndarray, shape (models, p)
+    stretch : ndarray, shape (p,)
+        Misses over deviations.
+    above : ndarray
+        What the main model predicts above the mean of the column.
     prediction : Prediction
-        Against means.
+        Against means, with weights that do not know the entry.
     scores : ndarray
         Sorted misses over deviations.
     correlated : bool
@@ -188,11 +56,17 @@ class HeldOut:
     """
 
     index: np.ndarray
-    best: str
-    predicted: np.ndarray
+    weights: np.ndarray
+    stretch: np.ndarray
+    above: np.ndarray
     prediction: Prediction
     scores: np.ndarray
     correlated: bool
+
+    @property
+    def means_alone(self) -> bool:
+        """Whether nothing but means counts."""
+        return len(self.weights) > MEANS and bool(np.all(self.weights[MEANS] == 1.0))
 
 
 def held_out(
@@ -201,69 +75,72 @@ def held_out(
     share: float | None,
     rng: np.random.Generator,
 ) -> HeldOut | None:
-    """Fit the candidates without some of the entries, in turn; None where there are too few."""
+    """Fit the models without some of the entries, in turn; None where there are too few."""
     m = entries.values.size
     size = max(1, round(m * (_SHARE if share is None else share)))
     rounds = min(max(1, math.ceil(_ENOUGH / size)), m // size, 10)
     if m - size < 2:
         return None
     index = rng.permutation(m)[: rounds * size]
-    found: dict[str, list[np.ndarray]] = {}
+    found, of_means, middle = [], [], []
     for part in np.split(index, rounds):
         kept = np.ones(m, dtype=bool)
         kept[part] = False
         inside = entries.only(kept)
         Z, weight = table(inside), np.ones(inside.shape)
         weight[inside.rows, inside.cols] = inside.weights
-        at = entries.rows[part], entries.cols[part]
-        for each in candidates(inside, settings, rng):
-            mean, variance = each.rows.complete(Z, weight)
-            mean = np.clip(mean, settings.low, settings.high)
-            found.setdefault(each.name, []).append(np.stack([mean[at], variance[at]]))
-    joined = {
-        name: np.concatenate(parts, axis=1) for name, parts in found.items() if len(parts) == rounds
-    }
-    joined["means"] = np.stack(MeansChain.of(_in_room(entries)).left_out(_in_room(entries), index))
-    y, w = entries.values[index].astype(float), entries.weights[index]
-    costs = {name: w * (y - mean) ** 2 for name, (mean, _) in joined.items()}
-    best = _best(costs, settings)
-    others = [cost for name, cost in costs.items() if name.startswith("covariance")]
-    return HeldOut(
-        index,
-        best,
-        joined[best][0],
-        *_judged(y, joined[best], joined["means"][0], w),
-        any(_clearly(costs["factors"] - cost) for cost in others),
-    )
+        rows, where = np.unique(entries.rows[part], return_inverse=True)
+        model, at = model_of(inside, settings, rng), (where, entries.cols[part])
+        found.append(
+            [
+                (np.clip(mean, settings.low, settings.high)[at], variance[at])
+                for mean, variance in model.rows.each(Z[rows], weight[rows])
+            ]
+        )
+        of_means.append(means(inside).rows.mean[at[1]])
+        middle.append(model.rows.main.mean[at[1]])
+    predicted, variance = np.moveaxis(np.concatenate(found, axis=2), 1, 0)
+    above = predicted[0] - np.concatenate(middle)
+    return _judged(entries, index, model, predicted, variance, np.concatenate(of_means), above)
 
 
 def _judged(
-    y: np.ndarray, predicted: np.ndarray, by_means: np.ndarray, w: np.ndarray
-) -> tuple[Prediction, np.ndarray]:
-    """How readings compare with means and deviations, and the sorted scores."""
-    mean, deviation = predicted[0], np.sqrt(predicted[1] / w)
-    miss = np.abs(y - mean)
-    scores = np.divide(miss, deviation, out=np.full(y.size, np.inf), where=deviation > 0)
+    entries: Entries,
+    index: np.ndarray,
+    model: Model,
+    predicted: np.ndarray,
+    variance: np.ndarray,
+    of_means: np.ndarray,
+    above: np.ndarray,
+) -> HeldOut:
+    """Weights of the models, of shape (models, held), and what comes of them."""
+    y, w = entries.values[index].astype(float), entries.weights[index]
+    cols, usual = entries.cols[index], model.rows.weights
+    errors = np.sqrt(w) * (predicted - y)
+    by = MEANS if len(usual) > MEANS else None
+    weights = weighed(errors, cols, usual, by)
+    missed = cross_weighed(errors, cols, usual, by)
+    variance = np.sum(weights[:, cols] * variance, axis=0)
+    stretch = _stretch(missed**2, variance, cols, usual.shape[1])
+    mean, deviation = y + missed / np.sqrt(w), stretch[cols] * np.sqrt(variance / w)
+    scores = np.divide(abs(mean - y), deviation, out=np.full(y.size, np.inf), where=deviation > 0)
     # Coverage of either half by what the other says.
     half = np.arange(y.size) % 2 == 0
     multiple = np.where(half, quantile(scores[~half], 0.95), quantile(scores[half], 0.95))
-    deviation = deviation * np.minimum(multiple, 1e9) / NORMAL
-    return Prediction.of(y, mean, by_means, deviation, w), np.sort(scores)
+    prediction = Prediction.of(y, mean, of_means, deviation * np.minimum(multiple, 1e9) / NORMAL, w)
+    correlated = model.correlated and _clearly(errors[FACTORS] ** 2 - errors[COVARIANCE] ** 2)
+    return HeldOut(index, weights, stretch, above, prediction, np.sort(scores), correlated)
 
 
-def _best(costs: dict[str, np.ndarray], settings: Settings) -> str:
-    """The one with the least mean; the usual one if that is not clear, but not if means do better.
-
-    Of a fixed rank, never means.
-    """
-    least = {name: float(cost.mean()) for name, cost in costs.items()}
-    if settings.rank is not None:
-        del least["means"]
-    best = min(least, key=partial(dict.__getitem__, least))
-    if _USUAL not in least or best == "means":
-        return best
-    clear = _clearly(costs[_USUAL] - costs[best])
-    return best if clear or least[_USUAL] > least["means"] else _USUAL
+def _stretch(square: np.ndarray, variance: np.ndarray, cols: np.ndarray, p: int) -> np.ndarray:
+    """Roots of the ratios of squared misses and variances, for each column."""
+    counts = np.bincount(cols, minlength=p)
+    total = float(variance.sum())
+    common = float(square.sum()) / total if total > 0 else 1.0
+    typical = np.bincount(cols, variance, p) / np.maximum(counts, 1)
+    above = np.bincount(cols, square, p) + _USUAL * common * typical
+    below = (counts + _USUAL) * typical
+    return np.sqrt(np.where(below > 0, above / np.where(below > 0, below, 1.0), common))
 
 
 def _clearly(saved: np.ndarray) -> bool:

@@ -141,6 +141,11 @@ class TableCompleter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # 
         low, high = (np.where(missing, end, X) for end in ends)
         return low, high
 
+    @property
+    def _correlated(self) -> bool:
+        """Whether a covariance takes part in completing rows."""
+        return isinstance(getattr(self._rows, "main", None), CovarianceRows)
+
     def _weights(self, X: np.ndarray, sample_weight: Any) -> np.ndarray:
         """Weights of entries in units of the average in ``fit``; zero where there are none."""
         weights = np.ones(X.shape)
@@ -166,9 +171,9 @@ class TableCompleter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # 
         """Means of all entries, and standard deviations of their readings."""
         Z, given = self._scaled(X), weights[:, self._inner]
         # A covariance knows nothing of weights, nor of what is noise in an entry.
-        rows = self._rows if np.allclose(given[given > 0], 1.0) else self._smooth
-        middle, variance = rows.complete(Z, given)
-        if not self.keep_observed and isinstance(rows, CovarianceRows):
+        equal = not self._correlated or np.allclose(given[given > 0], 1.0)
+        middle, variance = (self._rows if equal else self._smooth).complete(Z, given)
+        if not self.keep_observed:
             middle = np.where(given > 0, self._smooth.complete(Z, given)[0], middle)
         deviation = np.where(self._seen_columns, 0.0, np.inf) * np.ones(X.shape)
         deviation[:, self._inner] = self.scale_[self._inner] * np.sqrt(variance)

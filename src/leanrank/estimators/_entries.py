@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from leanrank.losses import Squared
+from leanrank.operators import ObservedEntries
+from leanrank.problem import Problem
 
 __all__ = ["Columns", "Entries", "observed", "varying"]
 
@@ -38,6 +40,14 @@ class Entries(NamedTuple):
         """What a residual costs; without weights where they are all the same."""
         same = bool((self.weights == self.weights[:1]).all())
         return Squared() if same else Squared(self.weights)
+
+    def problem(self, shift: np.ndarray | None = None) -> Problem:
+        """The recovery of the matrix of these entries, less a number of each column."""
+        op = ObservedEntries(self.rows, self.cols, self.shape, dtype=self.values.dtype)
+        y = self.values
+        if shift is not None:
+            y = (y - shift[self.cols]).astype(y.dtype)
+        return Problem(op, y, loss=self.loss)
 
     def row_weights(self) -> np.ndarray:
         """Mean weight of the entries of each row, shape (n,); zero for a row that has none."""

@@ -2,9 +2,10 @@ r"""LowRankImputer: tables with missing entries in, completed tables out.
 
 The columns of a table are centred and scaled, and columns with a prior that the data can empty
 find how many components it has (:mod:`leanrank.posterior`). What they leave may be correlated,
-too: then a covariance of all columns, shrunk towards that of the components, completes rows. What
-predicts entries that were held out best is taken; and each row, old or new, is completed on its
-own by the conditional mean of its missing entries given its observed ones. Where the table is
+too, which a covariance of all columns tells, shrunk towards that of the components; and what that
+misses of a row is often what it misses of similar rows. How much each of these and column means
+count in a column, entries that were held out decide. Each row, old or new, is completed on its
+own, by conditional means of its missing entries given its observed ones. Where the table is
 exactly of low rank, :func:`leanrank.recover` finds it, and it comes back exactly.
 """
 
@@ -17,28 +18,23 @@ import numpy as np
 
 from leanrank import _checks
 from leanrank._threads import one_blas_thread
-from leanrank.estimators._arguments import RecoveryWarning, check_fit_options, entry_weights
-from leanrank.estimators._choosing import Settings
-from leanrank.estimators._completing import TableCompleter, shown
+from leanrank.estimators._arguments import RecoveryWarning, entry_weights
+from leanrank.estimators._completing import shown
 from leanrank.estimators._entries import Columns, Entries, observed, varying
-from leanrank.estimators._fitting import Watch, fit_table
-from leanrank.estimators._row_model import CovarianceRows
+from leanrank.estimators._steps import TableFitter
 from leanrank.estimators._tables import Whole, checked_bounds, checked_gap, read_table
-from leanrank.operators import ObservedEntries
-from leanrank.recover import recover
-from leanrank.results import Result
-from leanrank.search import Strategy
-from leanrank.solvers import Callback, Deadline
+from leanrank.solvers import Callback
 
 __all__ = ["LowRankImputer", "RecoveryWarning"]
 
 
-class LowRankImputer(TableCompleter):
+class LowRankImputer(TableFitter):
     r"""Complete a table whose columns are related: low rank plus noise, the rank unknown.
 
     Rows are samples, columns are features, NaN marks what is missing. The model of a row is
     ``mean_ + scale_ * (scores @ components_)`` plus noise, with as many components as the
-    observed entries support; where that predicts better, noise is correlated between columns.
+    observed entries support. Where that predicts better, noise is correlated between columns and
+    alike in similar rows.
 
     Parameters
     ----------
@@ -101,8 +97,8 @@ class LowRankImputer(TableCompleter):
         Standard deviations of the rows along the components times the root of the number of rows
         that have entries, in scaled units.
     covariance_ : ndarray, shape (n_features, n_features), or None
-        Covariance of the columns, in scaled units, that rows are completed with; None where the
-        components predict better by themselves.
+        Covariance of the columns, in scaled units, that takes part in completing rows; None where
+        there is none: with ``rank``, weights, or more than 128 columns.
     mean_, scale_ : ndarray, shape (n_features,)
         In the units of the columns: zeros without ``center``, ones without ``scale``. The mean is
         that of completed columns, which is less biased than that of what was observed.
@@ -149,9 +145,12 @@ class LowRankImputer(TableCompleter):
     rank 0 and the status STALLED. ``float32`` tables come back as such, sparse ones sparse. A
     complete table comes back as it is (unless ``keep_observed=False``).
 
-    What completes rows is chosen among components with a noise level for each column, a whole
-    covariance that is shrunk towards theirs (up to 128 columns, without ``rank`` and weights) and
-    column means, by the errors on a tenth of the entries at a time.
+    Rows are completed by a weighted mean, column by column, of what several models say: components
+    with a noise level for each column, a covariance that is shrunk towards theirs, the same with
+    what it misses of similar rows of the training table (both up to 128 columns, without ``rank``
+    and weights), and column means. The weights are those that miss the least of entries that are
+    held out, a tenth at a time (stacking; Breiman 1996), and lean towards means as far as the gain
+    may be chance.
 
     Examples
     --------
@@ -265,46 +264,6 @@ class LowRankImputer(TableCompleter):
             self._warn(f"{empty.size} column(s) have no entry and are {what}: {shown(empty)}")
         return self
 
-    def _fitted(self, entries: Entries, bounds: list[np.ndarray], rng: np.random.Generator) -> Any:
-        """What completes the rows of the centred and scaled table."""
-        if self.rank is not None:
-            _checks.whole_number(self.rank, "rank", least=1, most=max(min(entries.shape), 1))
-        callbacks = _checks.functions(self.callbacks, "callbacks")
-        if self.time_limit is not None:
-            callbacks += (Deadline(self.time_limit),)
-
-        def settings(watch: Watch) -> Settings:
-            return Settings(self.rank, self.width, self.center, bounds[0], bounds[1], watch)
-
-        return fit_table(
-            entries,
-            lambda part, rank, also: self._run(part, rank, (*callbacks, also)),
-            settings,
-            always=self._strategy() is not None,
-            validation=self.validation,
-            callbacks=callbacks,
-            rng=rng,
-        )
-
-    def _describe(self, loadings: np.ndarray, columns: Columns, n: int, dtype: Any) -> None:
-        """The attributes that tell what was found, of all columns."""
-        p, at = columns.counts.size, self._inner
-        lengths = np.linalg.norm(loadings, axis=0)
-        self.rank_ = lengths.size
-        components, noise, middle = np.zeros((p, self.rank_)), np.zeros(p), np.zeros(p)
-        components[at] = loadings / np.where(lengths > 0, lengths, 1.0)
-        noise[at] = self._smooth.noise
-        middle[at] = self._rows.mean
-        self.components_ = components.T.astype(dtype)
-        self.singular_values_ = (lengths * np.sqrt(n)).astype(dtype)
-        self.noise_variance_ = noise
-        self.mean_ = columns.offset + (columns.scale * middle if self.center else 0.0)
-        self.statistics_ = self.mean_ if self.center else columns.means
-        self.covariance_ = None
-        if isinstance(self._rows, CovarianceRows):
-            self.covariance_ = np.zeros((p, p))
-            self.covariance_[np.ix_(at, at)] = self._rows.model.matrix
-
     def fit_transform(self, X: Any, y: Any = None, sample_weight: Any = None) -> np.ndarray:
         """``fit`` and ``transform`` with the same weights.
 
@@ -322,37 +281,6 @@ class LowRankImputer(TableCompleter):
         ndarray, shape (n_samples, n_features_out)
         """
         return self.fit(X, y, sample_weight).transform(X, sample_weight)
-
-    def _check_parameters(self) -> None:
-        """Check here what recover would not get to see, or not under this name."""
-        for name in (
-            "center", "scale", "keep_observed", "keep_empty_features", "keep_integers",
-            "add_indicator", "sample_posterior",
-        ):  # fmt: skip
-            _checks.flag(getattr(self, name), name)
-        if self.rank is not None:
-            _checks.whole_number(self.rank, "rank", least=1)
-        check_fit_options(self)
-
-    def _run(self, entries: Entries, rank: int | None, callbacks: tuple[Callback, ...]) -> Result:
-        op = ObservedEntries(entries.rows, entries.cols, entries.shape, dtype=entries.values.dtype)
-        width = None if self.width is None else min(self.width, *entries.shape)
-        return recover(
-            op,
-            entries.values,
-            loss=entries.loss,
-            rank=rank,
-            width=width,
-            strategy=self._strategy(),
-            validation=self.validation,
-            max_iter=self.max_iter,
-            callbacks=callbacks,
-            random_state=self.random_state,
-        )
-
-    def _strategy(self) -> Strategy | None:
-        """What recover is to propose factors by; it is asked in any case if there is one."""
-        return None
 
 
 def _left_out(entries: Entries, n_rows: int, n_cols: int) -> str:

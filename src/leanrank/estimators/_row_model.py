@@ -18,9 +18,17 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
-from leanrank.posterior import Covariance, State, draws
-from leanrank.posterior._sweep import Entries, Gaussian, Moments, Sweep, packed
-from leanrank.posterior._variational import COLUMN_NOISE
+from leanrank.posterior import (
+    COLUMN_NOISE,
+    Covariance,
+    Entries,
+    Gaussian,
+    Moments,
+    State,
+    Sweep,
+    draws,
+    packed,
+)
 
 __all__ = [
     "Chain",
@@ -208,15 +216,6 @@ class MeansChain:
         common = float(squares.sum()) / max(y.size, 1)
         variance = (squares + COLUMN_NOISE * common) / (counts + COLUMN_NOISE)
         return cls(mean, variance, counts)
-
-    def left_out(self, entries: Entries, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Means and variances for entries, by the others of their column; zero if it has none."""
-        cols, weights = entries.cols[index], entries.by_column()
-        w = entries.weights[index] if entries.weights.size else np.ones(index.size)
-        rest = weights[cols] - w
-        total = self.mean[cols] * weights[cols] - w * entries.y[index]
-        alone = self.counts[cols] < 2
-        return np.where(alone, 0.0, total / np.where(alone, 1.0, rest)), self.variance[cols]
 
     @property
     def rows(self) -> FactorRows:

@@ -2,7 +2,7 @@
 
 from leanrank.posterior._covariance import Covariance
 from leanrank.posterior._entries import Blocks, Entries
-from leanrank.posterior._moments import Moments
+from leanrank.posterior._moments import Gaussian, Moments, packed
 from leanrank.posterior._on_disk import EntriesOnDisk
 from leanrank.posterior._perturbed import perturbed
 from leanrank.posterior._posterior import Posterior
@@ -11,14 +11,16 @@ from leanrank.posterior._starting import entries_of, start, widened
 from leanrank.posterior._state import Layout, State
 from leanrank.posterior._sweep import Sweep
 from leanrank.posterior._team import Team
-from leanrank.posterior._variational import finished, fit, sweeps
+from leanrank.posterior._variational import COLUMN_NOISE, finished, fit, sweeps
 
 __all__ = [
+    "COLUMN_NOISE",
     "SPARE",
     "Blocks",
     "Covariance",
     "Entries",
     "EntriesOnDisk",
+    "Gaussian",
     "Layout",
     "Moments",
     "Posterior",
@@ -29,6 +31,7 @@ __all__ = [
     "entries_of",
     "finished",
     "fit",
+    "packed",
     "perturbed",
     "sampled",
     "start",

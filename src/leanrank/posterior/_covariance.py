@@ -90,6 +90,9 @@ def _complete(X, seen, mean, S, draw, key, variance, together):  # type: ignore[
 _JITTER = 1e-13
 """Variance of a column's own, over its variance."""
 
+_NUMBERS = 1 << 20
+"""Of the covariances that are inverted at once."""
+
 
 @dataclass(frozen=True)
 class Covariance:
@@ -119,16 +122,36 @@ class Covariance:
         out = np.array(X, dtype=np.float64, order="C")
         seen, p = ~np.isnan(out), out.shape[1]
         variance, together = np.zeros(out.shape), np.zeros((p, p))
-        # Columns that say the same leave a covariance that is singular but for rounding.
-        matrix = self.matrix + np.diag(_JITTER * np.diagonal(self.matrix))
-        mean = np.ascontiguousarray(self.mean)
-        bad = _complete(
-            out, seen, mean, matrix, key is not None, np.uint64(key or 0), variance, together
-        )
+        mean, draw = np.ascontiguousarray(self.mean), key is not None
+        matrix = self._regular()
+        bad = _complete(out, seen, mean, matrix, draw, np.uint64(key or 0), variance, together)
         if bad >= 0:
             raise FloatingPointError(f"the covariance of row {bad} is not positive definite")
         below = np.tril(together, -1)
         return out, variance, together + below.T
+
+    def _regular(self) -> np.ndarray:
+        """Columns that say the same leave a covariance that is singular but for rounding."""
+        return self.matrix + np.diag(_JITTER * np.diagonal(self.matrix))
+
+    def residuals(self, X: np.ndarray) -> np.ndarray:
+        r"""Each entry less its conditional mean given the others of its row; NaN where X is.
+
+        .. math:: r_j = [S_{oo}^{-1} (z_o - \mu_o)]_j \,/\, [S_{oo}^{-1}]_{jj}
+        """
+        seen, matrix, p = ~np.isnan(X), self._regular(), X.shape[1]
+        out, size = np.full(X.shape, np.nan), max(1, _NUMBERS // p**2)
+        for first in range(0, X.shape[0], size):
+            rows = slice(first, first + size)
+            at = seen[rows]
+            # What is missing is independent of the rest and of variance one.
+            block = np.where(at[:, :, None] & at[:, None, :], matrix, np.eye(p))
+            inverse = np.linalg.inv(block)
+            rest = np.where(at, X[rows] - self.mean, 0.0)
+            own = np.diagonal(inverse, axis1=1, axis2=2)
+            scaled = np.einsum("npq,nq->np", inverse, rest) / own
+            out[rows] = np.where(at, scaled, np.nan)
+        return out
 
     def fitted(
         self,

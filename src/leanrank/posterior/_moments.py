@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -12,15 +13,21 @@ from leanrank.posterior._team import Team
 __all__ = ["Gaussian", "Moments", "packed", "unpacked"]
 
 
+@lru_cache(maxsize=64)
+def _below(k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Places of a lower triangle; of small ones they take longer than what is done there."""
+    return np.tril_indices(k)
+
+
 def packed(matrices: np.ndarray) -> np.ndarray:
     """Lower triangles of symmetric matrices, row after row: (..., K, K) to (..., K (K + 1) / 2)."""
-    below = np.tril_indices(matrices.shape[-1])
+    below = _below(matrices.shape[-1])
     return np.ascontiguousarray(matrices[..., below[0], below[1]])
 
 
 def unpacked(triangles: np.ndarray, k: int) -> np.ndarray:
     """The symmetric matrices that :func:`packed` took."""
-    a, b = np.tril_indices(k)
+    a, b = _below(k)
     out = np.empty((*triangles.shape[:-1], k, k))
     out[..., a, b] = triangles
     out[..., b, a] = triangles
@@ -82,12 +89,6 @@ class Moments:
         outer = self.mean[:, :, None] * self.mean[:, None, :]
         return unpacked(self.second, self.mean.shape[1]) - outer
 
-    def variances(self) -> np.ndarray:
-        """Diagonals of the posterior covariances, shape (n, K), in single precision."""
-        c = np.arange(self.mean.shape[1])
-        own = self.second[:, c * (c + 1) // 2 + c] - self.mean**2
-        return np.maximum(own, 0.0).astype(np.float32)
-
     def mapped(self, T: np.ndarray, team: Team | None = None) -> Moments:
         """Those of T times each row."""
         second = np.empty_like(self.second, shape=(len(self.mean), len(T) * (len(T) + 1) // 2))
@@ -101,6 +102,6 @@ class Moments:
 
     def kept(self, coordinates: np.ndarray, fixed: int) -> Moments:
         """Those of some coordinates, in increasing order."""
-        c, d = (coordinates[index] for index in np.tril_indices(coordinates.size))
+        c, d = (coordinates[index] for index in _below(coordinates.size))
         mean = np.ascontiguousarray(self.mean[:, coordinates])
         return Moments(mean, np.take(self.second, c * (c + 1) // 2 + d, axis=1), fixed)
