@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import leanrank
+from leanrank._compile import _SealedFile
 
 _RECOVER = """
 import numpy as np
@@ -134,6 +135,26 @@ def test_damaged_cache_is_replaced(
     again, after = fresh(), fresh()
     assert again(1.0, 4.0) == after(1.0, 4.0) == 0.25
     assert (hits(again), hits(after)) == (0, 1)
+
+
+def test_processes_that_compile_at_once_do_not_mix_up_their_code(
+    fresh: Callable[[], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save = _SealedFile._save_data
+
+    def interrupted(self: Any, name: str, data: Any) -> None:
+        monkeypatch.setattr(_SealedFile, "_save_data", save)
+        with monkeypatch.context() as stale:  # another had looked before anything was there
+            stale.setattr(_SealedFile, "_load_index", lambda self: {})
+            assert fresh()(1, 4) == 0.25
+        save(self, name, data)
+
+    monkeypatch.setattr(_SealedFile, "_save_data", interrupted)
+    assert fresh()(1.0, 4.0) == 0.25
+    for a, b in ((1.0, 4.0), (1, 4)):
+        later = fresh()
+        assert later(a, b) == 0.25
+        assert hits(later) == 1
 
 
 def test_folder_that_goes_away_costs_only_the_cache(

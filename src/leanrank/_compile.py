@@ -64,6 +64,18 @@ class _Cache(FunctionCache):  # type: ignore[misc]
 class _SealedFile(IndexDataCacheFile):  # type: ignore[misc]
     """Each file ends with its digest: damaged machine code could do anything."""
 
+    def save(self, key: Any, data: Any) -> None:
+        """Machine code under a name of its own, then the index that names it.
+
+        Numba numbers the files. Of two processes that compile at once, one then writes over what
+        the other's index names, and code runs on types that it was not compiled for.
+        """
+        name = f"{Path(self._index_path).stem}.{sha256(repr(key).encode()).hexdigest()[:16]}.nbc"
+        self._save_data(name, data)
+        overloads = self._load_index()
+        if overloads.get(key) != name:
+            self._save_index(overloads | {key: name})
+
     @contextmanager
     def _open_for_write(self, filepath: str) -> Iterator[BytesIO]:
         with super()._open_for_write(filepath) as file:
