@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, reduce
+from typing import Any, TypeVar
 
 import numpy as np
 
 from leanrank.posterior import _kernels, _ordering
+from leanrank.posterior._team import Team
 
 __all__ = ["NOTHING", "Block", "Blocks", "ByColumn", "Entries", "ranges"]
+
+_T = TypeVar("_T")
 
 _BLOCK_ENTRIES, _BLOCK_ROWS = 1 << 18, 1 << 14
 """Of a block, at most where rows are short: second moments of its rows stay in cache."""
@@ -176,6 +180,33 @@ class Blocks(ABC):
         rows, cols, y, w = (np.concatenate(parts) for parts in zip(*found, strict=True))
         return rows, cols, y.astype(float), w.astype(float)
 
+    def each(
+        self,
+        work: Callable[..., _T],
+        *common: Any,
+        of_rows: tuple[np.ndarray, ...] = (),
+        team: Team,
+    ) -> list[_T]:
+        """What ``work`` makes of each part of the entries; here there is one part, all of them.
+
+        Parameters
+        ----------
+        work : callable
+            Called as ``work(part, *common, *of_rows, team)``, with entries of consecutive rows
+            that are numbered from zero.
+        common : objects
+            The same for all parts.
+        of_rows : tuple of ndarray, shape (n1, ...)
+            Each part is given the items of its rows.
+        team : Team
+
+        Returns
+        -------
+        list
+            In the order of the rows.
+        """
+        return [work(self, *common, *of_rows, team)]
+
     def counts(self) -> np.ndarray:
         """Number of entries of each column."""
         return self._sums_of_ones[0]
@@ -197,11 +228,23 @@ class Blocks(ABC):
         return self._summed(weighted=False)
 
     def _summed(self, *, weighted: bool) -> tuple[np.ndarray, np.ndarray]:
-        total, squares = np.zeros(self.shape[1]), np.zeros(self.shape[1])
-        for block in self.blocks():
-            weights = block.weights if weighted else block.weights[:0]
-            _kernels.sum_up(block.cols, block.y, weights, block.left_out, total, squares)
+        parts = self.each(_sums, weighted, team=Team())
+        total, squares = (added(each) for each in zip(*parts, strict=True))
         return total, squares
+
+
+def added(arrays: Iterable[np.ndarray]) -> np.ndarray:
+    """Their sum, from the first on; the array itself where there is one."""
+    return reduce(np.add, arrays)
+
+
+def _sums(part: Blocks, weighted: bool, _: Team) -> tuple[np.ndarray, np.ndarray]:
+    """Sums of weights, or of ones, of each column, and of these times squared values."""
+    total, squares = np.zeros(part.shape[1]), np.zeros(part.shape[1])
+    for block in part.blocks():
+        weights = block.weights if weighted else block.weights[:0]
+        _kernels.sum_up(block.cols, block.y, weights, block.left_out, total, squares)
+    return total, squares
 
 
 @dataclass(frozen=True)

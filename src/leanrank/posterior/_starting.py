@@ -12,7 +12,7 @@ from scipy.sparse.linalg import svds
 from leanrank._arrays import to_numpy
 from leanrank.losses import Loss
 from leanrank.posterior import _kernels
-from leanrank.posterior._entries import Block, Blocks, Entries
+from leanrank.posterior._entries import Block, Blocks, Entries, added
 from leanrank.posterior._moments import Moments
 from leanrank.posterior._state import Layout, State
 from leanrank.posterior._team import Team
@@ -175,9 +175,7 @@ def _intercepts(entries: Blocks, layout: Layout, team: Team, turns: int) -> _Kno
         return _Known(np.empty((n1, 0), dtype), np.empty((n2, 0), dtype))
     U, V = np.ones((n1, 2), dtype), np.ones((n2, 2), dtype)
     U[:, 0], V[:, 1] = 0.0, 0.0
-    by_column, total = entries.sums()[0], np.zeros((n2, 1))
-    for block in entries.blocks():
-        _add_back(block, block.y, np.ones((block.rows, 1), dtype), total, team)
+    by_column, total = entries.sums()[0], added(entries.each(_totals, team=team))
     mean = float(total.sum() / by_column.sum())
     V[:, 1] = mean
     for turn in range(turns if layout.row_intercepts else 1):
@@ -185,19 +183,39 @@ def _intercepts(entries: Blocks, layout: Layout, team: Team, turns: int) -> _Kno
             V[:, 1] = mean + (total[:, 0] - mean * by_column) / (by_column + 2.0)
         if not layout.row_intercepts:
             break
-        total[:] = 0.0
-        alone, ones = np.ones((n2, 2), dtype) * np.array([1, 0], dtype), np.ones((n2, 1), dtype)
-        for block in entries.blocks():
-            U[block.part, 0] = 0.0
-            w, left = _times(block, _Known(U, V).rest(block, team), ones, team)
-            U[block.part, 0] = left[:, 0] / (w + 2.0)
-            if turn + 1 < turns and layout.column_intercepts:
-                rest = _Known(U, alone).rest(block, team)
-                _add_back(block, rest, np.ones((block.rows, 1), dtype), total, team)
+        more = turn + 1 < turns and layout.column_intercepts
+        parts = entries.each(_rows_turn, V, more, team=team)
+        U[:, 0] = np.concatenate([own for own, _ in parts])
+        total = added(said for _, said in parts)
         if not layout.column_intercepts:
             U[:, 0], V[:, 1] = U[:, 0] + mean, 0.0
             break
     return _Known(U, V, mean)
+
+
+def _totals(part: Blocks, team: Team) -> np.ndarray:
+    """Sums of w y of each column, shape (n2, 1)."""
+    total = np.zeros((part.shape[1], 1))
+    for block in part.blocks():
+        _add_back(block, block.y, np.ones((block.rows, 1), part.dtype), total, team)
+    return total
+
+
+def _rows_turn(
+    part: Blocks, V: np.ndarray, more: bool, team: Team
+) -> tuple[np.ndarray, np.ndarray]:
+    """Intercepts of rows given those of columns, and, for ``more``, what they leave of columns."""
+    (n1, n2), dtype = part.shape, part.dtype
+    U, total = np.ones((n1, 2), dtype), np.zeros((n2, 1))
+    U[:, 0] = 0.0
+    alone, ones = np.ones((n2, 2), dtype) * np.array([1, 0], dtype), np.ones((n2, 1), dtype)
+    for block in part.blocks():
+        w, left = _times(block, _Known(U, V).rest(block, team), ones, team)
+        U[block.part, 0] = left[:, 0] / (w + 2.0)
+        if more:
+            rest = _Known(U, alone).rest(block, team)
+            _add_back(block, rest, np.ones((block.rows, 1), dtype), total, team)
+    return U[:, 0], total
 
 
 def _times(
@@ -247,16 +265,12 @@ def _roughly_leading(
     (n1, n2), dtype = entries.shape, entries.dtype
     many = min(width + _SPARE, n1, n2)
     Q = np.linalg.qr(rng.standard_normal((n2, many)))[0]
-    for _ in range(passes if width else 1):
-        Z, square, thin = np.zeros((n2, many)), 0.0, Q.astype(dtype)
-        for block in entries.blocks():
-            rest = known.rest(block, team)
-            if width:
-                _add_back(block, rest, _times(block, rest, thin, team)[1].astype(dtype), Z, team)
-            counted = block.weights if block.weights.size else np.ones(1, dtype)
-            if block.left_out.size:
-                counted = counted * (block.left_out == 0)
-            square += float(np.sum(counted * rest**2, dtype=float))
+    for _ in range(passes):
+        thin = Q.astype(dtype)[:, : many if width else 0]
+        parts = entries.each(_multiplied, known.V, thin, of_rows=(known.U,), team=team)
+        Z, square = added(product for product, _ in parts), sum(size for _, size in parts)
+        if not width:
+            return np.zeros((n2, 0)), square / float(entries.sums()[0].sum())
         before, Q = Q, np.linalg.qr(Z)[0]
     values, turn = np.linalg.eigh(before.T @ Z)
     order = np.argsort(-values)[:width]
@@ -268,6 +282,22 @@ def _roughly_leading(
     size = np.sum(counts * V**2, axis=0) / entries.size
     V *= (counts + 1.0) / (counts + 1.0 + spread / np.maximum(size, 1e-6 * spread))
     return V, spread
+
+
+def _multiplied(
+    part: Blocks, V: np.ndarray, Q: np.ndarray, U: np.ndarray, team: Team
+) -> tuple[np.ndarray, float]:
+    """What is left of the matrix, transposed, times itself times Q; and its weighted square."""
+    Z, square, known = np.zeros((part.shape[1], Q.shape[1])), 0.0, _Known(U, V)
+    for block in part.blocks():
+        rest = known.rest(block, team)
+        if Q.shape[1]:
+            _add_back(block, rest, _times(block, rest, Q, team)[1].astype(Q.dtype), Z, team)
+        counted = block.weights if block.weights.size else np.ones(1, Q.dtype)
+        if block.left_out.size:
+            counted = counted * (block.left_out == 0)
+        square += float(np.sum(counted * rest**2, dtype=float))
+    return Z, square
 
 
 def _leading(

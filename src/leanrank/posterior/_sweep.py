@@ -7,11 +7,12 @@ added to the normal equations of the columns.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from leanrank.posterior import _kernels
-from leanrank.posterior._entries import Block, Blocks, Entries
+from leanrank.posterior._entries import Block, Blocks, Entries, added
 from leanrank.posterior._moments import Gaussian, Moments, packed, unpacked
 from leanrank.posterior._team import Team
 
@@ -70,17 +71,18 @@ class Sweep:
             Expected sum of w (y - x)^2 over the entries of each column; where nothing is missed it
             may be negative, by rounding.
         """
-        (n1, n2), dtype = self.entries.shape, self.entries.dtype
+        n2, dtype = self.entries.shape[1], self.entries.dtype
         K, P = columns.mean.shape[1], columns.second.shape[1]
-        A, h = np.zeros((n2, P)), np.zeros((n2, K))
-        means, total = np.empty((n1, K), dtype), np.zeros((K, K))
         of_rows, of_columns = variances or (None, None)
         known = _Given(columns, 1.0 / noise, prior_rows, fixed_in_rows, keys and keys[0])
-        for block in self.entries.blocks():
-            rows = self._solved(known, block, centres, of_rows)
-            means[block.part] = rows.mean
-            total += rows.total(self.team)
-            self._add(block, rows, A, h)
+        centres = None if keys is None else centres
+        wanted = centres is not None, of_rows is not None
+        parts = self.entries.each(_said, known, *wanted, team=self.team)
+        A, h, total = (added(getattr(p, n) for p in parts) for n in ("A", "h", "total"))
+        means = _joined([p.means for p in parts], None)
+        _joined([p.centres for p in parts], centres)
+        _joined([p.variances for p in parts], of_rows)
+        del parts
         new = Moments(np.empty((n2, K), dtype), np.empty((n2, P), dtype), columns.fixed)
         known = _Given(columns, 1.0 / noise, prior_columns, columns.fixed, keys and keys[1])
         missed = self.squares.copy()
@@ -101,42 +103,89 @@ class Sweep:
     ) -> Moments:
         """All rows given the columns, or a draw of them."""
         known = _Given(columns, 1.0 / noise, prior, fixed, key)
-        blocks = [self._solved(known, block) for block in self.entries.blocks()]
-        mean = np.concatenate([block.mean for block in blocks])
-        return Moments(mean, np.concatenate([block.second for block in blocks]), fixed)
+        return Moments(*self.entries.each(_moments, known, team=self.team)[0], fixed)
 
-    def _solved(
-        self,
-        known: _Given,
-        block: Block,
-        centres: np.ndarray | None = None,
-        variances: np.ndarray | None = None,
-    ) -> Moments:
-        """Moments of the rows of a block."""
-        columns, n, dtype = known.columns, block.rows, self.entries.dtype
-        K, P = columns.mean.shape[1], columns.second.shape[1]
-        A, h, ones = np.zeros((n, P)), np.zeros((n, K)), np.ones(n)
-        scale, mean, second = (
-            np.asarray(x, dtype) for x in (known.precision, columns.mean, columns.second)
-        )
-        rows = Moments(np.empty((n, K), dtype), np.empty((n, P), dtype), known.fixed)
-        written = [None if x is None else x[block.part] for x in (centres, variances)]
 
-        def solve(a: int, b: int) -> None:
-            block.to_rows(a, b, scale, mean, second, A, h)
-            known.solve(A, h, ones, block.first, rows, (a, b), *written)
+@dataclass(frozen=True)
+class _Said:
+    """What a part of the entries says: of its rows, and to all columns."""
 
-        self.team.split(n, solve, block.indptr)
-        return rows
+    means: np.ndarray
+    centres: np.ndarray | None
+    variances: np.ndarray | None
+    total: np.ndarray
+    A: np.ndarray
+    h: np.ndarray
 
-    def _add(self, block: Block, rows: Moments, A: np.ndarray, h: np.ndarray) -> None:
-        """What a block of rows says to the columns."""
-        by = block.by_column
 
-        def add(a: int, b: int) -> None:
-            block.to_columns(a, b, rows.mean, rows.second, A, h)
+def _said(
+    part: Blocks, known: _Given, with_centres: bool, with_variances: bool, team: Team
+) -> _Said:
+    """Solve the rows of each block, and add what they say to the columns at once."""
+    (n1, n2), dtype = part.shape, part.dtype
+    K, P = known.columns.mean.shape[1], known.columns.second.shape[1]
+    A, h = np.zeros((n2, P)), np.zeros((n2, K))
+    means, total = np.empty((n1, K), dtype), np.zeros((K, K))
+    centres = np.empty((n1, K), dtype) if with_centres else None
+    variances = np.empty((n1, K), np.float32) if with_variances else None
+    for block in part.blocks():
+        rows = _solved(known, block, dtype, team, centres, variances)
+        means[block.part] = rows.mean
+        total += rows.total(team)
+        _add(block, rows, A, h, team)
+    return _Said(means, centres, variances, total, A, h)
 
-        self.team.split(by.which.size, add, by.ptr)
+
+def _moments(part: Blocks, known: _Given, team: Team) -> tuple[np.ndarray, np.ndarray]:
+    """First and second moments of all rows."""
+    blocks = [_solved(known, block, part.dtype, team) for block in part.blocks()]
+    mean = np.concatenate([block.mean for block in blocks])
+    return mean, np.concatenate([block.second for block in blocks])
+
+
+def _joined(parts: list[Any], out: np.ndarray | None) -> Any:
+    """Arrays of consecutive rows as one, written to ``out`` where that is given."""
+    if out is not None:
+        np.concatenate(parts, out=out)
+    elif parts[0] is not None:
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+    return out
+
+
+def _solved(
+    known: _Given,
+    block: Block,
+    dtype: np.dtype,
+    team: Team,
+    centres: np.ndarray | None = None,
+    variances: np.ndarray | None = None,
+) -> Moments:
+    """Moments of the rows of a block."""
+    columns, n = known.columns, block.rows
+    K, P = columns.mean.shape[1], columns.second.shape[1]
+    A, h, ones = np.zeros((n, P)), np.zeros((n, K)), np.ones(n)
+    scale, mean, second = (
+        np.asarray(x, dtype) for x in (known.precision, columns.mean, columns.second)
+    )
+    rows = Moments(np.empty((n, K), dtype), np.empty((n, P), dtype), known.fixed)
+    written = [None if x is None else x[block.part] for x in (centres, variances)]
+
+    def solve(a: int, b: int) -> None:
+        block.to_rows(a, b, scale, mean, second, A, h)
+        known.solve(A, h, ones, block.first, rows, (a, b), *written)
+
+    team.split(n, solve, block.indptr)
+    return rows
+
+
+def _add(block: Block, rows: Moments, A: np.ndarray, h: np.ndarray, team: Team) -> None:
+    """What a block of rows says to the columns."""
+    by = block.by_column
+
+    def add(a: int, b: int) -> None:
+        block.to_columns(a, b, rows.mean, rows.second, A, h)
+
+    team.split(by.which.size, add, by.ptr)
 
 
 @dataclass(frozen=True)
