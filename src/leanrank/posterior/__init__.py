@@ -1,7 +1,7 @@
 """Posterior: columns with a prior that the data can empty, and what is uncertain of every entry."""
 
 from leanrank.posterior._covariance import Covariance
-from leanrank.posterior._entries import Blocks, Entries
+from leanrank.posterior._entries import Block, Blocks, Entries
 from leanrank.posterior._moments import Gaussian, Moments, packed
 from leanrank.posterior._on_disk import EntriesOnDisk
 from leanrank.posterior._perturbed import perturbed
@@ -16,6 +16,7 @@ from leanrank.posterior._variational import COLUMN_NOISE, finished, fit, sweeps
 __all__ = [
     "COLUMN_NOISE",
     "SPARE",
+    "Block",
     "Blocks",
     "Covariance",
     "Entries",
