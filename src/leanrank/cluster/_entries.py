@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,8 +17,8 @@ __all__ = ["EntriesOnCluster"]
 
 _T = TypeVar("_T")
 
-_TRIES = 3
-"""Of a piece of work: what was sent to a worker that died is lost, and sent again."""
+_TRIES, _PAUSE = 5, 1.0
+"""Of a piece of work, with seconds between: what a worker that died was sent is sent again."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,8 @@ class EntriesOnCluster(Blocks):
     row_ends, ends : ndarray of int64, shape (parts + 1,)
         Rows and entries before each part, and in all.
     shape : tuple of int
+    kept : tuple of Future
+        What the parts were made with, so that it is there when they are to be made again.
     weighted : bool
     omitted : ndarray of int64
     """
@@ -43,6 +47,7 @@ class EntriesOnCluster(Blocks):
     row_ends: np.ndarray
     ends: np.ndarray
     shape: tuple[int, int]
+    kept: tuple[Any, ...] = ()
     weighted: bool = False
     omitted: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
 
@@ -62,18 +67,17 @@ class EntriesOnCluster(Blocks):
             self.client.submit(Entries.without, part, own, pure=False)
             for part, own in zip(self.parts, self._dealt(places), strict=True)
         )
-        return EntriesOnCluster(
-            self.client, parts, self.row_ends, self.ends, self.shape, self.weighted, places
-        )
+        return replace(self, parts=parts, omitted=places)
 
     def at(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         asked = [
             self.client.submit(Entries.at, part, own, pure=False)
             for part, own in zip(self.parts, self._dealt(places), strict=True)
         ]
-        found = self.client.gather(asked)
-        rows = [own[0] + first for own, first in zip(found, self.row_ends, strict=False)]
-        return np.concatenate(rows), *(np.concatenate([own[i] for own in found]) for i in (1, 2, 3))
+        rows, cols, y, weights = zip(*self.client.gather(asked), strict=True)
+        numbered = [own + first for own, first in zip(rows, self.row_ends, strict=False)]
+        joined = (np.concatenate(parts) for parts in (numbered, cols, y, weights))
+        return tuple(joined)  # type: ignore[return-value]
 
     def each(
         self,
@@ -83,21 +87,26 @@ class EntriesOnCluster(Blocks):
         team: Team,
     ) -> list[_T]:
         for left in reversed(range(_TRIES)):
-            # Once to each worker, not once with each part.
-            (sent,) = self.client.scatter([common], broadcast=True, hash=False)
-            asked = [
-                self.client.submit(
-                    _worked, part, work, sent,
-                    tuple(x[self.row_ends[i] : self.row_ends[i + 1]] for x in of_rows), pure=False,
-                )
-                for i, part in enumerate(self.parts)
-            ]  # fmt: skip
             try:
-                return list(self.client.gather(asked))
-            except (CancelledError, KilledWorker):
+                return self._asked(work, common, of_rows)
+            except (CancelledError, KilledWorker, OSError):
                 if not left:
                     raise
+                time.sleep(_PAUSE)
         raise AssertionError("unreachable")
+
+    def _asked(
+        self, work: Callable[..., _T], common: tuple[Any, ...], of_rows: tuple[np.ndarray, ...]
+    ) -> list[_T]:
+        """What the workers make of their parts, if none of them dies meanwhile."""
+        # Once to each worker, not once with each part.
+        (sent,) = self.client.scatter([common], broadcast=True, hash=False)
+        rows = [slice(*ends) for ends in pairwise(self.row_ends)]
+        asked = [
+            self.client.submit(_worked, part, work, sent, tuple(x[at] for x in of_rows), pure=False)
+            for part, at in zip(self.parts, rows, strict=True)
+        ]
+        return list(self.client.gather(asked))
 
     def _dealt(self, places: np.ndarray) -> list[np.ndarray]:
         """Places of entries as those in each part."""

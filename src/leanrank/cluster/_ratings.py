@@ -9,18 +9,13 @@ from operator import getitem
 from typing import Any
 
 import numpy as np
-from distributed import Client, get_client, wait
+from distributed import Client, get_client
 
 from leanrank._labels import Labels, labelled, united
 from leanrank.cluster._entries import EntriesOnCluster
 from leanrank.posterior import Entries
 
-__all__ = ["is_dask", "shared_entries"]
-
-
-def is_dask(source: object) -> bool:
-    """Whether something is a collection of Dask's."""
-    return hasattr(source, "__dask_graph__") and hasattr(source, "to_delayed")
+__all__ = ["shared_entries"]
 
 
 def shared_entries(
@@ -43,7 +38,8 @@ def shared_entries(
         Names of users, items and ratings, and perhaps weights, of a frame; the first three by
         default.
     duplicates : {"mean", "error"}
-        Ratings of one item by one user are averaged, and weigh as many as they are.
+        Ratings of one item by one user are averaged, and weigh as many as they are. Weights are
+        in units of their mean.
     client : distributed.Client, optional
         The current one by default.
 
@@ -72,14 +68,16 @@ def shared_entries(
         own = [client.submit(getitem, pieces, b, pure=False) for pieces in dealt]
         shape = int(last - first), items.size
         parts.append(client.submit(_gathered, own, int(first), shape, duplicates, pure=False))
-    sizes = client.gather([client.submit(_told, part, pure=False) for part in parts])
-    wait(parts)
-    weighted = any(with_weights for _, with_weights in sizes)
+    sizes, totals = zip(
+        *client.gather([client.submit(_told, part, pure=False) for part in parts]), strict=True
+    )
+    weighted = any(total is not None for total in totals)
     if weighted:
-        parts = [client.submit(_with_weights, part, pure=False) for part in parts]
-    ends = np.concatenate([[0], np.cumsum([size for size, _ in sizes])])
+        mean = sum(n if w is None else w for n, w in zip(sizes, totals, strict=True)) / sum(sizes)
+        parts = [client.submit(_with_weights, part, mean, pure=False) for part in parts]
+    ends = np.concatenate([[0], np.cumsum(sizes)])
     shape = users.size, items.size
-    entries = EntriesOnCluster(client, tuple(parts), row_ends, ends, shape, weighted)
+    entries = EntriesOnCluster(client, tuple(parts), row_ends, ends, shape, (known,), weighted)
     return users, items, entries
 
 
@@ -180,13 +178,12 @@ def _gathered(
     return Entries.of(rows, cols, y, shape, told)
 
 
-def _told(part: Entries) -> tuple[int, bool]:
-    """On a worker: how many entries there are, and whether they have weights."""
-    return part.size, part.weighted
+def _told(part: Entries) -> tuple[int, float | None]:
+    """On a worker: how many entries there are, and the sum of their weights, if they have some."""
+    return part.size, float(part.weights.sum()) if part.weighted else None
 
 
-def _with_weights(part: Entries) -> Entries:
-    """On a worker: ones, where other parts have weights."""
-    if part.weighted:
-        return part
-    return Entries(part.indptr, part.cols, part.y, np.ones(part.size), part.shape)
+def _with_weights(part: Entries, mean: float) -> Entries:
+    """On a worker: in units of their mean; ones, where it is other parts that have weights."""
+    weights = part.weights if part.weighted else np.ones(part.size)
+    return Entries(part.indptr, part.cols, part.y, weights / mean, part.shape)

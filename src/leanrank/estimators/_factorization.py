@@ -25,7 +25,12 @@ from leanrank._threads import one_blas_thread
 from leanrank.estimators._arguments import RecoveryWarning
 from leanrank.estimators._predicting import RatingPredictor
 from leanrank.estimators._rating_fit import checked_parameters, factorised, threads_of, verdict
-from leanrank.estimators._rating_input import checked_columns, notes_of, ratings_given
+from leanrank.estimators._rating_input import (
+    checked_columns,
+    is_dask,
+    notes_of,
+    ratings_given,
+)
 from leanrank.estimators._rating_model import RatingModel
 from leanrank.estimators._ratings import Ratings
 from leanrank.estimators._saved_ratings import SavedFit, load_fit, save_fit
@@ -229,11 +234,15 @@ class MatrixFactorization(RatingPredictor):
         pandas, polars or PyArrow, and ``fit(path)`` a file of any kind that
         :func:`leanrank.io.read_ratings` reads, or what that has read; ``fit(matrix)`` takes the
         stored entries of a SciPy sparse matrix, zeros included, by the numbers of their rows and
-        columns; ``fit(X, y)`` takes pairs and ratings.
+        columns; ``fit(X, y)`` takes pairs and ratings. ``fit(collection)`` of a Dask DataFrame or
+        array leaves the ratings with the workers of the current ``distributed.Client``, which do
+        the sweeps; the answer does not depend on how many there are.
         """
         checked_parameters(self)
         if isinstance(users, StoredEntries):
             return self._fit_stored(users)
+        if is_dask(users):
+            return self._fit_shared(users, columns)
         if self.memory_limit is not None and isinstance(users, str | os.PathLike):
             with tempfile.TemporaryDirectory() as folder:
                 chosen = checked_columns(columns)
@@ -304,6 +313,16 @@ class MatrixFactorization(RatingPredictor):
         with one_blas_thread():
             self._keep(model.updated(users, items, entries, threads_of(self.n_jobs)), entries)
         self.n_iter_ += 1
+        return self
+
+    def _fit_shared(self, source: Any, columns: tuple[Any, ...] | None) -> Self:
+        """Fit to ratings that the workers of a cluster hold, and keep holding."""
+        from leanrank.cluster import shared_entries  # which asks for Dask
+
+        users, items, entries = shared_entries(source, columns, duplicates=self.duplicates)
+        self.notes_, self._weight_unit = (), 1.0
+        self._fit_all(users, items, entries, 1.0)
+        self._seen = None  # not here
         return self
 
     def _fit_stored(self, stored: StoredEntries) -> Self:

@@ -234,7 +234,8 @@ class RatingPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         if self._seen is None:
             raise ValueError(
                 "this model has not kept its ratings, since it was saved without them, or fitted "
-                "with a memory_limit: exclude_seen must be False, and partial_fit is not possible"
+                "with a memory_limit or on a cluster: exclude_seen must be False, and partial_fit "
+                "is not possible"
             )
         return self._seen
 

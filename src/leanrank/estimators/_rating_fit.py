@@ -56,8 +56,7 @@ def _with_intercepts(asked: bool | str, entries: Blocks) -> bool | None:
     """None where held-out ratings are to decide: only those about zero can do without."""
     if asked != "auto":
         return bool(asked)
-    total = sum(float(block.y.sum(dtype=float)) for block in entries.blocks())
-    mean, square = total / entries.size, entries.mean_square()
+    mean, square = entries.mean(), entries.mean_square()
     return None if mean**2 < _CENTRED**2 * (square - mean**2) else True
 
 

@@ -16,7 +16,7 @@ from leanrank.estimators._ratings import Ratings, checked_ratings
 from leanrank.io import read_ratings
 from leanrank.operators import ObservedEntries
 
-__all__ = ["checked_columns", "looked_up", "notes_of", "pairs", "ratings_given"]
+__all__ = ["checked_columns", "is_dask", "looked_up", "notes_of", "pairs", "ratings_given"]
 
 
 def ratings_given(
@@ -58,6 +58,11 @@ def _read(source: Any, columns: Any) -> tuple[Ratings, tuple[str, ...]]:
         values, labels = checked_ratings(found.values), (Labels.of(users), Labels.of(items))
         ratings = Ratings(*labels, found.rows, found.cols, values, None)
     return ratings, notes_of(found)
+
+
+def is_dask(source: object) -> bool:
+    """Whether something is a collection of Dask's."""
+    return hasattr(source, "__dask_graph__") and hasattr(source, "to_delayed")
 
 
 def checked_columns(columns: Any) -> tuple[Any, ...]:

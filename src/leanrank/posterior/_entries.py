@@ -211,6 +211,10 @@ class Blocks(ABC):
         """Number of entries of each column."""
         return self._sums_of_ones[0]
 
+    def mean(self) -> float:
+        """Of the values."""
+        return sum(self.each(_total, team=Team())) / max(self.size, 1)
+
     def mean_square(self) -> float:
         """Of the values."""
         return float(self._sums_of_ones[1].sum()) / max(self.size, 1)
@@ -236,6 +240,14 @@ class Blocks(ABC):
 def added(arrays: Iterable[np.ndarray]) -> np.ndarray:
     """Their sum, from the first on; the array itself where there is one."""
     return reduce(np.add, arrays)
+
+
+def _total(part: Blocks, _: Team) -> float:
+    """Sum of the values."""
+    counted = (
+        block.y[block.left_out == 0] if block.left_out.size else block.y for block in part.blocks()
+    )
+    return sum(float(y.sum(dtype=float)) for y in counted)
 
 
 def _sums(part: Blocks, weighted: bool, _: Team) -> tuple[np.ndarray, np.ndarray]:

@@ -134,7 +134,7 @@ def _scales(state: State) -> np.ndarray:
     """What a prior counts as one row of, for each coordinate: factors are as of deviations."""
     at, (n1, n2) = state.layout, state.entries.shape
     variance = float(np.mean(state.noise))
-    edge = variance * (n1**0.5 + n2**0.5) ** 2 / state.entries.y.size
+    edge = variance * (n1**0.5 + n2**0.5) ** 2 / state.entries.size
     above = max(1.0, float(np.max(state.variances, initial=0.0)) / edge)
     of_factors = max(_SCALE * variance**0.5, _HIDDEN * edge**0.5 / above**2)
     return np.where(np.arange(at.size) < at.width, of_factors, _SCALE * variance)
