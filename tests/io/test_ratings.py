@@ -168,6 +168,15 @@ class TestText:
         with pytest.raises(FileError, match=r"line 7: the value is '\?'"):
             io.read_ratings(path)
 
+    def test_a_value_far_outside_that_repeats(self, tmp_path):
+        stars = STARS.copy()
+        stars[::100] = -999
+        ratings = io.read_ratings(written(tmp_path / "a.csv", stars=stars))
+        assert "the value -999 is there 100 times, and all others lie" in ratings.notes[0]
+        ratings = io.read_ratings(tmp_path / "a.csv", missing=[-999])
+        assert (ratings.missing, ratings.values.min()) == (100, 0.5)
+        assert "-999" not in ratings.notes[0]
+
     def test_weights(self, tmp_path):
         path = tmp_path / "a.csv"
         path.write_text("w,item,user,rating\n2,a,1,3\n,b,1,\n0,b,2,4\n0.5,b,3,5\n")

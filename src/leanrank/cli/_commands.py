@@ -12,6 +12,8 @@ import leanrank
 from leanrank.cli import _streams
 from leanrank.cli._completing import complete
 from leanrank.cli._demonstrating import demo
+from leanrank.cli._fitting import fit
+from leanrank.cli._predicting import predict, recommend
 from leanrank.cli._recovering import recover
 from leanrank.cli._reproduce import reproduce
 
@@ -23,9 +25,10 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     help="Recover low-rank matrices of unknown rank, with a certificate.",
-    epilog="Exit codes of recover and complete: 0 certified; 1 not certified, or stopped (results "
-    "are written all the same); 2 bad input, or output that cannot be written. Certified is what "
-    "pins the matrix down, or predicts unseen entries (APPROXIMATE); --strict asks for the first.",
+    epilog="Exit codes of recover, complete and fit: 0 certified; 1 not certified, or stopped "
+    "(results are written all the same); 2 bad input, or output that cannot be written. Certified "
+    "is what pins the matrix down, or predicts unseen entries (APPROXIMATE); --strict asks for the "
+    "first.",
 )
 """The commands, to be run by :func:`main` or embedded in another Typer application."""
 
@@ -45,7 +48,7 @@ def _app(
     pass
 
 
-for command in (recover, complete, demo):
+for command in (recover, complete, fit, predict, recommend, demo):
     app.command()(command)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(reproduce)
 

@@ -8,22 +8,22 @@ from typing import Annotated
 
 import typer
 
-import leanrank
-from leanrank import io
 from leanrank._display import percent
-from leanrank.cli._filling import (
-    check_filling,
-    draw_paths,
-    fill_matrix,
-    fill_table,
-    write_draws,
-    write_intervals,
-)
+from leanrank.cli._completed import Outputs, read_cells
+from leanrank.cli._filling import check_filling, fill_matrix, fill_table
 from leanrank.cli._options import (
     CheckpointEvery,
     CheckpointFile,
+    Columns,
+    Decimal,
     Deep,
+    Delimiter,
+    Header,
     Json,
+    Least,
+    Level,
+    Missing,
+    Most,
     Plot,
     Quiet,
     Rank,
@@ -36,9 +36,11 @@ from leanrank.cli._options import (
     TimeLimit,
     Validation,
     Width,
+    columns_of,
+    delimiter_of,
 )
 from leanrank.cli._tables import completed_unchanged, read_input, refuse_complete
-from leanrank.cli._terminal import ARRAYS, PICTURES, Kept, Settings, Terminal
+from leanrank.cli._terminal import Kept, Settings, Terminal
 
 __all__ = ["complete"]
 
@@ -70,18 +72,8 @@ def complete(
     layout: Annotated[
         Layout, typer.Option(help="Of a .csv: a table, or row, column, value on each line.")
     ] = Layout.auto,
-    header: Annotated[
-        bool | None,
-        typer.Option("--header/--no-header", help="Whether a .csv has one.", show_default="auto"),
-    ] = None,
-    columns: Annotated[
-        str | None,
-        typer.Option(
-            help="Where row, column and value stand on each line of a .csv, by name or number from "
-            "1: user,item,rating or 1,2,3. Other columns are ignored.",
-            metavar="ROW,COLUMN,VALUE",
-        ),
-    ] = None,
+    header: Header = None,
+    columns: Columns = None,
     id_column: Annotated[
         list[str] | None,
         typer.Option(
@@ -90,21 +82,9 @@ def complete(
             metavar="COLUMN",
         ),
     ] = None,
-    missing: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="A value that stands for a missing entry, such as -999. Can be given several "
-            "times.",
-            metavar="VALUE",
-        ),
-    ] = None,
-    decimal: Annotated[
-        str | None, typer.Option(help="'.' or ',', in a .csv.", show_default="auto")
-    ] = None,
-    delimiter: Annotated[
-        str | None,
-        typer.Option(help="What separates cells of a .csv; tab is 'tab'.", show_default="auto"),
-    ] = None,
+    missing: Missing = None,
+    decimal: Decimal = None,
+    delimiter: Delimiter = None,
     fit_all: Annotated[
         bool, typer.Option("--fit-all", help="Replace the observed entries, too, by the fit.")
     ] = False,
@@ -131,9 +111,15 @@ def complete(
             metavar="FILE",
         ),
     ] = None,
-    level: Annotated[
-        float, typer.Option(help="Probability that an interval holds the entry.")
-    ] = 0.95,
+    level: Level = 0.95,
+    cells: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write only the cells that this file lists, by the labels of row and column on "
+            "each line (or their numbers from 0, where there are none): row, column, value.",
+            metavar="FILE",
+        ),
+    ] = None,
     draws: Annotated[
         int | None,
         typer.Option(
@@ -142,12 +128,8 @@ def complete(
             "OUT-1.csv, OUT-2.csv, ... beside --out.",
         ),
     ] = None,
-    least: Annotated[
-        float | None, typer.Option("--min", help="Least value of what is filled in.")
-    ] = None,
-    most: Annotated[
-        float | None, typer.Option("--max", help="Largest value of what is filled in.")
-    ] = None,
+    least: Least = None,
+    most: Most = None,
     rank: Rank = None,
     width: Width = None,
     validation: Validation = None,
@@ -166,73 +148,54 @@ def complete(
     A wide table is taken for samples, line by line, with columns in units of their own; a list of
     entries for ratings, with means of rows and columns; either for a matrix as it is with --raw.
     """
-    outputs = (out, factors, plot, summary, intervals)
-    terminal = Terminal(json=json, quiet=quiet, pipes_data=out is None, outputs=outputs)
+    streams = (out, factors, plot, summary, intervals)
+    terminal = Terminal(json=json, quiet=quiet, pipes_data=out is None, outputs=streams)
     kept = Kept(checkpoint, resume, checkpoint_every)
+    outputs = Outputs(out, factors, plot, intervals, level, draws, cells)
+    bounds = (least, most)
     with terminal.errors():
-        check_filling(level, draws, out, (least, most))
-        terminal.check_outputs(
-            file,
-            *((out, ()), (factors, ARRAYS), (plot, PICTURES), (summary, ()), (kept.path, ARRAYS)),
-            *((intervals, (".csv",)), *((path, ()) for path in draw_paths(out, draws))),
-        )
-        if out is not None:
-            io.check_matrix_format(out)
+        check_filling(level, draws, out, bounds)
+        source = None if str(file) == "-" else file
+        outputs.check(terminal, source, [summary, kept.path])
         matrix = read_input(
             file,
             layout=layout.value,
             header=header,
-            columns=None if columns is None else columns.split(","),
+            columns=columns_of(columns),
             id_columns=id_column,
             missing=missing or (),
             decimal=decimal,
-            delimiter="\t" if delimiter in ("tab", "\\t") else delimiter,
+            delimiter=delimiter_of(delimiter),
         )
-        n1, n2 = matrix.shape
-        if out or plot or intervals or terminal.data_to_stdout:
-            io.check_dense(out or plot or "standard output", matrix.shape)
-        share = matrix.values.size / (n1 * n2)
+        outputs.check_size(terminal, matrix.shape)
+        asked = None if cells is None else read_cells(cells, matrix, delimiter_of(delimiter))
+        share = matrix.values.size / (matrix.shape[0] * matrix.shape[1])
         terminal.say(
-            f"{file}: {n1} x {n2}, {percent(share)} observed ({matrix.table})", matrix.notes
+            f"{file}: {matrix.shape[0]} x {matrix.shape[1]}, {percent(share)} observed "
+            f"({matrix.table})",
+            matrix.notes,
         )
         settings = Settings(rank, width, validation, time_limit, seed, symmetric, deep)
         if matrix.fillable == 0 and not allow_complete:
             refuse_complete(file, matrix)
-        if matrix.fillable == 0 and not fit_all:
+        if matrix.fillable == 0 and not fit_all and cells is None:
             terminal.write_matrix(matrix.completed(None), out, matrix.table)
             completed_unchanged(terminal, file, summary)
             return
         as_it_is = raw or symmetric or deep or bool(factors or kept.path)
-        bounds = (least, most)
         if matrix.listed or as_it_is:
             means = matrix.listed and not as_it_is
             filled = fill_matrix(terminal, matrix, settings, kept, bounds, fit_all, means)
         else:
             filled = fill_table(terminal, matrix, settings, bounds, fit_all)
-        result, seconds = filled.result, filled.seconds
         values = settings.summary(
-            *(result, file, seconds),
+            *(filled.result, file, filled.seconds),
             measurements=matrix.values.size,
             missing=matrix.missing,
             read_as=str(matrix.table),
             notes=matrix.notes,
         )
-        if not terminal.is_empty(result):
-            wanted = out or plot or intervals or terminal.data_to_stdout
-            X = filled.complete() if wanted else None
-            if X is not None:
-                terminal.write_matrix(X, out, matrix.table)
-            if factors is not None:
-                io.save_result(factors, result, **values)
-                terminal.wrote("factors", factors)
-            if plot is not None and X is not None:
-                figure = leanrank.plotting.completion(matrix.completed(None), X)
-                terminal.save_figure(figure, plot)
-            if intervals is not None and X is not None:
-                write_intervals(intervals, matrix, X, filled.interval(level))
-                terminal.wrote("intervals", intervals)
-            if draws is not None and out is not None:
-                for path in write_draws(out, matrix, filled, draws):
-                    terminal.wrote("a draw", path)
-        rows = {"time": (f"{seconds:.1f} s", "")}
-        terminal.finish(result, values, summary, rows, strict=strict)
+        if not terminal.is_empty(filled.result):
+            outputs.write(terminal, matrix, filled, asked, values)
+        rows = {"time": (f"{filled.seconds:.1f} s", "")}
+        terminal.finish(filled.result, values, summary, rows, strict=strict)

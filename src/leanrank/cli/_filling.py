@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -12,24 +11,23 @@ import numpy as np
 
 import leanrank
 from leanrank import io
-from leanrank._files import replacing
-from leanrank.cli._terminal import Kept, Settings, Terminal
+from leanrank.cli._terminal import Kept, Settings, Terminal, bad_input
 from leanrank.posterior import Posterior
 from leanrank.results import Result, Status
 
 __all__ = [
     "Bounds",
     "Filled",
+    "Places",
     "check_filling",
-    "draw_paths",
     "fill_matrix",
     "fill_table",
-    "write_draws",
-    "write_intervals",
 ]
 
 Bounds = tuple[float | None, float | None]
 """What completed entries are cut at; None is no bound."""
+Places = tuple[np.ndarray, np.ndarray]
+"""Rows and columns of entries."""
 
 
 @dataclass(frozen=True)
@@ -41,17 +39,18 @@ class Filled:
     result : Result
     seconds : float
     complete : callable
-        Gives all entries, shape (n1, n2); those that are not to be replaced are as they came.
+        Gives all entries, shape (n1, n2), or those at some places; those that are not to be
+        replaced are as they came.
     interval : callable
-        Gives low and high ends, shape (n1, n2), at a level.
+        Gives low and high ends, at a level, of all entries or of some.
     draws : callable
         Gives so many completed matrices as they may be.
     """
 
     result: Result
     seconds: float
-    complete: Callable[[], np.ndarray]
-    interval: Callable[[float], tuple[np.ndarray, np.ndarray]]
+    complete: Callable[[Places | None], np.ndarray]
+    interval: Callable[[float, Places | None], tuple[np.ndarray, np.ndarray]]
     draws: Callable[[int], Iterator[np.ndarray]]
 
 
@@ -89,21 +88,24 @@ def fill_table(
         on_failure="ignore",
     )
     start = time.monotonic()
-    try:
-        with terminal.progress() as progress:
-            imputer.callbacks = [progress]
-            imputer.fit(X)
-    except (ValueError, TypeError) as error:
-        raise io.FileError(str(error)) from None
+    with bad_input(), terminal.progress() as progress:
+        imputer.callbacks = [progress]
+        imputer.fit(X)
     result = replace(imputer.result_, status=imputer.status_, message=imputer.message_)
-    blank = matrix.blank()
-    return Filled(
-        result,
-        time.monotonic() - start,
-        lambda: np.where(blank, np.nan, imputer.transform(X)),
-        lambda level: imputer.predict_interval(X, level),
-        lambda n: (np.where(blank, np.nan, drawn) for drawn in imputer.draw(X, n)),
-    )
+    seconds, blank = time.monotonic() - start, matrix.blank()
+
+    def complete(at: Places | None) -> np.ndarray:
+        filled = np.where(blank, np.nan, imputer.transform(X))
+        return filled if at is None else filled[at]
+
+    def interval(level: float, at: Places | None) -> tuple[np.ndarray, np.ndarray]:
+        low, high = imputer.predict_interval(X, level)
+        return (low, high) if at is None else (low[at], high[at])
+
+    def draws(n: int) -> Iterator[np.ndarray]:
+        return (np.where(blank, np.nan, drawn) for drawn in imputer.draw(X, n))
+
+    return Filled(result, seconds, complete, interval, draws)
 
 
 def fill_matrix(
@@ -122,14 +124,18 @@ def fill_matrix(
     least = -np.inf if bounds[0] is None else bounds[0]
     most = np.inf if bounds[1] is None else bounds[1]
 
-    def complete() -> np.ndarray:
+    def complete(at: Places | None) -> np.ndarray:
+        if at is not None:
+            X = np.clip(result.factors.entries(*at), least, most)
+            seen = matrix.at(*at)
+            X = np.where(np.isnan(seen) | fit_all, X, seen)
+            return np.where(matrix.is_blank(*at), np.nan, X)
         X = matrix.completed(result.factors, keep_observed=not fit_all)
         return np.where(matrix.observed() & (not fit_all), X, np.clip(X, least, most))
 
-    def interval(level: float) -> tuple[np.ndarray, np.ndarray]:
-        posterior = _posterior(result)
-        rows, cols = np.indices(matrix.shape, sparse=True)
-        ends = posterior.interval(rows, cols, level, reading=True)
+    def interval(level: float, at: Places | None) -> tuple[np.ndarray, np.ndarray]:
+        rows, cols = np.indices(matrix.shape, sparse=True) if at is None else at
+        ends = _posterior(result).interval(rows, cols, level, reading=True)
         return np.clip(ends[0], least, most), np.clip(ends[1], least, most)
 
     def draws(n: int) -> Iterator[np.ndarray]:
@@ -147,38 +153,3 @@ def _posterior(result: Result) -> Posterior:
     if result.status is Status.STOPPED:
         raise io.FileError("the run was stopped: intervals and draws are of runs that end")
     return result.posterior
-
-
-def write_intervals(
-    path: Path,
-    matrix: io.IncompleteMatrix,
-    X: np.ndarray,
-    ends: tuple[np.ndarray, np.ndarray],
-) -> None:
-    """Write a line for each entry that was filled in: row, column, low, value, high."""
-    low, high = ends
-    table = matrix.table
-    rows, cols = np.nonzero(~matrix.observed() & ~matrix.blank())
-    with replacing(path, "w") as file:
-        writer = csv.writer(file, delimiter=table.delimiter, lineterminator="\n")
-        writer.writerow(["row", "column", "low", "value", "high"])
-        for i, j in zip(rows.tolist(), cols.tolist(), strict=True):
-            row = table.row_labels[i] if table.row_labels else i
-            column = table.column_labels[j] if table.column_labels else j
-            numbers = (io.number_text(x, table.decimal) for x in (low[i, j], X[i, j], high[i, j]))
-            writer.writerow([row, column, *numbers])
-
-
-def write_draws(out: Path, matrix: io.IncompleteMatrix, filled: Filled, n: int) -> list[Path]:
-    """Write so many completed matrices beside ``out``: NAME-1.csv, NAME-2.csv, ..."""
-    paths = draw_paths(out, n)
-    for path, X in zip(paths, filled.draws(n), strict=True):
-        io.write_matrix(path, X, table=matrix.table)
-    return paths
-
-
-def draw_paths(out: Path | None, n: int | None) -> list[Path]:
-    """Where draws go."""
-    if out is None or n is None:
-        return []
-    return [out.with_name(f"{out.stem}-{i + 1}{out.suffix}") for i in range(n)]

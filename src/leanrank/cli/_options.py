@@ -10,8 +10,17 @@ import typer
 __all__ = [
     "CheckpointEvery",
     "CheckpointFile",
+    "Columns",
+    "Decimal",
     "Deep",
+    "Delimiter",
+    "Header",
     "Json",
+    "Least",
+    "Level",
+    "Missing",
+    "Most",
+    "PairColumns",
     "Plot",
     "Quiet",
     "Rank",
@@ -24,6 +33,8 @@ __all__ = [
     "TimeLimit",
     "Validation",
     "Width",
+    "columns_of",
+    "delimiter_of",
 ]
 
 Source = Annotated[Path, typer.Argument(metavar="FILE", show_default=False)]
@@ -68,3 +79,48 @@ Strict = Annotated[
     bool, typer.Option("--strict", help="Exit with 1 unless the matrix itself is pinned down.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
+Header = Annotated[
+    bool | None,
+    typer.Option("--header/--no-header", help="Whether a text file has one.", show_default="auto"),
+]
+Columns = Annotated[
+    str | None,
+    typer.Option(
+        help="Where row, column and value stand on each line, by name or number from 1: "
+        "user,item,rating or 1,2,3. Other columns are ignored.",
+        metavar="ROW,COLUMN,VALUE",
+    ),
+]
+PairColumns = Annotated[
+    str | None,
+    typer.Option(help="Where row and column stand, by name or number from 1.", metavar="NAMES"),
+]
+Missing = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="A value that stands for a missing entry, such as -999. Can be given several times.",
+        metavar="VALUE",
+    ),
+]
+Decimal = Annotated[
+    str | None, typer.Option(help="'.' or ',', in a text file.", show_default="auto")
+]
+Delimiter = Annotated[
+    str | None,
+    typer.Option(
+        help="What separates cells of a text file; 'tab', '::', 'blanks'.", show_default="auto"
+    ),
+]
+Level = Annotated[float, typer.Option(help="Probability that an interval holds the entry.")]
+Least = Annotated[float | None, typer.Option("--min", help="Least value of what is filled in.")]
+Most = Annotated[float | None, typer.Option("--max", help="Largest value of what is filled in.")]
+
+
+def delimiter_of(text: str | None) -> str | None:
+    """A delimiter as it was typed."""
+    return "\t" if text in ("tab", "\\t") else text
+
+
+def columns_of(text: str | None) -> list[str | int] | None:
+    """Names of columns, separated by commas."""
+    return None if text is None else list(text.split(","))

@@ -13,7 +13,7 @@ from leanrank.evidence import Certificate
 from leanrank.policy import EvidencePolicy
 from leanrank.results import Result, Status
 
-__all__ = ["say", "show_demo", "show_result"]
+__all__ = ["say", "show_demo", "show_fit", "show_result"]
 
 Rows = dict[str, tuple[str, str]]
 
@@ -53,6 +53,16 @@ def show_result(console: Console, result: Result, rows: Rows) -> None:
         Padding(table, (0, 0, 0, 2)),
     ]
     console.print(Group(*parts))
+
+
+def show_fit(console: Console, status: Status, message: str, rows: Rows) -> None:
+    """What a fit of many entries came to: status and message, then numbers."""
+    headline = Text(status.name, style=f"bold {_COLOURS.get(status, 'red')}")
+    table = _table()
+    for name, (value, meaning) in rows.items():
+        table.add_row(name, value, meaning)
+    words = Text(message[:1].upper() + message[1:])
+    console.print(Group(headline, Padding(words, (0, 0, 1, 2)), Padding(table, (0, 0, 0, 2))))
 
 
 def show_demo(

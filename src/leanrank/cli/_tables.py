@@ -7,19 +7,15 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from leanrank import io
-from leanrank.cli._terminal import Terminal
+from leanrank.cli._terminal import Terminal, bad_input
 
 __all__ = ["completed_unchanged", "read_input", "refuse_complete"]
 
 
 def read_input(file: Path, **options: Any) -> io.IncompleteMatrix:
     """The matrix of a file; options that contradict one another are errors of input, too."""
-    try:
+    with bad_input():
         return io.read_matrix(file, **options)
-    except io.FileError:
-        raise
-    except ValueError as error:
-        raise io.FileError(str(error)) from None
 
 
 def refuse_complete(file: Path, matrix: io.IncompleteMatrix) -> NoReturn:

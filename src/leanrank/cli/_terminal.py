@@ -26,7 +26,7 @@ from leanrank.search import AnotherRunError, SavedRun, Strategy
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
-__all__ = ["ARRAYS", "PICTURES", "Kept", "Settings", "Terminal"]
+__all__ = ["ARRAYS", "PICTURES", "Kept", "Settings", "Terminal", "bad_input"]
 
 ARRAYS = (".npz",)
 PICTURES = (".png", ".pdf", ".svg")
@@ -84,6 +84,17 @@ class Kept:
     def checkpoints(self) -> list[Checkpoint]:
         """The callback that writes, if any."""
         return [] if self.path is None else [Checkpoint(self.path, every=self.every)]
+
+
+@contextmanager
+def bad_input() -> Iterator[None]:
+    """What the library says of its arguments is said of the input that they come from."""
+    try:
+        yield
+    except io.FileError:
+        raise
+    except (ValueError, TypeError) as error:
+        raise io.FileError(str(error)) from None
 
 
 class Terminal:
@@ -172,10 +183,14 @@ class Terminal:
             if not stream:
                 taken.add(path.resolve())
 
+    @property
+    def progress_to(self) -> Console | None:
+        """Where progress goes: nowhere in a pipe, and where nothing is to be said."""
+        return Console(stderr=True, force_terminal=False) if self._quiet else None
+
     def progress(self) -> Progress:
-        """The line of progress, silent in a pipe and where nothing is to be said."""
-        silent = Console(stderr=True, force_terminal=False) if self._quiet else None
-        return Progress(console=silent)
+        """The line of progress."""
+        return Progress(console=self.progress_to)
 
     def recover(
         self,

@@ -227,9 +227,9 @@ class MatrixFactorization(RatingPredictor):
         -----
         Instead of three columns: ``fit(frame, columns=("who", "what", "stars"))`` takes a frame of
         pandas, polars or PyArrow, and ``fit(path)`` a file of any kind that
-        :func:`leanrank.io.read_ratings` reads; ``fit(matrix)`` takes the stored entries of a SciPy
-        sparse matrix, zeros included, by the numbers of their rows and columns; ``fit(X, y)``
-        takes pairs and ratings.
+        :func:`leanrank.io.read_ratings` reads, or what that has read; ``fit(matrix)`` takes the
+        stored entries of a SciPy sparse matrix, zeros included, by the numbers of their rows and
+        columns; ``fit(X, y)`` takes pairs and ratings.
         """
         checked_parameters(self)
         if isinstance(users, StoredEntries):

@@ -33,6 +33,8 @@ class Ranking:
     scores : ndarray of float64, shape (m,)
     ranks : ndarray of int64, shape (m,)
         1 for the best.
+    places : ndarray of int64, shape (m,)
+        Of what was asked for, among all that was.
     names : tuple of str
         Of the columns in a frame.
     """
@@ -41,6 +43,7 @@ class Ranking:
     items: np.ndarray
     scores: np.ndarray
     ranks: np.ndarray
+    places: np.ndarray
     names: tuple[str, str, str] = ("user", "item", "score")
 
     @classmethod
@@ -58,7 +61,7 @@ class Ranking:
         """
         rows, cols, scores = found
         ranks = np.arange(rows.size) - np.searchsorted(rows, rows) + 1
-        return cls(asked[rows], items[cols], np.clip(scores, *bounds), ranks, names)
+        return cls(asked[rows], items[cols], np.clip(scores, *bounds), ranks, rows, names)
 
     def to_dict(self) -> dict[str, np.ndarray]:
         """The columns by name."""

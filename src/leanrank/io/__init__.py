@@ -8,6 +8,13 @@ from leanrank.io._matrices import (
     read_matrix,
     write_matrix,
 )
+from leanrank.io._pairs import (
+    LabelColumn,
+    check_columns_format,
+    read_labels,
+    write_columns,
+    write_csv,
+)
 from leanrank.io._posteriors import load_posterior, save_posterior
 from leanrank.io._problems import ProblemFile, read_problem
 from leanrank.io._ratings import Ratings, read_ratings
@@ -23,16 +30,18 @@ from leanrank.io._results import (
     summary,
 )
 from leanrank.io._stored import StoredEntries, open_stored, stored_entries
-from leanrank.io._tables import Passed, Table, number_text, write_table
+from leanrank.io._tables import Passed, Table, listed, number_text, write_table
 
 __all__ = [
     "FileError",
     "IncompleteMatrix",
+    "LabelColumn",
     "Passed",
     "ProblemFile",
     "Ratings",
     "StoredEntries",
     "Table",
+    "check_columns_format",
     "check_dense",
     "check_matrix_format",
     "check_readable",
@@ -40,6 +49,7 @@ __all__ = [
     "dump_summary",
     "is_standard_output",
     "is_stream",
+    "listed",
     "load_checkpoint",
     "load_factors",
     "load_posterior",
@@ -47,6 +57,7 @@ __all__ = [
     "number_text",
     "open_stored",
     "plain_values",
+    "read_labels",
     "read_matrix",
     "read_problem",
     "read_ratings",
@@ -56,6 +67,8 @@ __all__ = [
     "save_summary",
     "stored_entries",
     "summary",
+    "write_columns",
+    "write_csv",
     "write_matrix",
     "write_table",
 ]

@@ -87,6 +87,8 @@ class Cells(Protocol):
     @property
     def values(self) -> np.ndarray: ...
 
+    def __len__(self) -> int: ...
+
     def only(self, kept: np.ndarray) -> Cells:
         """The cells that are flagged."""
 
@@ -102,6 +104,9 @@ class Cells(Protocol):
 
 class TextCells(Column):
     """Of a text file."""
+
+    def __len__(self) -> int:
+        return len(self.cells)
 
     def only(self, kept: np.ndarray) -> TextCells:
         return TextCells(list(compress(self.cells, kept)), self.notation)
@@ -132,6 +137,9 @@ class ArrayCells:
 
     def __init__(self, array: np.ndarray, empty: np.ndarray, nan_is_missing: bool = False) -> None:
         self._array, self._empty, self._nan_is_missing = array, empty, nan_is_missing
+
+    def __len__(self) -> int:
+        return int(self._array.size)
 
     @property
     def values(self) -> np.ndarray:
@@ -177,6 +185,9 @@ class ArrowCells:
 
     def __init__(self, array: Any, nan_is_missing: bool = False) -> None:
         self._array, self._nan_is_missing = array, nan_is_missing
+
+    def __len__(self) -> int:
+        return len(self._array)
 
     @property
     def values(self) -> np.ndarray:

@@ -91,11 +91,14 @@ def find_roles(
     others = [k for k in range(len(names)) if k not in beside]
     if found is None and len(others) == count and not _contradicted([names[k] for k in others]):
         found = others
+        # Labels alone do not tell whether they stand below names, as values do.
+        named = count < 3 and any(_is_role(name) for name in names)
     if found is None:
         raise FileError(
             f"{path}: does not tell which of its {len(names)} columns "
             f"({', '.join(name.strip() for name in names[:20])}) hold {_listed(count)}; say so, by "
             "name or by number from 1 (--columns)"
+            + ("; a table with gaps is for `leanrank complete`" if count == 3 else "")
         )
     return found, named
 
@@ -103,6 +106,11 @@ def find_roles(
 def _listed(count: int) -> str:
     words = _WORDS[:count]
     return words[0] if count == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def _is_role(name: str) -> bool:
+    """Whether it is what columns are called; single letters are labels as well."""
+    return len(name.strip()) > 1 and any(plain_name(name) in role.split() for role in _ROLES)
 
 
 def _contradicted(names: Sequence[str]) -> bool:

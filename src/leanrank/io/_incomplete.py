@@ -73,6 +73,17 @@ class IncompleteMatrix:
         flags[:, self.empty[1]] = True
         return flags
 
+    def is_blank(self, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
+        """Flags of entries in empty rows and columns."""
+        return np.isin(rows, self.empty[0]) | np.isin(cols, self.empty[1])
+
+    def at(self, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
+        """Values of entries, NaN where they are missing."""
+        flat = self.rows.astype(np.int64) * self.shape[1] + self.cols
+        wanted = rows.astype(np.int64) * self.shape[1] + cols
+        place = np.minimum(np.searchsorted(flat, wanted), flat.size - 1)
+        return np.where(flat[place] == wanted, self.values[place], np.nan)
+
     def operator(self) -> ObservedEntries:
         """The measurement operator that sees the observed entries."""
         return ObservedEntries(self.rows, self.cols, self.shape, dtype=self.values.dtype)
@@ -114,19 +125,22 @@ def empty_notes(matrix: IncompleteMatrix) -> list[str]:
     return notes
 
 
-def outlier_notes(matrix: IncompleteMatrix) -> list[str]:
+def outlier_notes(values: np.ndarray, cols: np.ndarray) -> list[str]:
     """A hint where the least or largest value comes again and again, far outside all others."""
-    values, counts = np.unique(matrix.values, return_counts=True)
-    if values.size < 3:
+    if not values.size:
         return []
-    for k, others in ((0, values[1:]), (-1, values[:-1])):
-        spread, gap = others[-1] - others[0], np.abs(values[k] - others[k])
-        places = matrix.cols[matrix.values == values[k]]
+    for value in (values.min(), values.max()):
+        here = values == value
+        others = values[~here]
+        if not others.size or np.ptp(others) == 0:
+            return []
+        low, high = others.min(), others.max()
+        gap = min(abs(value - low), abs(value - high))
         # In one column alone it is as likely a unit of its own.
-        if counts[k] > 2 and gap > spread and np.ptp(places) > 0:
+        if here.sum() > 2 and gap > high - low and np.ptp(cols[here]) > 0:
             return [
-                f"the value {values[k]:g} is there {counts[k]} times, and all others lie from "
-                f"{others[0]:g} to {others[-1]:g}; if it stands for a missing entry, say so "
-                f"(--missing {values[k]:g})"
+                f"the value {value:g} is there {here.sum()} times, and all others lie from "
+                f"{low:g} to {high:g}; if it stands for a missing entry, say so "
+                f"(--missing {value:g})"
             ]
     return []

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -11,20 +11,25 @@ from typing import Literal
 import numpy as np
 
 from leanrank._files import FileError, PathLike, check_fits_memory, is_stream, replacing
-from leanrank._npz import ArrayHeader, Headers, read_arrays, write_array, write_arrays
+from leanrank._npz import write_array, write_arrays
+from leanrank.io._binary import read_binary
 from leanrank.io._incomplete import IncompleteMatrix, empty_notes, outlier_notes
 from leanrank.io._layouts import TextOptions, read_table
-from leanrank.io._matrix_market import read_matrix_market, write_matrix_market
-from leanrank.io._opening import TEXT, plain_suffix
+from leanrank.io._matrix_market import write_matrix_market
+from leanrank.io._opened import numbers_of
+from leanrank.io._opening import COLUMNAR, TEXT, from_standard_input, plain_suffix
 from leanrank.io._problems import check_extent
+from leanrank.io._ratings import Ratings, read_ratings
 from leanrank.io._tables import Table, write_table
 
-__all__ = ["check_dense", "check_matrix_format", "read_binary", "read_matrix", "write_matrix"]
+__all__ = ["check_dense", "check_matrix_format", "read_matrix", "write_matrix"]
 
 _SUFFIXES = (".csv", ".npy", ".npz", ".mtx")
-_TRIPLETS = ("rows", "cols", "y", "shape")
 _MOST_ENTRIES = 1 << 31
 """Completed matrices are dense: beyond this, only their factors are of use."""
+_INSTEAD = (
+    "ask for some of its cells (--cells), write its factors (--factors), or see `leanrank fit`"
+)
 
 
 def read_matrix(
@@ -40,16 +45,18 @@ def read_matrix(
 ) -> IncompleteMatrix:
     r"""Read a matrix with missing entries.
 
-    ==========  ===================================================================================
-    ``.csv``    *wide*: a table with empty cells (or NA, NaN, null, None), with or without a header
-                and row labels; columns of text are passed through. *long*: row, column, value on
-                each line, rows and columns named by labels or integers. Separated by commas,
-                semicolons, tabs or bars.
-    ``.npy``    Two-dimensional, NaN where missing.
-    ``.npz``    One such array; or rows, cols (counted from 0), y and shape.
-    ``.mtx``    Matrix Market: the entries of a coordinate file are the observed ones; in an array
-                file NaN is missing.
-    ==========  ===================================================================================
+    ===============  ==============================================================================
+    ``.csv``         *wide*: a table with empty cells (or NA, NaN, null, None), with or without a
+                     header and row labels; columns of text are passed through. *long*: row, column,
+                     value on each line, rows and columns named by labels or integers. Separated by
+                     commas, semicolons, tabs, bars, ``::`` or blanks. Also ``.tsv``, ``.dat``,
+                     ``.data``, ``.txt``; packed, ``.gz`` or ``.zst``; and ``-``, standard input.
+    ``.npy``         Two-dimensional, NaN where missing.
+    ``.npz``         One such array; or rows, cols (counted from 0), y and shape.
+    ``.mtx``         Matrix Market: the entries of a coordinate file are the observed ones; in an
+                     array file NaN is missing.
+    ``.parquet``     Long, as :func:`read_ratings` reads them; also ``.arrow`` and ``.feather``.
+    ===============  ==============================================================================
 
     An entry that is given several times counts with the mean of its values, and a note says so.
 
@@ -57,24 +64,25 @@ def read_matrix(
     ----------
     path : path
     layout : {"auto", "wide", "long"}
-        Of a ``.csv``. By default long where the names of columns say so (user, item, rating and
+        Of a text file. By default long where the names of columns say so (user, item, rating and
         their like, in any order), or where there are three columns of which two name each pair
         of row and column about once, and enough of them.
     header : bool, optional
-        Whether the first line of a ``.csv`` is a header. By default found out: it is one if it has
+        Whether the first line of a text file is a header. By default found out: it is one if it has
         text where the lines below have numbers, or counts, as years do, above decimals.
     columns : sequence of three str or int, optional
-        Of a long ``.csv``: where row, column and value stand, by name or by number from 1.
+        Of a long file: where row, column and value stand, by name or by number from 1.
     id_columns : sequence of str or int, optional
-        Of a wide ``.csv``: columns that are labels, or anything else that is no part of the matrix;
-        0 for none. By default columns of text, and a first column that is called id or counts.
+        Of a wide text file: columns that are labels, or anything else that is no part of the
+        matrix; 0 for none. By default columns of text, and a first one that is called id or counts.
     missing : sequence of str or float
         Further cells, or numbers in any format, that stand for a missing entry, such as -999.
     decimal : {".", ","}, optional
-        Of a ``.csv``. By default a comma where cells are not separated by commas and no number has
+        Of a text file. By default a comma where cells are not separated by commas and no number has
         a point.
     delimiter : str, optional
-        What separates the cells of a ``.csv``. By default found out.
+        What separates the cells of a text file: a character, ``"::"``, or ``"blanks"`` for any
+        number of blanks and tabs. By default found out.
 
     Raises
     ------
@@ -94,14 +102,37 @@ def read_matrix(
     >>> matrix.shape, matrix.missing, matrix.table.row_labels
     ((2, 2), 1, ('A', 'B'))
     """
-    if plain_suffix(path) in TEXT:
-        words = frozenset(str(word).strip() for word in missing)
-        options = TextOptions(layout, header, columns, id_columns, words, decimal, delimiter)
-        table, shape, rows, cols, values, notes = read_table(path, options)
-        listed = table.layout == "long"
-        matrix = IncompleteMatrix(shape, rows, cols, values, table, notes, listed)
-    else:
-        matrix = read_binary(path)
+    words = frozenset(str(word).strip() for word in missing)
+    options = TextOptions(layout, header, columns, id_columns, words, decimal, delimiter)
+    with from_standard_input(path) as place:
+        if os.fspath(path) == "-" or plain_suffix(place) in TEXT:
+            table, shape, rows, cols, values, notes = read_table(place, options)
+            listed = table.layout == "long"
+            matrix = IncompleteMatrix(shape, rows, cols, values, table, notes, listed)
+        elif plain_suffix(place) in COLUMNAR:
+            matrix = _from_list(read_ratings(place, columns, missing=missing))
+        else:
+            matrix = read_binary(place)
+    return _checked(path, matrix, missing)
+
+
+def _from_list(given: Ratings) -> IncompleteMatrix:
+    """Entries of a list that is no text."""
+    table = Table(
+        "long",
+        header=given.names,
+        row_labels=tuple(map(str, given.row_labels.tolist())),
+        column_labels=tuple(map(str, given.col_labels.tolist())),
+        ignored=given.ignored,
+    )
+    rows, cols = given.rows.astype(np.int64), given.cols.astype(np.int64)
+    return IncompleteMatrix(given.shape, rows, cols, given.values, table, given.notes, listed=True)
+
+
+def _checked(
+    path: PathLike, matrix: IncompleteMatrix, missing: Sequence[str | float]
+) -> IncompleteMatrix:
+    """With each entry once, and notes on what is strange."""
     matrix = _merged(_without(matrix, missing))
     if matrix.values.size == 0:
         raise FileError(f"{path}: every entry is missing, nothing can be recovered")
@@ -113,30 +144,13 @@ def read_matrix(
             "finite number"
         )
     check_extent(path, *matrix.shape, matrix.values.size)
-    return replace(matrix, notes=(*matrix.notes, *empty_notes(matrix), *outlier_notes(matrix)))
-
-
-def read_binary(path: PathLike) -> IncompleteMatrix:
-    """The entries of a file of arrays or of Matrix Market, in the order in which they came."""
-    suffix = Path(path).suffix.lower()
-    if suffix in (".npy", ".npz"):
-        arrays = read_arrays(path, lambda headers: _check_headers(headers, path))
-        return _from_arrays(arrays, path)
-    if suffix == ".mtx":
-        return IncompleteMatrix(*read_matrix_market(path), listed=True)
-    raise FileError(
-        f"{path}: unknown format '{suffix}', expected a name that ends in "
-        + ", ".join((*TEXT, *_SUFFIXES[1:]))
-    )
+    outliers = outlier_notes(matrix.values, matrix.cols)
+    return replace(matrix, notes=(*matrix.notes, *empty_notes(matrix), *outliers))
 
 
 def _without(matrix: IncompleteMatrix, missing: Sequence[str | float]) -> IncompleteMatrix:
     """Without the entries whose value stands for a missing one."""
-    numbers = []
-    for word in missing:
-        with suppress(ValueError):
-            numbers.append(float(word))
-    kept = ~np.isin(matrix.values, np.array(numbers, dtype=matrix.values.dtype))
+    kept = ~np.isin(matrix.values, numbers_of(missing).astype(matrix.values.dtype))
     rows, cols, values = (a[kept] for a in (matrix.rows, matrix.cols, matrix.values))
     return replace(matrix, rows=rows, cols=cols, values=values)
 
@@ -153,57 +167,6 @@ def _merged(matrix: IncompleteMatrix) -> IncompleteMatrix:
     if repeated:
         notes += (f"{repeated} entries are given more than once; the mean of their values counts",)
     return replace(matrix, rows=rows, cols=cols, values=values, notes=notes)
-
-
-def _check_dense(header: ArrayHeader, path: PathLike) -> None:
-    if header.ndim != 2:
-        raise FileError(f"{path}: expected a matrix with two dimensions, got shape {header.shape}")
-    if header.dtype.kind not in "biuf":
-        raise FileError(f"{path}: expected real numbers, got {header.dtype}")
-    if 0 in header.shape:
-        raise FileError(f"{path}: is empty, of shape {header.shape}")
-
-
-def _from_dense(X: np.ndarray) -> IncompleteMatrix:
-    X = X.astype(np.float32 if X.dtype == np.float32 else np.float64)
-    rows, cols = np.nonzero(~np.isnan(X))
-    return IncompleteMatrix((X.shape[0], X.shape[1]), rows, cols, X[rows, cols])
-
-
-def _check_headers(headers: Headers, path: PathLike) -> None:
-    """Refuse what is no matrix before its values take memory."""
-    if len(headers) == 1:
-        _check_dense(next(iter(headers.values())), path)
-        return
-    if set(headers) != set(_TRIPLETS):
-        raise FileError(
-            f"{path}: expected one array with NaN where entries are missing, or arrays rows, cols, "
-            f"y, shape; found {', '.join(sorted(headers)) or 'none'}"
-        )
-    rows, cols, y, shape = (headers[name] for name in _TRIPLETS)
-    whole = all(a.dtype.kind in "iu" for a in (rows, cols, shape)) and y.dtype.kind in "biuf"
-    fits = rows.ndim == cols.ndim == y.ndim == 1 and rows.size == cols.size == y.size
-    if not (whole and fits and shape.shape == (2,)):
-        raise FileError(
-            f"{path}: expected integers rows, cols of shape (m,), numbers y of shape (m,) and two "
-            f"integers shape; got rows {rows}, cols {cols}, y {y}, shape {shape}"
-        )
-
-
-def _from_arrays(arrays: dict[str, np.ndarray], path: PathLike) -> IncompleteMatrix:
-    if len(arrays) == 1:
-        return _from_dense(next(iter(arrays.values())))
-    rows, cols, y, shape = (arrays[name] for name in _TRIPLETS)
-    n1, n2 = (int(n) for n in shape)
-    for name, index, n in (("rows", rows, n1), ("cols", cols, n2)):
-        outside = np.flatnonzero((index < 0) | (index >= n))
-        if outside.size:
-            raise FileError(
-                f"{path}: array '{name}' must lie in [0, {n}), got {index[outside[0]]} at position "
-                f"{outside[0]}"
-            )
-    y = y.astype(np.float32 if y.dtype == np.float32 else np.float64)
-    return IncompleteMatrix((n1, n2), rows.astype(np.int64), cols.astype(np.int64), y, listed=True)
 
 
 def _suffix(path: PathLike) -> str:
@@ -241,9 +204,12 @@ def check_dense(path: PathLike, shape: Sequence[int]) -> None:
     if shape[0] * shape[1] > _MOST_ENTRIES:
         raise FileError(
             f"{path}: a completed {shape[0]} x {shape[1]} matrix has more entries than are of use "
-            "in a file; write its factors instead"
+            f"in a file; {_INSTEAD}"
         )
-    check_fits_memory(path, 8 * shape[0] * shape[1])
+    try:
+        check_fits_memory(path, 8 * shape[0] * shape[1])
+    except FileError as error:
+        raise FileError(f"{error}; {_INSTEAD}") from None
 
 
 def write_matrix(path: PathLike, X: np.ndarray, *, table: Table | None = None) -> None:

@@ -10,14 +10,20 @@ from typing import Any
 import numpy as np
 
 from leanrank._files import FileError, PathLike
-from leanrank.io._matrices import read_binary
-from leanrank.io._opening import TEXT, first_bytes, from_standard_input, plain_suffix, with_pyarrow
+from leanrank.io._binary import read_binary
+from leanrank.io._opening import (
+    COLUMNAR,
+    TEXT,
+    first_bytes,
+    from_standard_input,
+    plain_suffix,
+    with_pyarrow,
+)
 from leanrank.io._records import check_delimiter
 from leanrank.io._sources import ArraySource, ArrowSource, FrameSource, Source, TextSource
 
 __all__ = ["numbers_of", "open_source"]
 
-_COLUMNAR = (".parquet", ".arrow", ".feather")
 _ARRAYS = (".npz", ".mtx")
 
 
@@ -52,18 +58,18 @@ def open_source(
         head, suffix = first_bytes(path), plain_suffix(path)
         if head.startswith((b"PAR1", b"ARROW1")) and suffix not in TEXT:
             yield ArrowSource.of_file(path, head, nan_is_missing)
-        elif suffix in _COLUMNAR:
+        elif suffix in COLUMNAR:
             raise FileError(f"{path}: is no Parquet or Arrow file, whatever its name says")
         elif suffix in _ARRAYS:
             yield _of_arrays(path)
-        elif suffix in TEXT or source == "-":
+        elif suffix in TEXT or os.fspath(source) == "-":
             yield TextSource(
                 path, delimiter=delimiter, header=header, decimal=decimal, missing=words
             )
         else:
             raise FileError(
                 f"{path}: unknown format '{suffix}', expected a name that ends in "
-                + ", ".join((*TEXT, *_COLUMNAR, *_ARRAYS))
+                + ", ".join((*TEXT, *COLUMNAR, *_ARRAYS))
             )
 
 

@@ -18,6 +18,7 @@ from typing import IO, Any
 from leanrank._files import FileError, PathLike, reading
 
 __all__ = [
+    "COLUMNAR",
     "TEXT",
     "first_bytes",
     "from_standard_input",
@@ -28,6 +29,8 @@ __all__ = [
 
 TEXT = (".csv", ".tsv", ".dat", ".data", ".txt")
 """Endings of the names of text files."""
+COLUMNAR = (".parquet", ".arrow", ".feather")
+"""And of those that PyArrow reads."""
 _PACKED = (".gz", ".zst")
 _GZIP, _ZSTANDARD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _BINARY = (b"PAR1", b"ARROW1", b"PK\x03\x04")
@@ -97,7 +100,7 @@ def _unpacked(path: PathLike) -> Iterator[IO[bytes]]:
 @contextmanager
 def from_standard_input(source: PathLike) -> Iterator[PathLike]:
     """A file that can be read twice: ``-`` stands for standard input, which is kept in one."""
-    if source != "-":
+    if os.fspath(source) != "-":
         yield source
         return
     with tempfile.NamedTemporaryFile(prefix="leanrank-") as file:

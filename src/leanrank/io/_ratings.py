@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from leanrank._files import FileError
+from leanrank.io._incomplete import outlier_notes
 from leanrank.io._opened import open_source
 from leanrank.io._reading import Reading
 
@@ -143,7 +144,7 @@ def _ratings(reading: Reading) -> Ratings:
         reading.names,
         reading.ignored,
         reading.missing,
-        reading.notes(),
+        (*reading.notes(), *outlier_notes(values, cols)),
     )
 
 

@@ -13,7 +13,7 @@ from leanrank.io._columns import find_column, find_roles
 from leanrank.io._opened import numbers_of
 from leanrank.io._sources import Source
 
-__all__ = ["Piece", "Reading"]
+__all__ = ["LabelReading", "Piece", "Reading"]
 
 
 class Piece(NamedTuple):
@@ -30,8 +30,61 @@ class Piece(NamedTuple):
         return [array for array in self if array is not None]
 
 
-class Reading:
-    """Entries of a list, piece by piece, with codes for labels as they are first met.
+class LabelReading:
+    """Labels of a list, piece by piece, with codes for them as they are first met.
+
+    Parameters
+    ----------
+    source : Source
+    roles : sequence of int
+        The columns to read.
+    named : bool
+        Whether they were found by their names.
+    labels : int
+        So many of them, the first ones, hold labels.
+    """
+
+    def __init__(self, source: Source, roles: Sequence[int], named: bool, labels: int) -> None:
+        self.source, self.roles = source, roles
+        self.lines = source.lines(roles, labels, named)
+        self.codes = tuple(Codes() for _ in range(labels))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the columns that are read."""
+        return tuple(self.lines.names[k] for k in self.roles)
+
+    @property
+    def ignored(self) -> tuple[str, ...]:
+        """Names of the others."""
+        names = enumerate(self.lines.names)
+        return tuple(name for k, name in names if k not in self.roles)
+
+    def codes_of(self, k: int, cells: Cells, lines: np.ndarray) -> np.ndarray:
+        """Codes of the labels of column k, which stand on these lines."""
+        try:
+            codes = cells.codes(self.codes[k])
+        except TypeError as error:
+            raise self._not_labels(k, error) from None
+        empty = np.flatnonzero(codes < 0)
+        if empty.size:
+            where, what = self.lines.place(int(lines[empty[0]])), ("row", "column")[k]
+            raise FileError(f"{where}: is empty, expected the {what} that the value belongs to")
+        return codes
+
+    def labels(self, k: int) -> np.ndarray:
+        """Labels of rows (0) or columns (1) by their codes."""
+        try:
+            return self.codes[k].labels(self.lines.text)
+        except (TypeError, OverflowError) as error:
+            raise self._not_labels(k, error) from None
+
+    def _not_labels(self, k: int, error: Exception) -> TypeError:
+        return TypeError(f"{self.source}, column '{self.names[k]}': {error}")
+
+
+class Reading(LabelReading):
+    """Entries of a list, piece by piece.
 
     Parameters
     ----------
@@ -47,31 +100,20 @@ class Reading:
         weight: str | int | None,
         missing: Sequence[str | float],
     ) -> None:
-        self.source, self._absent = source, numbers_of(missing)
         beside = []
         if weight is not None:
             beside = [find_column(f"{source}", source.names, weight, "weight")]
         roles, named = find_roles(f"{source}", source.names, columns, 3, beside)
         if set(roles) & set(beside):
             raise FileError(f"{source}: the column of weights is not to be one of the others")
-        self.roles = [*roles, *beside]
+        super().__init__(source, [*roles, *beside], named, 2)
+        self._absent = numbers_of(missing)
         self._in_order = columns is None and not named
-        self._lines = source.lines(self.roles, 2, named)
-        self.codes = (Codes(), Codes())
         self.missing = self.weightless = 0
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(self._lines.names[k] for k in self.roles)
-
-    @property
-    def ignored(self) -> tuple[str, ...]:
-        names = enumerate(self._lines.names)
-        return tuple(name for k, name in names if k not in self.roles)
 
     def __iter__(self) -> Iterator[Piece]:
         done = 0
-        for cells in self._lines.pieces():
+        for cells in self.lines.pieces():
             values = self._values(cells[2], done, "value")
             kept, weights = ~np.isnan(values), None
             self.missing += int(values.size - kept.sum())
@@ -83,7 +125,7 @@ class Reading:
             if not kept.all():
                 cells = [cell.only(kept) for cell in cells[:2]]
             lines = done + np.flatnonzero(kept)
-            rows, cols = (self._codes(k, cells[k], lines) for k in (0, 1))
+            rows, cols = (self.codes_of(k, cells[k], lines) for k in (0, 1))
             done += values.size
             yield Piece(rows, cols, values[kept], weights)
 
@@ -95,7 +137,7 @@ class Reading:
         bad = np.flatnonzero(np.isinf(values))
         if bad.size:
             raise FileError(
-                f"{self._lines.place(done + int(bad[0]))}: the {what} is "
+                f"{self.lines.place(done + int(bad[0]))}: the {what} is "
                 f"'{cells.shown(int(bad[0]))}', expected a finite number{cells.hint(int(bad[0]))}"
             )
         return values
@@ -105,32 +147,10 @@ class Reading:
         bad = np.flatnonzero(given & ~(weights >= 0))
         if bad.size:
             raise FileError(
-                f"{self._lines.place(done + int(bad[0]))}: the weight is "
+                f"{self.lines.place(done + int(bad[0]))}: the weight is "
                 f"'{cells.shown(int(bad[0]))}', expected a number that is not negative"
             )
         return weights
-
-    def _codes(self, k: int, cells: Cells, lines: np.ndarray) -> np.ndarray:
-        """Codes of labels, which stand on these lines."""
-        try:
-            codes = cells.codes(self.codes[k])
-        except TypeError as error:
-            raise self._not_labels(k, error) from None
-        empty = np.flatnonzero(codes < 0)
-        if empty.size:
-            where, what = self._lines.place(int(lines[empty[0]])), ("row", "column")[k]
-            raise FileError(f"{where}: is empty, expected the {what} that the value belongs to")
-        return codes
-
-    def labels(self, k: int) -> np.ndarray:
-        """Labels of rows (0) or columns (1) by their codes."""
-        try:
-            return self.codes[k].labels(self._lines.text)
-        except (TypeError, OverflowError) as error:
-            raise self._not_labels(k, error) from None
-
-    def _not_labels(self, k: int, error: Exception) -> TypeError:
-        return TypeError(f"{self.source}, column '{self.names[k]}': {error}")
 
     def notes(self) -> tuple[str, ...]:
         """What one should know of how the list was read."""

@@ -86,7 +86,8 @@ class TextSource:
         self._decimal, self._missing = decimal, missing
         self._delimiter = delimiter or find_delimiter(path)
         with Records.of(path, self._delimiter) as records:
-            self.names = tuple(records.first)
+            self._numbered = tuple(f"{k + 1}" for k in range(len(records.first)))
+            self.names = self._numbered if header is False else tuple(records.first)
 
     def __str__(self) -> str:
         return f"{self._path}"
@@ -98,8 +99,7 @@ class TextSource:
         header = self._header
         if header is None:
             header = named or any(notation.is_text(self.names[k]) for k in numbers)
-        numbered = tuple(f"{k + 1}" for k in range(len(self.names)))
-        names = tuple(name.strip() for name in self.names) if header else numbered
+        names = tuple(name.strip() for name in self.names) if header else self._numbered
         return Lines(
             names,
             lambda: self._pieces(columns, notation, header),

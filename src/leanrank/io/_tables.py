@@ -10,7 +10,7 @@ from typing import IO, Literal
 
 import numpy as np
 
-__all__ = ["Entries", "Passed", "Table", "number_text", "write_table"]
+__all__ = ["Entries", "Passed", "Table", "listed", "number_text", "write_table"]
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Table:
         text = f"long: rows {names[0]}, columns {names[1]}, values {names[2]}"
         if len(self.ignored) == 1:
             return f"{text}; column {self.ignored[0]} is ignored"
-        return f"{text}; columns {_listed(self.ignored)} are ignored" if self.ignored else text
+        return f"{text}; columns {listed(self.ignored)} are ignored" if self.ignored else text
 
     def _wide(self) -> str:
         parts = ["wide table"]
@@ -79,7 +79,7 @@ class Table:
         parts += ["row labels"] if self.row_labels else []
         if self.passed:
             names = tuple(p.name or f"column {p.position + 1}" for p in self.passed)
-            parts += [f"passed through as it came: {_listed(names)}"]
+            parts += [f"passed through as it came: {listed(names)}"]
         return ", ".join(parts)
 
 
@@ -87,7 +87,8 @@ Entries = tuple[Table, tuple[int, int], np.ndarray, np.ndarray, np.ndarray, tupl
 """Table, shape, rows, columns, values and notes."""
 
 
-def _listed(names: tuple[str, ...]) -> str:
+def listed(names: tuple[str, ...]) -> str:
+    """Names, the first few."""
     shown = ", ".join(names[:5])
     return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"
 

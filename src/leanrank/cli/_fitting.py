@@ -1,0 +1,235 @@
+"""``leanrank fit``: a long list of entries in, a model out."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+import leanrank
+from leanrank import io
+from leanrank.callbacks import Progress
+from leanrank.cli import _report
+from leanrank.cli._options import (
+    Columns,
+    Decimal,
+    Delimiter,
+    Header,
+    Json,
+    Missing,
+    Quiet,
+    Rank,
+    Seed,
+    SummaryFile,
+    TimeLimit,
+    Validation,
+    Width,
+    columns_of,
+    delimiter_of,
+)
+from leanrank.cli._terminal import ARRAYS, Terminal, bad_input
+from leanrank.results import Status
+
+__all__ = ["fit"]
+
+
+class Duplicates(StrEnum):
+    """What is done with a pair that is there several times."""
+
+    mean = "mean"
+    error = "error"
+
+
+def fit(
+    ratings: Annotated[str, typer.Argument(metavar="RATINGS", show_default=False)],
+    out: Annotated[Path, typer.Option(help="Write the model (.npz).", metavar="MODEL")],
+    summary: SummaryFile = None,
+    json: Json = False,
+    columns: Columns = None,
+    weight: Annotated[
+        str | None,
+        typer.Option(
+            help="A column of weights, inverse variances, by name or number from 1.",
+            metavar="COLUMN",
+        ),
+    ] = None,
+    header: Header = None,
+    missing: Missing = None,
+    decimal: Decimal = None,
+    delimiter: Delimiter = None,
+    least: Annotated[
+        float | None, typer.Option("--min", help="Least value: predictions are cut at it.")
+    ] = None,
+    most: Annotated[
+        float | None, typer.Option("--max", help="Largest value: predictions are cut at it.")
+    ] = None,
+    duplicates: Annotated[
+        Duplicates, typer.Option(help="Of pairs that are there several times: average, or refuse.")
+    ] = Duplicates.mean,
+    rank: Rank = None,
+    width: Width = None,
+    validation: Validation = None,
+    time_limit: TimeLimit = None,
+    seed: Seed = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Fit a model to ratings, or other entries, one on each line.
+
+    RATINGS is .csv, .tsv, .dat, .data (also .gz, .zst), .parquet, .arrow, .npz (rows, cols, y,
+    shape), .mtx, or - for standard input. `leanrank predict` and `recommend` ask the model.
+    """
+    terminal = Terminal(json=json, quiet=quiet, outputs=(out, summary))
+    with terminal.errors(), bad_input():
+        source = None if ratings == "-" else Path(ratings)
+        terminal.check_outputs(source, (out, ARRAYS), (summary, ()))
+        given = io.read_ratings(
+            ratings,
+            columns_of(columns),
+            weight,
+            header=header,
+            missing=missing or (),
+            decimal=decimal,  # type: ignore[arg-type]
+            delimiter=delimiter_of(delimiter),
+        )
+        terminal.say(_read_as(ratings, given), given.notes)
+        model = leanrank.MatrixFactorization(
+            rank,
+            width=width,
+            validation=validation,
+            min_value=least,
+            max_value=most,
+            duplicates=duplicates.value,
+            time_limit=time_limit,
+            random_state=seed,
+        )
+        seconds = _fitted(terminal, model, given)
+        model.save(out)
+        terminal.wrote("the model", out)
+        values = _summary(model, given, ratings, seconds)
+        if summary is not None:
+            io.save_summary(summary, values)
+            terminal.wrote("the summary", summary)
+        if terminal.json:
+            io.dump_summary(sys.stdout, values)
+        rows = {
+            "rank": (f"{model.rank_}", f"of {given.shape[0]} rows x {given.shape[1]} columns"),
+            "held-out error": (f"{model.held_out_error_:.4g}", "in the units of the values"),
+            "noise": (f"{model.noise_:.4g}", "standard deviation"),
+            "sweeps": (f"{model.n_iter_}", "over the entries"),
+            "time": (f"{seconds:.1f} s", ""),
+        }
+        _report.show_fit(terminal.words, model.status_, model.message_, rows)
+        raise typer.Exit(0 if _good(model.status_) else 1)
+
+
+def _good(status: Status) -> bool:
+    return status in (Status.CONVERGED, Status.APPROXIMATE)
+
+
+def _read_as(name: str, given: io.Ratings) -> str:
+    """What a list was taken for."""
+    where = dict(zip(("rows", "columns", "values", "weights"), given.names, strict=False))
+    text = ", ".join(f"{what} {column}" for what, column in where.items())
+    if given.ignored:
+        few = len(given.ignored) == 1
+        text += f"; {'column' if few else 'columns'} {io.listed(given.ignored)} "
+        text += "is ignored" if few else "are ignored"
+    n1, n2 = given.shape
+    shown = "standard input" if name == "-" else name
+    return f"{shown}: {given.values.size} entries of {n1} rows x {n2} columns ({text})"
+
+
+def _fitted(terminal: Terminal, model: leanrank.MatrixFactorization, given: io.Ratings) -> float:
+    """Fit, with progress; the seconds it took. Ctrl-C ends it with what there is."""
+    start = time.monotonic()
+    with _asked_to_stop() as asked, _Sweeps(terminal.progress_to) as progress:
+        model.callbacks = [progress, lambda state: bool(asked)]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", leanrank.RecoveryWarning)  # the status tells
+            model.fit(given)
+    model.callbacks = ()
+    return time.monotonic() - start
+
+
+class _Sweeps(Progress):
+    """The line of progress of sweeps."""
+
+    def __init__(self, console: Console | None) -> None:
+        super().__init__(zero_loss=1.0, console=console)
+
+    def __call__(self, state: Any) -> None:
+        super().__call__(state)
+
+    def line(self, state: Any) -> Text:
+        seconds = time.monotonic() - self._start
+        left = seconds * (1 / state.share - 1) if state.share > 0.05 else None
+        return Text.assemble(
+            ("sweep", "bold"),
+            f" {state.sweep:<4} width {state.width:<4} held-out error "
+            f"{state.held_out_error:<8.4g} {seconds:.0f} s"
+            + ("" if left is None else f", about {left:.0f} s left"),
+        )
+
+
+@contextmanager
+def _asked_to_stop() -> Iterator[list[int]]:
+    """A list that has something in it after Ctrl-C; a second one interrupts."""
+    asked: list[int] = []
+
+    def stop(number: int, _: FrameType | None) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    before = None
+    with suppress(ValueError):  # signals are for the main thread only
+        before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield asked
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGINT, before)
+
+
+def _summary(
+    model: leanrank.MatrixFactorization, given: io.Ratings, name: str, seconds: float
+) -> dict[str, Any]:
+    """What came out, in plain values."""
+    parameters = model.get_params()
+    for unsaid in ("callbacks", "random_state"):
+        parameters.pop(unsaid)
+    summary: dict[str, Any] = io.plain_values(
+        {
+            "status": model.status_.value,
+            "success": _good(model.status_),
+            "message": model.message_,
+            "rank": model.rank_,
+            "shape": given.shape,
+            "measurements": given.values.size,
+            "missing": given.missing,
+            "held_out_error": model.held_out_error_,
+            "noise": model.noise_,
+            "sweeps": model.n_iter_,
+            "seconds": seconds,
+            "prediction": asdict(model.certificate_),
+            "columns": given.names,
+            "ignored": given.ignored,
+            "notes": given.notes,
+            "input": name,
+            "seed": model.random_state,
+            "parameters": parameters,
+        }
+    )
+    return summary
