@@ -86,7 +86,8 @@ class FoldedUser:
         found = self._model.best(
             self._model.users.mean, n, lambda a, b: (np.zeros_like(seen), seen)
         )
-        return Ranking.of(np.array([None]), self._model.items.labels.values, found)
+        values, asked = self._model.items.labels.values, np.array([None])
+        return Ranking.of(asked, values, found, bounds=self._bounds)
 
     def _told(self, items: Any) -> tuple[np.ndarray, np.ndarray]:
         (cols,) = looked_up((self._model.items.labels, items, "items"))

@@ -13,6 +13,7 @@ from scipy import sparse
 from leanrank._labels import Labels
 from leanrank.estimators._arguments import UnknownLabelWarning
 from leanrank.estimators._ratings import Ratings, checked_ratings
+from leanrank.io import Ratings as ListedRatings
 from leanrank.io import read_ratings
 from leanrank.operators import ObservedEntries
 
@@ -38,7 +39,7 @@ def ratings_given(
     if sparse.issparse(users):
         op, values = ObservedEntries.from_sparse(users)
         return Ratings.of(op.rows, op.cols, values, sample_weight), ()
-    if not isinstance(users, str | PathLike) and _names(users) is None:
+    if not isinstance(users, str | PathLike | ListedRatings) and _names(users) is None:
         raise TypeError(
             "fit takes users, items and ratings; pairs and ratings; a frame; a path; or a SciPy "
             f"sparse matrix; got {type(users).__name__}"
@@ -50,14 +51,12 @@ def ratings_given(
 
 def _read(source: Any, columns: Any) -> tuple[Ratings, tuple[str, ...]]:
     """From a frame or a file."""
-    found = read_ratings(source, *checked_columns(columns))
-    users, items = found.row_labels, found.col_labels
-    if found.weights is not None:  # some of which may be zero
-        ratings = Ratings.of(users[found.rows], items[found.cols], found.values, found.weights)
-    else:
-        values, labels = checked_ratings(found.values), (Labels.of(users), Labels.of(items))
-        ratings = Ratings(*labels, found.rows, found.cols, values, None)
-    return ratings, notes_of(found)
+    chosen, found = checked_columns(columns), source
+    if not isinstance(source, ListedRatings):
+        found = read_ratings(source, *chosen)
+    users, items = Labels.of(found.row_labels), Labels.of(found.col_labels)
+    values = checked_ratings(found.values)
+    return Ratings(users, items, found.rows, found.cols, values, found.weights), notes_of(found)
 
 
 def is_dask(source: object) -> bool:

@@ -43,13 +43,13 @@ def by_column(indptr, cols, columns):  # type: ignore[no-untyped-def]
     """
     m = cols.size
     order, other = np.arange(m).astype(np.int32), np.empty(m, np.int32)
-    bits = 0
+    bits = 1
     while (columns - 1) >> bits > 0:
         bits += 1
     digits = (bits + _BITS - 1) // _BITS
-    step = (bits + digits - 1) // max(digits, 1)
+    step = (bits + digits - 1) // digits
     counts = np.empty(1 << step, np.int64)
-    for shift in range(0, bits, max(step, 1)):
+    for shift in range(0, bits, step):
         counts[:] = 0
         for e in range(m):
             counts[(cols[e] >> shift) & (counts.size - 1)] += 1
