@@ -12,6 +12,7 @@ truth, soft-impute a threshold (and what intercepts are shrunk by) that held-out
 from __future__ import annotations
 
 import argparse
+import resource
 import sys
 import time
 from collections.abc import Callable
@@ -67,6 +68,11 @@ def noisy(
 def span(seeds: range) -> str:
     """Which seeds they are."""
     return f"seeds {seeds.start} to {seeds.stop - 1}"
+
+
+def peak() -> float:
+    """MiB that were resident at most so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def relative_error(X: np.ndarray, truth: np.ndarray) -> float:
@@ -125,7 +131,7 @@ def large(seeds: range, full: bool) -> None:
     out = table(
         "20000 x 5000, rank 10, 2M entries, noise .1",
         "seed", "told the rank", "recover", "posterior", "ranks", "CPU s: told", "recover",
-        "posterior",
+        "posterior", "50 draws over fit", "MiB of recover", "of draws",
     )  # fmt: skip
     for seed in seeds[:1]:
         inst = simulate.matrix_completion((20000, 5000), 10, fraction=0.02, random_state=seed)
@@ -135,13 +141,16 @@ def large(seeds: range, full: bool) -> None:
         X = _at(inst.truth, i, j)
         problem = Problem(inst.op, y)
         told, a = clocked(lambda p=problem, t=inst.truth: solve(GaussNewton(), p, t, max_iter=100))
+        before = peak()
         result, b = clocked(lambda p=problem: recover(p.op, p.y))
+        above = peak() - before
         post, c = clocked(lambda p=problem: posterior(p.op, p.y, draws=50))
+        drawn = sum(x.nbytes for x in (post.left, post.right, post.centres)) >> 20
         found = (_at(told.factors, i, j), _at(result.factors, i, j), post.mean(i, j))
         errors = [np.std(Z - X) for Z in found]
         out.add_row(
             str(seed), *(f"{e / np.std(X):.5f}" for e in errors), f"{result.rank}, {post.rank}",
-            *(f"{v:.1f}" for v in (a, b, c)),
+            *(f"{v:.1f}" for v in (a, b, c, c / b)), f"{above:.0f}", f"{drawn:.0f}",
         )  # fmt: skip
     CONSOLE.print(out)
 

@@ -12,7 +12,7 @@ from leanrank import Status, StudentT, recover, simulate
 from leanrank.operators import Centred, DenseSensing, ObservedEntries
 from leanrank.posterior import Layout, State, entries_of, fit, start
 from leanrank.problem import Problem
-from leanrank.search import Fitter, Monitor
+from leanrank.search import Fitter, Monitor, predicting
 from leanrank.search.drawing import HeldOutDraws
 from leanrank.search.holding_out import split
 from leanrank.search.predicting import (
@@ -327,3 +327,38 @@ def test_the_same_seed_gives_the_same_answer():
     np.testing.assert_array_equal(one.factors.U, two.factors.U)
     assert one.certificate == two.certificate
     np.testing.assert_array_equal(one.posterior.left, two.posterior.left)
+
+
+def test_a_start_is_not_widened_where_it_leaves_noise(monkeypatch):
+    """Three columns, three of them needed: no fourth is looked for."""
+    asked = []
+    widened = _Room.widened
+
+    def counted(self, problem, state, more):
+        asked.append((state.width, more))
+        return widened(self, problem, state, more)
+
+    monkeypatch.setattr(_Room, "widened", counted)
+    inst = completion(0, shape=(100, 80), rank=3, oversampling=8, noise=0.1)
+    problem, own = Problem(inst.op, inst.y / np.std(inst.y)), fitter()
+    parts = split(problem, 0.1, own.rng, 1)
+    for width, more in ((3, set()), (2, {(2, 8)})):
+        asked.clear()
+        assert predicted(problem, parts, own, width=width, most=40).state.width == 3
+        assert {call for call in asked if call[0] == width and call[1] > 0} == more
+
+
+def test_a_wider_fit_must_pay(monkeypatch):
+    """Singular values that fall slowly: each widening gains a little, and less than the last."""
+    rng = np.random.default_rng(0)
+    U, V = (np.linalg.qr(rng.standard_normal((n, 60)))[0] for n in (90, 80))
+    X = (U * (1.0 + np.arange(60)) ** -1.0) @ V.T
+    rows, cols = np.nonzero(rng.random(X.shape) < 0.7)
+    problem = Problem(ObservedEntries(rows, cols, X.shape), X[rows, cols] / X.std())
+    widths = []
+    for pays in (0.998, 0.5):
+        monkeypatch.setattr(predicting, "_PAYS", pays)
+        own = fitter()
+        found = predicted(problem, split(problem, 0.1, own.rng, 1), own, width=4, most=60)
+        widths.append(found.rounds[0][1].width)
+    assert widths[1] <= 4 < widths[0]

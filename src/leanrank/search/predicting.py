@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from leanrank._arrays import is_numpy_array
-from leanrank.evidence import Prediction
+from leanrank.evidence import Prediction, leaves_noise
 from leanrank.factors import Factors
 from leanrank.posterior import (
     Layout,
@@ -131,6 +131,8 @@ def predicted(
     state = room.fit(first.train, given)
     steps = [(given, state.sweeps)]
     while prune and given < most and given - state.width <= given // 4:
+        if not state.sweeps and _is_all(state, first.train, fitter):
+            break
         more = min(max(_WIDER, state.width), most - state.width)
         wider = room.widened(first.train, state, more)
         paid = _PAYS * first.errors(state.factors).mean()
@@ -159,6 +161,12 @@ def predicted(
     if rounds[0][1].sweeps:  # other chains are tried out, which callbacks may stop
         assessment.prediction  # noqa: B018
     return Predicted(whole, rounds, assessment, doubtful)
+
+
+def _is_all(state: State, problem: Problem, fitter: Fitter) -> bool:
+    """Whether a state, of a model that holds, leaves nothing but noise."""
+    point, policy = problem.evaluate(state.factors), fitter.policy.evidence
+    return problem.loss.quadratic and leaves_noise(problem, point, fitter.rng, policy, _LOOKS)
 
 
 def _worth_keeping(rounds: list[tuple[Split, State]]) -> int:
@@ -268,6 +276,8 @@ _EDGE = 1.25
 """Singular value over the edge of noise up to which a column may be noise."""
 _SWEEPS = 100
 """At most, where they are not stopped early."""
+_LOOKS = 3
+"""Draws of noise that what is left is compared with."""
 _PAYS = 0.998
 """Held-out error of a wider fit over that of a narrower one from which on it is not taken."""
 _WIDER = 8
