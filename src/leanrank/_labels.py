@@ -41,6 +41,11 @@ class Labels:
     values: np.ndarray
     kind: str
 
+    @classmethod
+    def of(cls, values: np.ndarray) -> Labels:
+        """Those of distinct values: numbers in an array of these, strings in one of objects."""
+        return cls(values, "str" if values.dtype == object else "number")
+
     @property
     def size(self) -> int:
         """Number of distinct labels."""

@@ -16,7 +16,7 @@ import numpy as np
 
 from leanrank._files import FileError, PathLike, check_fits_memory, reading, replacing
 
-__all__ = ["ArrayHeader", "Headers", "read_arrays", "write_array", "write_arrays"]
+__all__ = ["ArrayHeader", "Headers", "array_header", "read_arrays", "write_array", "write_arrays"]
 
 _CHUNK = 1 << 24
 _HEADER = 1 << 14
@@ -77,12 +77,13 @@ Headers = Mapping[str, ArrayHeader]
 """Of the arrays of a file, by name."""
 
 
-def write_arrays(path: PathLike, arrays: Mapping[str, Any]) -> None:
-    """Write named arrays as one compressed ``.npz``, whole or not at all.
+def write_arrays(path: PathLike, arrays: Mapping[str, Any], *, compressed: bool = True) -> None:
+    """Write named arrays as one ``.npz``, whole or not at all.
 
     ``numpy.savez_compressed`` would do, but NumPy 2.0 leaves the archive open on a full disk.
     """
-    with replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+    how = zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
+    with replacing(path) as file, zipfile.ZipFile(file, "w", how) as archive:
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
@@ -98,6 +99,20 @@ def write_array(path: PathLike, array: np.ndarray) -> None:
     with replacing(path) as file:
         np.lib.format.write_array_header_1_0(file, header)
         file.write(array.data)
+
+
+def array_header(path: PathLike) -> ArrayHeader:
+    """What an ``.npy`` says of its array, all bytes of which are there.
+
+    Raises
+    ------
+    FileError
+        If the file is missing, truncated, or not of this format.
+    """
+    with reading(path) as file:
+        size = file.seek(0, 2)
+        file.seek(0)
+        return _read_header(file, size, f"{path}")
 
 
 def read_arrays(

@@ -15,7 +15,8 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 
 import leanrank as lr
 from leanrank import MatrixFactorization, RecoveryWarning, Status
-from leanrank.search import factorising
+from leanrank.io import stored_entries
+from leanrank.search import sweeping
 
 
 def rmse(a, b):
@@ -161,6 +162,59 @@ def test_files(tmp_path, ratings, model, ending):
         MatrixFactorization().fit(tmp_path / "none.csv")
 
 
+def csv(path, ratings):
+    frame = pd.DataFrame(dict(zip(("user", "item", "rating"), ratings.given, strict=True)))
+    frame.to_csv(path, index=False)
+    return path
+
+
+def test_files_that_are_sorted_on_disk(tmp_path, ratings, model):
+    path = csv(tmp_path / "ratings.csv", ratings)
+    fitted = MatrixFactorization(memory_limit=10**6).fit(path)
+    assert sorted(fitted.users_) == list(model.users_)
+    # In single precision, and users and items in the order in which they came.
+    apart = fitted.predict(*ratings.held[:2]) - model.predict(*ratings.held[:2])
+    assert np.sqrt(np.mean(apart**2)) < 0.15 * ratings.noise
+    assert abs(fitted.held_out_error_ / model.held_out_error_ - 1) < 0.1
+    with pytest.raises(ValueError, match="has not kept its ratings.*with a memory_limit"):
+        fitted.recommend([3])
+    with pytest.raises(ValueError, match="memory_limit must be at least .* bytes"):
+        MatrixFactorization(memory_limit=10).fit(path)
+    assert [found.name for found in tmp_path.iterdir()] == ["ratings.csv"]
+
+
+def test_stored_entries_stay_where_they_are(tmp_path, ratings):
+    stored = stored_entries(csv(tmp_path / "ratings.csv", ratings), tmp_path / "stored")
+    fitted = MatrixFactorization().fit(stored)
+    assert "columns: 'user', 'item', 'rating'" in fitted.notes_
+    users, items, _ = ratings.given
+    left = fitted.recommend([7], 500).items
+    np.testing.assert_array_equal(np.sort(left), np.setdiff1d(items, items[users == 7]))
+    with pytest.raises(ValueError, match="ratings on disk cannot be added to"):
+        fitted.partial_fit([3], [4], [3.0])
+    fitted.save(tmp_path / "model.npz")
+    loaded = MatrixFactorization.load(tmp_path / "model.npz")
+    assert same(fitted, loaded, ratings)
+
+
+def test_what_was_interrupted_goes_on(tmp_path, ratings, model):
+    path = tmp_path / "so-far.npz"
+    searching = MatrixFactorization(checkpoint=path, callbacks=[fails_at_the_third])
+    with pytest.raises(RuntimeError, match="third"):
+        searching.fit(*ratings.given)
+    assert path.exists()
+    told = []
+    resumed = MatrixFactorization(checkpoint=path, callbacks=[told.append]).fit(*ratings.given)
+    assert told[0].sweep > 1
+    assert same(model, resumed, ratings)
+    assert not path.exists()
+
+
+def fails_at_the_third(progress):
+    if progress.sweep == 3:
+        raise RuntimeError("third")
+
+
 def test_stored_zeros_of_a_sparse_matrix_are_ratings(ratings):
     users, items, y = ratings.given
     y = np.round(y - 3.5)
@@ -302,13 +356,13 @@ def test_time_limit(ratings):
 
 
 def test_an_interrupt_keeps_what_there_is(ratings, monkeypatch):
-    sweeps = factorising.sweeps
+    sweeps = sweeping.sweeps
 
     def interrupted(*args, **kwargs):
         yield from islice(sweeps(*args, **kwargs), 2)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(factorising, "sweeps", interrupted)
+    monkeypatch.setattr(sweeping, "sweeps", interrupted)
     with pytest.warns(RecoveryWarning, match="STOPPED: stopped after"):
         model = MatrixFactorization().fit(*ratings.given)
     assert rmse(model.predict(*ratings.held[:2]), ratings.held[2]) < 0.8

@@ -158,7 +158,7 @@ def test_batch_after_batch_comes_to_what_fit_does(make_ratings, count):
         model.partial_fit(*batch)
     np.testing.assert_array_equal(model.users_, whole.users_)
     np.testing.assert_array_equal(model.items_, whole.items_)
-    assert model._entries.size == rated.seen
+    assert model._seen.size == rated.seen
     one, other = (m.predict(*rated.held[:2]) for m in (model, whole))
     assert rmse(one, rated.held[2]) < 1.01 * rmse(other, rated.held[2])
     low, high = model.predict_interval(*rated.held[:2])
@@ -211,10 +211,10 @@ def test_partial_fit_keeps_to_weights_and_duplicates(ratings):
         model.partial_fit(users[:2], items[:2], y[:2])
     model.set_params(duplicates="mean")
     model.partial_fit(users[:2], items[:2], y[:2], weights[:2])
-    at = model._entries.weights.max()
+    at = model._seen.weights.max()
     assert at <= 2 * 9.0 / weights.mean() + 1e-9
     total = (weights.sum() + weights[:2].sum()) / weights.mean()
-    assert np.isclose(model._entries.weights.sum(), total)
+    assert np.isclose(model._seen.weights.sum(), total)
 
 
 def test_partial_fit_refuses_other_labels(model):

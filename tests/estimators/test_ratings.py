@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from leanrank.estimators import _ratings
 from leanrank.estimators._ratings import Ratings
 
 TRIPLES = st.lists(
@@ -94,3 +95,13 @@ def test_labels_of_other_types_do_not_join():
     old, new = Ratings.of([1, 2], [1, 1], [3, 4]), Ratings.of(["1", "2"], [1, 1], [3, 4])
     with pytest.raises(TypeError, match="users must be labels of the same type as before, number"):
         old.joined(new)
+
+
+def test_many_ratings_are_kept_in_single_precision(monkeypatch):
+    columns = [1, 1, 2, 1], [1, 2, 1, 1], [0.1, 0.2, 0.3, 0.4]
+    monkeypatch.setattr(_ratings, "_MANY", 4)
+    entries = Ratings.of(*columns).scaled(0.5).entries("mean")
+    assert entries.y.dtype == entries.weights.dtype == np.float32
+    np.testing.assert_allclose(entries.y, [0.125, 0.1, 0.15])
+    monkeypatch.setattr(_ratings, "_MANY", 5)
+    assert Ratings.of(*columns).scaled(0.5).entries("mean").y.dtype == np.float64

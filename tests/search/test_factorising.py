@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from leanrank import Status
-from leanrank.posterior import Entries
+from leanrank.posterior import Entries, EntriesOnDisk
 from leanrank.search.factorising import Progress, factorise
 
 SHAPE = (300, 200)
@@ -106,6 +108,67 @@ def test_the_number_of_threads_does_not_matter():
     one, two = (factorise(entries, threads=n, rng=np.random.default_rng(0)) for n in (1, 2))
     np.testing.assert_array_equal(one.state.rows, two.state.rows)
     np.testing.assert_array_equal(one.scores, two.scores)
+
+
+def test_weak_directions_beside_strong_ones_are_found():
+    """Columns are dropped before the strong ones leave the weak ones to be seen."""
+    rng = np.random.default_rng(0)
+    U, V = (np.linalg.qr(rng.standard_normal((n, 5)))[0] * n**0.5 for n in SHAPE)
+    X = (U * np.geomspace(1, 0.01, 5)) @ V.T
+    rows, cols = np.divmod(rng.choice(X.size, 20_000, replace=False), SHAPE[1])
+    y = X[rows, cols] + 1e-3 * rng.standard_normal(rows.size)
+    found = factorise(Entries.of(rows, cols, y, SHAPE), rng=rng)
+    assert found.state.width == 5
+    assert np.sqrt(np.mean((dense(found) - X) ** 2)) < 1.5e-3 * (5 * 500 / 20_000) ** 0.5
+
+
+def test_popular_columns_do_not_hide_the_others():
+    """Entries where popular columns and busy rows meet; the held-out error falls from the start."""
+    rng, (n1, n2) = np.random.default_rng(0), SHAPE
+    X = 3.0 + rng.standard_normal((n1, 3)) @ rng.standard_normal((3, n2)) + rng.standard_normal(n2)
+    chance = np.outer(rng.lognormal(0, 1, n1), np.arange(1, n2 + 1) ** -1.0).ravel()
+    at = rng.choice(X.size, 12_000, replace=False, p=chance / chance.sum())
+    rows, cols = np.divmod(at, n2)
+    y, seen = X[rows, cols] + 0.5 * rng.standard_normal(at.size), []
+    found = factorise(
+        Entries.of(rows, cols, y, SHAPE, dtype=np.float32), rng=rng, watch=seen.append
+    )
+    assert found.state.width == 3
+    assert seen[0].held_out_error < np.std(y)
+    assert found.held_out_error < 0.6
+
+
+def test_entries_on_disk_come_to_the_same_bit_by_bit(tmp_path):
+    _, entries = data(intercepts=1.0)
+    np.save(tmp_path / "indptr.npy", entries.indptr)
+    np.save(tmp_path / "cols.npy", entries.cols)
+    np.save(tmp_path / "values.npy", entries.y.astype(np.float32))
+    single = replace(entries, y=entries.y.astype(np.float32), weights=np.empty(0, np.float32))
+    on_disk = EntriesOnDisk.open(tmp_path, SHAPE[1])
+    one, two = (factorise(e, rng=np.random.default_rng(0)) for e in (single, on_disk))
+    np.testing.assert_array_equal(one.state.rows, two.state.rows)
+    np.testing.assert_array_equal(one.row_variances, two.row_variances)
+    assert one.held_out_error == two.held_out_error
+
+
+def test_single_precision_is_enough():
+    X, entries = data(noise=1e-3)
+    single = replace(entries, y=entries.y.astype(np.float32), weights=np.empty(0, np.float32))
+    errors = [
+        np.sqrt(np.mean((dense(factorise(e, rng=np.random.default_rng(0))) - X) ** 2))
+        for e in (single, entries)
+    ]
+    assert errors[0] == pytest.approx(errors[1], rel=1e-2)
+    assert errors[0] < 1e-3
+
+
+def test_the_share_that_is_done_grows():
+    seen: list[Progress] = []
+    factorise(data()[1], rng=np.random.default_rng(0), watch=seen.append)
+    shares = [p.share for p in seen]
+    assert all(0 < share < 1 for share in shares)
+    assert shares == sorted(shares)
+    assert shares[-1] > 0.7
 
 
 def test_one_entry_is_too_few():

@@ -10,6 +10,7 @@ Factors have priors whose variances are learnt, so that the data empty those tha
 from __future__ import annotations
 
 import os
+import tempfile
 import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -19,33 +20,25 @@ import numpy as np
 
 from leanrank import _checks
 from leanrank._files import FileError, PathLike
+from leanrank._labels import Labels
 from leanrank._threads import one_blas_thread
 from leanrank.estimators._arguments import RecoveryWarning
 from leanrank.estimators._predicting import RatingPredictor
+from leanrank.estimators._rating_fit import checked_parameters, factorised, threads_of, verdict
+from leanrank.estimators._rating_input import checked_columns, notes_of, ratings_given
 from leanrank.estimators._rating_model import RatingModel
-from leanrank.estimators._ratings import Ratings, ratings_given
+from leanrank.estimators._ratings import Ratings
 from leanrank.estimators._saved_ratings import SavedFit, load_fit, save_fit
-from leanrank.policy import EvidencePolicy
-from leanrank.posterior import Entries
+from leanrank.io import StoredEntries, stored_entries
+from leanrank.posterior import Blocks, EntriesOnDisk
 from leanrank.results import Status
-from leanrank.search.factorising import Factorisation, Progress, factorise
+from leanrank.search.factorising import Progress
 
 __all__ = ["MatrixFactorization"]
 
 _ANEW = 1.5
 """Ratings over those of the last whole fit, from which on ``partial_fit`` is one, too."""
 
-
-_EVIDENCE = EvidencePolicy(predicted=1.0)
-"""Factors are to predict better than means beyond chance, not by a tenth as elsewhere: what they
-add to those of users and items, which are part of the answer here, is a few hundredths of the error
-on most ratings."""
-
-_FEW, _ENOUGH = 500, 25
-"""Ratings below which more are held out than elsewhere, and how many: a 95 % interval takes 19."""
-
-_CENTRED = 0.1
-"""Mean of ratings over their standard deviation, up to which it is about zero."""
 
 _TOLD = (
     "status_", "message_", "certificate_", "held_out_error_", "n_iter_", "notes_",
@@ -79,6 +72,13 @@ class MatrixFactorization(RatingPredictor):
     duplicates : {"mean", "error"}
         What is done where a user has rated an item several times: average, with the weight of as
         many, or refuse.
+    memory_limit : int, optional
+        Bytes that sorting may take. Where it is given, ``fit`` of a file sorts the ratings on disk,
+        in the folder for temporary files (16 bytes each), and reads them from there block by block:
+        memory holds labels, factors and some blocks.
+    checkpoint : path, optional
+        A file that ``fit`` is kept in after a sweep, and that is removed at its end. Where there is
+        one of the same ratings and parameters, ``fit`` goes on from there, and comes to the same.
     time_limit : float, optional
         Seconds after which ``fit`` settles for what it has.
     n_jobs : int, optional
@@ -91,7 +91,8 @@ class MatrixFactorization(RatingPredictor):
     Attributes
     ----------
     users_, items_ : ndarray, shape (n_users,) and (n_items,)
-        Labels, sorted where they can be: int64, float64 or objects.
+        Labels, sorted where they can be: int64, float64 or objects. Of ratings on disk in the order
+        in which they came.
     rank_ : int
         Number of factors.
     intercept_ : float
@@ -141,8 +142,11 @@ class MatrixFactorization(RatingPredictor):
     two users. Ratings are sorted first, so that the order in which they come does not matter.
 
     Where more ratings come in later, ``fold_in`` solves for one new user, and ``partial_fit`` takes
-    them in for all. A fit keeps its ratings for that, and for ``exclude_seen``: 12 bytes each, 20
-    with weights, beside 12 bytes for each of ``rank_`` + 2 numbers of each user and item.
+    them in for all. A fit keeps its ratings for that, and for ``exclude_seen``: 12 bytes each, or
+    20 with weights, and of more than a million, which are kept in single precision, 8 or 12; beside
+    12 bytes for each of ``rank_`` + 2 numbers of each user and item. Of ratings that do not fit in
+    memory ``fit`` takes what :func:`leanrank.io.stored_entries` leaves in a folder, and refers to
+    that; with ``memory_limit``, a file, of which nothing is kept.
 
     As scikit-learn's regressors it takes pairs and their ratings, too, ``fit(X, y)`` with X of two
     columns, which is what ``cross_val_score`` and ``GridSearchCV`` cut into parts.
@@ -171,6 +175,8 @@ class MatrixFactorization(RatingPredictor):
         min_value: float | None = None,
         max_value: float | None = None,
         duplicates: str = "mean",
+        memory_limit: int | None = None,
+        checkpoint: PathLike | None = None,
         time_limit: float | None = None,
         n_jobs: int | None = None,
         callbacks: Iterable[Callable[[Progress], bool | None]] = (),
@@ -183,6 +189,8 @@ class MatrixFactorization(RatingPredictor):
         self.min_value = min_value
         self.max_value = max_value
         self.duplicates = duplicates
+        self.memory_limit = memory_limit
+        self.checkpoint = checkpoint
         self.time_limit = time_limit
         self.n_jobs = n_jobs
         self.callbacks = callbacks
@@ -223,12 +231,27 @@ class MatrixFactorization(RatingPredictor):
         stored entries of a SciPy sparse matrix, zeros included, by the numbers of their rows and
         columns; ``fit(X, y)`` takes pairs and ratings.
         """
-        self._check_parameters()
-        given, notes = ratings_given(users, items, ratings, sample_weight, columns)
+        checked_parameters(self)
+        if isinstance(users, StoredEntries):
+            return self._fit_stored(users)
+        if self.memory_limit is not None and isinstance(users, str | os.PathLike):
+            with tempfile.TemporaryDirectory() as folder:
+                chosen = checked_columns(columns)
+                self._fit_stored(
+                    stored_entries(
+                        users, folder, *chosen, memory_limit=self.memory_limit,
+                        duplicates=self.duplicates,  # type: ignore[arg-type]
+                    )
+                )  # fmt: skip
+                self._seen = None  # gone with the folder
+            return self
+        given, self.notes_ = ratings_given(users, items, ratings, sample_weight, columns)
         self._weight_unit = 1.0 if given.weights is None else float(np.mean(given.weights))
-        given = given.weighted(1.0 / self._weight_unit)
-        unit, self.notes_ = given.typical_size(), notes
-        return self._fit_all(given.scaled(1.0 / unit), unit)
+        unit = given.typical_size()
+        given = given.weighted(1.0 / self._weight_unit).scaled(1.0 / unit)
+        labels, entries = (given.users, given.items), given.entries(self.duplicates)
+        del given  # as large as the entries
+        return self._fit_all(*labels, entries, unit)
 
     def partial_fit(
         self,
@@ -261,76 +284,63 @@ class MatrixFactorization(RatingPredictor):
         Raises
         ------
         ValueError
-            If this model was saved without its ratings.
+            If this model was saved without its ratings, or fitted to ratings on disk.
         """
         if not hasattr(self, "_model"):
             return self.fit(users, items, ratings, sample_weight, columns=columns)
-        self._check_parameters()
-        model = self._model
+        checked_parameters(self)
+        model, seen = self._model, self._ratings_kept()
+        if isinstance(seen, StoredEntries):
+            raise ValueError("ratings on disk cannot be added to: fit all")  # noqa: TRY004
         new, self.notes_ = ratings_given(users, items, ratings, sample_weight, columns)
-        old = Ratings.of_entries(model.users.labels, model.items.labels, self._ratings_kept())
         new = new.weighted(1.0 / self._weight_unit).scaled(1.0 / model.unit)
+        old = Ratings.of_entries(model.users.labels, model.items.labels, seen)
         both, *places = old.joined(new)
         entries = both.entries(self.duplicates)
         if entries.size >= _ANEW * self._fitted_to:
-            return self._fit_all(both, model.unit, entries)
+            return self._fit_all(both.users, both.items, entries, model.unit)
         users = model.users.among(both.users, places[0])
         items = model.items.among(both.items, places[1])
         with one_blas_thread():
-            self._keep(model.updated(users, items, entries, self._threads()), entries)
+            self._keep(model.updated(users, items, entries, threads_of(self.n_jobs)), entries)
         self.n_iter_ += 1
         return self
 
-    def _fit_all(self, given: Ratings, unit: float, entries: Entries | None = None) -> Self:
+    def _fit_stored(self, stored: StoredEntries) -> Self:
+        """Choose and fit everything, block by block from a folder."""
+        entries = EntriesOnDisk.open(stored.folder, stored.shape[1])
+        users, items = (Labels.of(labels) for labels in (stored.row_labels, stored.col_labels))
+        self.notes_, self._weight_unit = notes_of(stored), 1.0
+        return self._fit_all(users, items, entries, 1.0, stored)
+
+    def _fit_all(
+        self,
+        users: Labels,
+        items: Labels,
+        entries: Blocks,
+        unit: float,
+        stored: StoredEntries | None = None,
+    ) -> Self:
         """Choose and fit everything; ratings were divided by ``unit``."""
-        entries = given.entries(self.duplicates) if entries is None else entries
         if entries.size < 2:
             raise ValueError("ratings must be of at least two pairs of a user and an item, got one")
         most = min(entries.shape)
         if self.rank is not None:
             _checks.whole_number(self.rank, "rank", least=1, most=most)
-        # Where sweeps start, a weight of one is that of an average rating.
-        weight = float(np.mean(entries.weights)) if entries.weights.size else 1.0
-        found = self._factorised(replace(entries, weights=entries.weights / weight))
-        model = RatingModel.of(given.users, given.items, unit, found)
-        self._keep(replace(model, noise=weight * model.noise), entries)
+        found, weight = factorised(self, entries)
+        model = RatingModel.of(users, items, unit, found)
+        self._keep(replace(model, noise=weight * model.noise), stored or entries)
         self._fitted_to = entries.size
-        self.status_, self.message_ = _verdict(found, unit)
+        self.status_, self.message_ = verdict(found, unit)
         self.certificate_, self.held_out_error_ = found.prediction, unit * found.held_out_error
         self.n_iter_ = found.sweeps
         if self.status_ not in (Status.APPROXIMATE, Status.CONVERGED):
             warnings.warn(f"{self.status_.name}: {self.message_}", RecoveryWarning, stacklevel=3)
         return self
 
-    def _factorised(self, entries: Entries) -> Factorisation:
-        callbacks = _checks.functions(self.callbacks, "callbacks")
-        return factorise(
-            entries,
-            rank=self.rank,
-            width=self.width,
-            intercepts=self._with_intercepts(entries.y),
-            held_out=self._share(entries.size),
-            threads=self._threads(),
-            time_limit=self.time_limit,
-            watch=lambda progress: any([callback(progress) for callback in callbacks]),
-            rng=_checks.generator(self.random_state),
-        )
-
-    def _with_intercepts(self, y: np.ndarray) -> bool | None:
-        """None where held-out ratings are to decide: only those about zero can do without."""
-        if self.intercepts != "auto":
-            return bool(self.intercepts)
-        return None if abs(float(y.mean())) <= _CENTRED * float(y.std()) else True
-
-    def _share(self, m: int) -> float | None:
-        """Share of m ratings to hold out: of few so many that 95 % intervals are bounded."""
-        if self.validation is not None or m >= _FEW:
-            return self.validation
-        return min(_ENOUGH / m, 0.2)
-
-    def _keep(self, model: RatingModel, entries: Entries | None) -> None:
-        """The model and the attributes that tell what it is."""
-        self._model, self._entries = model, entries
+    def _keep(self, model: RatingModel, seen: Any) -> None:
+        """The model, the ratings that it has seen, and the attributes that tell what it is."""
+        self._model, self._seen = model, seen
         k = self.rank_ = model.layout.width
         self.users_, self.items_ = model.users.labels.values, model.items.labels.values
         self.intercept_ = sum(model.offsets)
@@ -357,8 +367,10 @@ class MatrixFactorization(RatingPredictor):
             If labels are neither numbers nor strings.
         """
         model, told = self._fitted(), {name: getattr(self, name) for name in _TOLD}
-        entries = self._entries if _checks.flag(ratings, "ratings") else None
-        save_fit(path, SavedFit(model, entries, self.get_params(), told))
+        seen = self._seen if _checks.flag(ratings, "ratings") else None
+        if isinstance(seen, StoredEntries):  # they are in a folder of their own
+            seen = None
+        save_fit(path, SavedFit(model, seen, self.get_params(), told))
 
     @classmethod
     def load(cls, path: PathLike) -> Self:
@@ -372,59 +384,10 @@ class MatrixFactorization(RatingPredictor):
         found = load_fit(path)
         try:
             loaded = cls(**found.parameters)
-            loaded._check_parameters()
+            checked_parameters(loaded)
         except (TypeError, ValueError) as error:
             raise FileError(f"{path}: does not hold a whole model ({error})") from None
         for name in _TOLD:
             setattr(loaded, name, found.told[name])
         loaded._keep(found.model, found.entries)
         return loaded
-
-    def _threads(self) -> int:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        return (cores or 1) if self.n_jobs in (None, -1) else int(self.n_jobs)
-
-    def _check_parameters(self) -> None:
-        for name in ("width", "n_jobs"):
-            value = getattr(self, name)
-            if value is not None and not (name == "n_jobs" and value == -1):
-                _checks.whole_number(value, name, least=1)
-        if self.rank is not None:
-            _checks.whole_number(self.rank, "rank", least=1)
-        if self.intercepts != "auto":
-            _checks.flag(self.intercepts, "intercepts")
-        if self.validation is not None:
-            _checks.real_number(self.validation, "validation", above=0, most=0.5)
-        if self.duplicates not in ("mean", "error"):
-            raise ValueError(f'duplicates must be "mean" or "error", got {self.duplicates!r}')
-        if self.time_limit is not None:
-            _checks.real_number(self.time_limit, "time_limit", above=0)
-        low, high = (
-            None if x is None else _checks.real_number(x, name)
-            for x, name in ((self.min_value, "min_value"), (self.max_value, "max_value"))
-        )
-        if low is not None and high is not None and not low < high:
-            raise ValueError(f"min_value must be below max_value, got {low:g} and {high:g}")
-
-
-def _verdict(found: Factorisation, unit: float) -> tuple[Status, str]:
-    """How a fit ended, and what that means, in the units of the ratings."""
-    told, error = found.prediction, unit * found.held_out_error
-    of_means = told.baseline * (error / told.error) if told.error > 0 else told.baseline * unit
-    text = (
-        f"{told.size} held-out ratings are missed by {error:.3g} (means of users and items miss "
-        f"them by {of_means:.3g})"
-    )
-    if told.coverage is not None:
-        text += f", and {told.coverage:.0%} of them lie in their 95 % intervals"
-    reasons = told.reasons(_EVIDENCE)
-    if found.status is Status.STOPPED:
-        return Status.STOPPED, f"stopped after {found.sweeps} sweeps; {text}"
-    if reasons:
-        return Status.STALLED, f"{text}; {'; '.join(reasons)}"
-    if found.status is Status.MAX_ITER:
-        return (
-            Status.MAX_ITER,
-            f"more sweeps than {found.sweeps} would predict still better; {text}",
-        )
-    return Status.APPROXIMATE, text

@@ -10,8 +10,8 @@ from leanrank import _checks
 from leanrank._display import one_line
 from leanrank.estimators._choosing import quantile
 from leanrank.estimators._ranking import Ranking
+from leanrank.estimators._rating_input import looked_up
 from leanrank.estimators._rating_model import RatingModel
-from leanrank.estimators._ratings import looked_up
 
 __all__ = ["FoldedUser", "interval"]
 

@@ -14,8 +14,10 @@ from leanrank._threads import one_blas_thread
 from leanrank.estimators._arguments import row_weights
 from leanrank.estimators._folded import FoldedUser, interval
 from leanrank.estimators._ranking import Barred, Ranking, best
+from leanrank.estimators._rating_input import looked_up, pairs
 from leanrank.estimators._rating_model import RatingModel
-from leanrank.estimators._ratings import checked_ratings, looked_up, pairs
+from leanrank.estimators._ratings import checked_ratings
+from leanrank.io import StoredEntries
 from leanrank.posterior import Entries
 
 __all__ = ["RatingPredictor"]
@@ -25,7 +27,7 @@ class RatingPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     """The part of :class:`~leanrank.MatrixFactorization` that comes after ``fit``."""
 
     _model: RatingModel
-    _entries: Entries | None
+    _seen: Entries | StoredEntries | None
     _weight_unit: float
 
     def predict(self, users: Any, items: Any = None, *, return_std: bool = False) -> Any:
@@ -133,13 +135,13 @@ class RatingPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         Raises
         ------
         ValueError
-            If ``exclude_seen`` is asked of a model that was saved without its ratings.
+            If ``exclude_seen`` is asked of a model that has not kept its ratings.
         """
         n, model = _checks.whole_number(n, "n", least=1), self._fitted()
         (rows,) = looked_up((model.users.labels, users, "users"))
         barred: Barred | None = None
         if _checks.flag(exclude_seen, "exclude_seen"):
-            barred = _seen(self._ratings_kept(), rows)
+            barred = _rated(self._ratings_kept(), rows)
         asked = np.fromiter(users, object, rows.size)
         asked = np.where(rows < 0, asked, model.users.labels.values[rows])
         if (rows >= 0).all():
@@ -228,13 +230,13 @@ class RatingPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         check_is_fitted(self)
         return self._model
 
-    def _ratings_kept(self) -> Entries:
-        if self._entries is None:
+    def _ratings_kept(self) -> Entries | StoredEntries:
+        if self._seen is None:
             raise ValueError(
-                "this model was saved without its ratings: exclude_seen must be False, and "
-                "partial_fit is not possible"
+                "this model has not kept its ratings, since it was saved without them, or fitted "
+                "with a memory_limit: exclude_seen must be False, and partial_fit is not possible"
             )
-        return self._entries
+        return self._seen
 
     def _bounds(self) -> tuple[float, float]:
         low, high = self.min_value, self.max_value
@@ -253,7 +255,7 @@ class RatingPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         return rows, cols
 
 
-def _seen(entries: Entries, codes: np.ndarray) -> Barred:
+def _rated(entries: Entries | StoredEntries, codes: np.ndarray) -> Barred:
     """The items that users have rated."""
 
     def barred(first: int, last: int) -> tuple[np.ndarray, np.ndarray]:

@@ -3,6 +3,7 @@
 from leanrank.posterior._covariance import Covariance
 from leanrank.posterior._entries import Blocks, Entries
 from leanrank.posterior._moments import Moments
+from leanrank.posterior._on_disk import EntriesOnDisk
 from leanrank.posterior._perturbed import perturbed
 from leanrank.posterior._posterior import Posterior
 from leanrank.posterior._sampling import SPARE, draws, sampled
@@ -17,6 +18,7 @@ __all__ = [
     "Blocks",
     "Covariance",
     "Entries",
+    "EntriesOnDisk",
     "Layout",
     "Moments",
     "Posterior",

@@ -11,12 +11,13 @@ import numpy as np
 
 from leanrank.posterior import _kernels, _ordering
 
-__all__ = ["Block", "Blocks", "ByColumn", "Entries"]
+__all__ = ["NOTHING", "Block", "Blocks", "ByColumn", "Entries", "ranges"]
 
 _BLOCK_ENTRIES, _BLOCK_ROWS = 1 << 18, 1 << 14
 """Of a block, at most where rows are short: second moments of its rows stay in cache."""
 
-_NONE = np.empty(0, np.uint8)
+NOTHING = np.empty(0, np.uint8)
+"""What is left out of a block."""
 
 
 @dataclass(frozen=True)
@@ -285,7 +286,7 @@ class Entries(Blocks):
                 self._lists[first] = ByColumn(*lists)
             weights = self.weights[part] if self.weighted else self.weights
             yield Block(
-                first, start, indptr, cols, self.y[part], weights, _NONE, self._lists[first]
+                first, start, indptr, cols, self.y[part], weights, NOTHING, self._lists[first]
             )
 
 

@@ -252,10 +252,12 @@ def _roughly_leading(
     values, turn = np.linalg.eigh(before.T @ Z)
     order = np.argsort(-values)[:width]
     s = np.sqrt(np.maximum(values[order], 0.0))
-    V = np.zeros((n2, width))
-    share = entries.size / (n1 * n2)
-    V[:, : order.size] = before @ turn[:, order] * (s / (share * math.sqrt(n1)))
-    return V, square / weight
+    V, counts, spread = np.zeros((n2, width)), entries.counts()[:, None], square / weight or 1.0
+    # A column's length is that of its entries, of which popular ones have more.
+    V[:, : order.size] = before @ turn[:, order] * (s * math.sqrt(n1)) / (counts + 1.0)
+    size = np.sum(counts * V**2, axis=0) / entries.size
+    V *= (counts + 1.0) / (counts + 1.0 + spread / np.maximum(size, 1e-6 * spread))
+    return V, spread
 
 
 def _leading(

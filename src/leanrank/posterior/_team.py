@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -12,16 +13,23 @@ import numpy as np
 __all__ = ["Team"]
 
 
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 class Team:
     """So many threads, kept for the next piece of work.
 
     Parameters
     ----------
-    threads : int
+    threads : int or None
+        None for as many as there are cores for this process.
     """
 
-    def __init__(self, threads: int = 1) -> None:
-        self.threads = threads
+    def __init__(self, threads: int | None = 1) -> None:
+        self.threads = _cores() if threads is None else threads
 
     @cached_property
     def _pool(self) -> ThreadPoolExecutor:

@@ -7,66 +7,31 @@ measured on them. The last sweep is over all entries, from where the others ende
 
 from __future__ import annotations
 
-import math
-import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from itertools import islice
+from dataclasses import dataclass
 
 import numpy as np
 
 from leanrank import _checks
+from leanrank._files import PathLike
 from leanrank._threads import one_blas_thread
 from leanrank.evidence import Prediction
 from leanrank.evidence.prediction import NORMAL
 from leanrank.policy import Policy
-from leanrank.posterior import Blocks, Layout, State, Team, finished, start, sweeps, widened
+from leanrank.posterior import Blocks, State, Team, finished
 from leanrank.results import Status
-from leanrank.search.holding_out import choose_width, clearly_better
+from leanrank.search.checkpoints import Checkpoint
+from leanrank.search.holding_out import clearly_better
+from leanrank.search.sweeping import Held, Progress, Search, Stage
 
 __all__ = ["Factorisation", "Progress", "factorise"]
 
 _WIDTH = 12
 """Columns to begin with: those of most data, and two that are seen to be empty."""
-_SWEEPS = 30
-"""Of one width, at most."""
-_SETTLED = 5e-4
-"""Relative fall of the held-out error in one sweep, below which sweeps end."""
-_PASSES = 3
-"""Over the entries, for the directions to begin with."""
-_SPARED = 2
-"""Sweeps before columns that the data seem to empty are dropped: they turn first."""
-_CLEARLY = 2.0
-"""Standard errors by which more columns must predict held-out entries better."""
-_EDGE = 1.25
-"""Singular value over the edge of noise up to which a column may be noise."""
 _MOST_HELD = 100_000
 _FEW_HELD = 5_000
 _SHARE, _LARGEST_SHARE = 0.02, 0.05
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far sweeps are.
-
-    Attributes
-    ----------
-    sweep : int
-        Number of sweeps so far.
-    width : int
-        Columns at work.
-    held_out_error : float
-        Root mean square over the held-out entries, in the units of y.
-    share : float
-        Share of the work that is done, in (0, 1]; a guess, since sweeps end when they gain
-        nothing more.
-    """
-
-    sweep: int
-    width: int
-    held_out_error: float
-    share: float
 
 
 @dataclass(frozen=True)
@@ -130,6 +95,7 @@ def factorise(
     threads: int | None = None,
     time_limit: float | None = None,
     watch: Callable[[Progress], bool | None] = lambda progress: None,
+    checkpoint: PathLike | None = None,
     rng: np.random.Generator,
 ) -> Factorisation:
     """Factors, intercepts and their uncertainty from observed entries.
@@ -153,6 +119,10 @@ def factorise(
         Seconds after which sweeps are stopped; the two last ones are still made.
     watch : callable
         Called with a :class:`Progress` after every sweep; True stops.
+    checkpoint : path, optional
+        An ``.npz`` that is written after a sweep, and removed at the end. Where there is one of
+        the same entries and settings, the search goes on from there, with its seed, and comes to
+        what it would have come to.
     rng : Generator
 
     Returns
@@ -164,65 +134,46 @@ def factorise(
     Raises
     ------
     ValueError
-        If there are fewer than two entries.
+        If there are fewer than two entries, or the checkpoint is that of another search.
+    FileError
+        If the checkpoint cannot be read or written.
     """
     if entries.size < 2:
         raise ValueError(f"entries must be at least two, got {entries.size}")
     most = min(rank or width or entries.shape[0], *entries.shape)
-    team = Team(threads or len(os.sched_getaffinity(0)))
+    settings = {"rank": rank, "width": width, "intercepts": intercepts, "held_out": held_out}
+    saved = Checkpoint.at(checkpoint, entries, settings, int(rng.integers(2**63)))
+    with one_blas_thread():
+        held, train = _held_out(entries, held_out, saved.seed)
+        search = Search(
+            train, held, Team(threads), saved.seed, rank is None, most,
+            _stopping(watch, time_limit), saved.keep,
+        )  # fmt: skip
+        means = search.means()
+        if intercepts is None:
+            zero = min(held.costs(held.y), held.costs(held.y - means.mean), key=np.mean)
+            intercepts = clearly_better(held.errors(means), zero)
+        begun = min(rank or _WIDTH, most)
+        stage = saved.stage(train) or search.begin(means if intercepts else None, begun)
+        found = _told(search.run(stage), means, entries, search)
+    saved.remove()
+    return found
+
+
+def _stopping(
+    watch: Callable[[Progress], bool | None], time_limit: float | None
+) -> Callable[[Progress], bool]:
+    """Whether to stop, by who watches or by the clock."""
     begun = time.monotonic()
 
     def stop(progress: Progress) -> bool:
         late = time_limit is not None and time.monotonic() - begun > time_limit
         return bool(watch(progress)) or late
 
-    with one_blas_thread():
-        held, train = _held_out(entries, held_out, rng)
-        room = _Room(train, held, team, stop, rank is None, rng)
-        means = room.means()
-        if intercepts is None:
-            one = np.full(held.y.size, means.mean)
-            zero = min(held.y**2, (held.y - one) ** 2, key=np.mean)
-            intercepts = clearly_better(held.errors(means), zero)
-        found = room.search(means if intercepts else None, min(rank or _WIDTH, most), most)
-        return _told(found, means, entries, held, room)
+    return stop
 
 
-@dataclass(frozen=True)
-class _Held:
-    """Entries that were held out."""
-
-    rows: np.ndarray
-    cols: np.ndarray
-    y: np.ndarray
-    weights: np.ndarray
-
-    def errors(self, state: State) -> np.ndarray:
-        """Squared errors, times weights."""
-        return self.weights * (state.predict(self.rows, self.cols) - self.y) ** 2
-
-    def error(self, state: State) -> float:
-        return math.sqrt(float(self.errors(state).mean() / self.weights.mean()))
-
-    def worth_keeping(self, state: State) -> int:
-        """Number of leading columns beyond which these entries gain nothing clear.
-
-        Only columns are looked at that may be the strongest directions of noise.
-        """
-        sure = state.standing_out(_EDGE)
-        parts = state.rows[self.rows] * state.columns.mean[self.cols]
-        fixed = parts[:, state.width :].sum(axis=1) - self.y
-        missed = fixed + parts[:, :sure].sum(axis=1)
-        errors = {sure: self.weights * missed**2}
-        for k in range(sure, state.width):
-            missed = missed + parts[:, k]
-            errors[k + 1] = self.weights * missed**2
-        return choose_width(errors, _CLEARLY)
-
-
-def _held_out(
-    entries: Blocks, share: float | None, rng: np.random.Generator
-) -> tuple[_Held, Blocks]:
+def _held_out(entries: Blocks, share: float | None, seed: int) -> tuple[Held, Blocks]:
     """One entry at random of each of as many stretches as are to be held out, and the rest."""
     m = entries.size
     if share is None:
@@ -230,81 +181,9 @@ def _held_out(
     else:
         count = min(_checks.real_number(share, "held_out", above=0), 0.5) * m
     size = max(1, int(count))
+    rng = np.random.default_rng(seed)
     at = ((np.arange(size) + rng.random(size)) * (m / size)).astype(np.int64)
-    rows, cols, y, w = entries.at(at)
-    return _Held(rows, cols, y, w), entries.without(at)
-
-
-@dataclass(frozen=True)
-class _Found:
-    """A state, and how the search for it ended."""
-
-    state: State
-    sweeps: int
-    stopped: bool = False
-    ended: bool = True
-
-
-@dataclass(frozen=True)
-class _Room:
-    """Sweeps over the entries that were not held out, judged by those that were."""
-
-    train: Blocks
-    held: _Held
-    team: Team
-    stop: Callable[[Progress], bool]
-    prune: bool
-    rng: np.random.Generator
-
-    def means(self) -> State:
-        """Intercepts of rows and columns, alone."""
-        at = Layout(0, True, True)
-        state = start(self.train, at, self.rng, passes=1, team=self.team)
-        return finished(state, self.train, self.team)[0]
-
-    def wider(self, state: State, more: int) -> State:
-        return widened(state, more, self.rng, passes=_PASSES, team=self.team)
-
-    def search(self, means: State | None, width: int, most: int) -> _Found:
-        """Wider as long as no column is emptied and held-out entries are predicted better."""
-        if means is None:
-            state = start(self.train, Layout(width), self.rng, passes=_PASSES, team=self.team)
-        else:
-            state = self.wider(means, width)
-        layout, found = state.layout, self.swept(state, 0)
-        if not self.prune:
-            return found
-        while self.held.worth_keeping(found.state) == layout.width < most and not found.stopped:
-            state = found.state
-            layout = replace(layout, width=min(2 * state.width, most))
-            more = layout.width - state.width
-            wider = self.swept(self.wider(state, more), found.sweeps)
-            if not clearly_better(self.held.errors(wider.state), self.held.errors(state), _CLEARLY):
-                return replace(found, sweeps=wider.sweeps, stopped=wider.stopped)
-            found = wider
-        kept = self.held.worth_keeping(found.state)
-        less = found.state.without(np.arange(found.state.width) >= kept)
-        return replace(found, state=less)
-
-    def swept(self, state: State, before: int) -> _Found:
-        """Sweeps until held-out entries are not predicted better."""
-        best, least, at = state, math.inf, before
-        chain = sweeps(
-            state, column_noise=False, prune=self.prune, spared=_SPARED, threads=self.team
-        )
-        count = 0
-        try:
-            for count, state in enumerate(islice(chain, _SWEEPS), 1):
-                error = self.held.error(state)
-                stopped = self.stop(Progress(before + count, state.width, error, count / _SWEEPS))
-                settled = not error < (1.0 - _SETTLED) * least
-                if error < least:
-                    best, least, at = state, error, before + count
-                if settled or stopped:
-                    return _Found(best, before + count, stopped)
-        except KeyboardInterrupt:  # as in recover: what there is, marked as stopped
-            return _Found(best, before + count, stopped=True)
-        return _Found(best, at, ended=False)
+    return Held(*entries.at(at)), entries.without(at)
 
 
 def _variance(
@@ -322,26 +201,25 @@ def _variance(
     return own + state.noise[cols] if reading else own
 
 
-def _told(found: _Found, means: State, entries: Blocks, held: _Held, room: _Room) -> Factorisation:
+def _told(stage: Stage, means: State, entries: Blocks, search: Search) -> Factorisation:
     """The last sweep, and what is to be said of the one that held-out entries were kept from."""
-    state, of_rows, of_columns = finished(found.state, room.train, room.team)
-    if not held.errors(state).mean() <= held.errors(means).mean():
-        state, of_rows, of_columns = finished(means, room.train, room.team)
-    zero = np.full(held.y.size, means.mean)
-    of_means = min(held.weights * (zero - held.y) ** 2, held.errors(means), key=np.mean)
+    held, train, team = search.held, search.train, search.team
+    state, of_rows, of_columns = finished(stage.state, train, team)
+    of_means, zero = held.errors(means), held.costs(held.y)
+    if not held.errors(state).mean() <= of_means.mean():
+        state, of_rows, of_columns = finished(means, train, team)
+    baseline = min(of_means, held.costs(held.y - means.mean), key=np.mean)
     noise = state.noise[held.cols] / held.weights
     variance = _variance(state, of_rows, of_columns, held.rows, held.cols, False) + noise
     scores = np.abs(state.predict(held.rows, held.cols) - held.y) / np.sqrt(variance)
-    prediction = Prediction.of_costs(
-        held.errors(state), of_means, held.weights * held.y**2, _inside(scores)
-    )
-    error = held.error(state)
-    state, of_rows, of_columns = finished(state, entries, room.team)
-    status, message = _status(found, prediction)
-    scores, count = np.sort(scores), found.sweeps + 2
+    errors = held.errors(state)
+    prediction = Prediction.of_costs(errors, baseline, zero, _inside(scores))
+    state, of_rows, of_columns = finished(state, entries, team)
+    status, message = _status(stage, prediction)
     return Factorisation(
-        state, of_rows, of_columns, prediction, error, scores, status, message, count
-    )
+        state, of_rows, of_columns, prediction, held.error(errors), np.sort(scores), status,
+        message, stage.total + 2,
+    )  # fmt: skip
 
 
 def _inside(scores: np.ndarray) -> np.ndarray:
@@ -353,14 +231,14 @@ def _inside(scores: np.ndarray) -> np.ndarray:
     return np.concatenate([halves[0] <= limits[1], halves[1] <= limits[0]])
 
 
-def _status(found: _Found, prediction: Prediction) -> tuple[Status, str]:
+def _status(stage: Stage, prediction: Prediction) -> tuple[Status, str]:
     """How it ended, and what that means."""
-    if found.stopped:
-        return Status.STOPPED, f"stopped after {found.sweeps} sweeps; {prediction}"
+    if stage.stopped:
+        return Status.STOPPED, f"stopped after {stage.total} sweeps; {prediction}"
     reasons = prediction.reasons(Policy().evidence)
     if reasons:
         return Status.STALLED, f"{prediction}; {'; '.join(reasons)}"
-    if not found.ended:
-        text = f"held-out entries are still predicted better with every sweep after {found.sweeps}"
+    if not stage.ended:
+        text = f"held-out entries are still predicted better with every sweep after {stage.total}"
         return Status.MAX_ITER, f"{text}; {prediction}"
     return Status.APPROXIMATE, f"{prediction}"

@@ -1,0 +1,142 @@
+"""What ``fit`` and ``predict`` are given: columns, pairs, frames, files and sparse matrices."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from os import PathLike
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from leanrank._labels import Labels
+from leanrank.estimators._arguments import UnknownLabelWarning
+from leanrank.estimators._ratings import Ratings, checked_ratings
+from leanrank.io import Ratings as ListedRatings
+from leanrank.io import read_ratings
+from leanrank.operators import ObservedEntries
+
+__all__ = ["checked_columns", "looked_up", "notes_of", "pairs", "ratings_given"]
+
+
+def ratings_given(
+    users: Any, items: Any, ratings: Any, sample_weight: Any, columns: Any
+) -> tuple[Ratings, tuple[str, ...]]:
+    """Ratings from whatever ``fit`` was given, and notes on how they were read.
+
+    Three columns; pairs and ratings, as X and y of scikit-learn; a sparse matrix; or a frame or a
+    file, with the names of columns.
+    """
+    if columns is not None and items is not None:
+        raise TypeError(
+            "columns names those of a frame or file: leave it out where items are given"
+        )
+    if ratings is not None:
+        return Ratings.of(users, items, ratings, sample_weight), ()
+    if items is not None:
+        return Ratings.of(*pairs(users, None), items, sample_weight), ()
+    if sparse.issparse(users):
+        op, values = ObservedEntries.from_sparse(users)
+        return Ratings.of(op.rows, op.cols, values, sample_weight), ()
+    if not isinstance(users, str | PathLike | ListedRatings) and _names(users) is None:
+        raise TypeError(
+            "fit takes users, items and ratings; pairs and ratings; a frame; a path; or a SciPy "
+            f"sparse matrix; got {type(users).__name__}"
+        )
+    if sample_weight is not None:
+        raise TypeError("sample_weight of a frame or file is a fourth name in columns")
+    return _read(users, columns)
+
+
+def _read(source: Any, columns: Any) -> tuple[Ratings, tuple[str, ...]]:
+    """From a frame or a file, or what was read of one."""
+    found = source
+    if not isinstance(source, ListedRatings):
+        found = read_ratings(source, *checked_columns(columns))
+    labels = Labels.of(found.row_labels), Labels.of(found.col_labels)
+    values = checked_ratings(found.values)
+    return Ratings(*labels, found.rows, found.cols, values, found.weights), notes_of(found)
+
+
+def checked_columns(columns: Any) -> tuple[Any, ...]:
+    """Names of users, items and ratings, and that of weights, if any; None where they are open."""
+    if columns is None:
+        return (None,)
+    if isinstance(columns, str) or len(columns) not in (3, 4):
+        raise ValueError(
+            f"columns must name users, items and ratings, and perhaps weights, got {columns!r}"
+        )
+    return (columns[:3], *columns[3:])
+
+
+def notes_of(found: Any) -> tuple[str, ...]:
+    """What one should know of how a list was read."""
+    left = f"; not used: {_listed(found.ignored)}" if found.ignored else ""
+    return (f"columns: {_listed(found.names)}{left}", *found.notes)
+
+
+def pairs(users: Any, items: Any) -> tuple[Any, Any]:
+    """Users and items from two columns, or from the two columns of one table."""
+    if items is not None:
+        return users, items
+    names = _names(users)
+    if names is not None:
+        if len(names) != 2:
+            raise ValueError(
+                "users must be a frame of two columns, users and items, where items are left out; "
+                f"got {len(names)}: {_listed(names)}"
+            )
+        return users[names[0]], users[names[1]]
+    if isinstance(users, list | tuple):
+        if not all(
+            isinstance(pair, list | tuple | np.ndarray) and len(pair) == 2 for pair in users
+        ):
+            raise ValueError(
+                "users must be pairs of a user and an item where items are left out, got "
+                f"{users!r:.60}"
+            )
+        return [pair[0] for pair in users], [pair[1] for pair in users]
+    table = np.asarray(users)
+    if table.ndim != 2 or table.shape[1] != 2:
+        raise ValueError(
+            "users must have two columns, users and items, where items are left out; got "
+            f"{type(users).__name__} of shape {table.shape}"
+        )
+    return table[:, 0], table[:, 1]
+
+
+def looked_up(*columns: tuple[Labels, Any, str]) -> list[np.ndarray]:
+    """Codes of columns of labels, each with those that are known and the argument's name.
+
+    Warns
+    -----
+    UnknownLabelWarning
+        Once, if any are not known; their codes are -1.
+    """
+    found, told = [], []
+    for labels, column, name in columns:
+        codes = labels.codes(column, name)
+        unknown = np.flatnonzero(codes < 0)
+        if unknown.size:
+            label = column[unknown[0]] if isinstance(column, list | tuple) else None
+            first = np.asarray(column)[unknown[0]] if label is None else label
+            told.append(f"{unknown.size} of the {codes.size} {name}, the first {first!s:.40}")
+        found.append(codes)
+    if told:
+        warnings.warn(
+            f"fit has not seen {' and '.join(told)}: they count as typical ones",
+            UnknownLabelWarning,
+            stacklevel=4,
+        )
+    return found
+
+
+def _names(frame: Any) -> list[Any] | None:
+    """Names of the columns of a frame of pandas, polars or pyarrow; None of anything else."""
+    names = getattr(frame, "column_names", getattr(frame, "columns", None))
+    return None if names is None or callable(names) else list(names)
+
+
+def _listed(names: Sequence[Any]) -> str:
+    return ", ".join(map(repr, names[:20])) + (", ..." if len(names) > 20 else "")
