@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 import leanrank as lr
 from leanrank import io
 from leanrank.cli import app
+from leanrank.cli._options import bytes_of
 
 USERS, ITEMS = 300, 120
 
@@ -119,6 +120,29 @@ class TestFit:
         assert "weights w" in " ".join(outcome.stdout.split())
         assert "1 line has no value: pairs to predict" in outcome.stdout
 
+    def test_more_than_memory(self, ratings, liking, tmp_path):
+        out = tmp_path / "m.npz"
+        options = ("--columns", "user,item,stars", "--memory-limit", "1MB", "--out", out)
+        words = " ".join(run("fit", ratings, *options).stdout.split())
+        assert "APPROXIMATE" in words
+        assert [p.name for p in tmp_path.iterdir()] == ["m.npz"]
+        fitted = lr.MatrixFactorization.load(out)
+        users = [f"u{i:03}" for i in range(1, USERS)]
+        predicted = fitted.predict(users, [50] * len(users))
+        assert np.sqrt(np.mean((predicted - liking[1:, 5]) ** 2)) < 0.4 * np.std(liking[1:, 5])
+        bad = run("recommend", out, code=2)
+        assert "cannot be told which ones to leave out: say --include-seen" in bad.stderr
+        assert run("recommend", out, "--include-seen", "--top", 1).stdout.count("\n") == USERS + 1
+        bad = run("fit", ratings, *options[:3], "much", "--out", out, code=2)
+        assert "must be a size such as 500MB or 2GB, got 'much'" in bad.stderr
+        bad = run("fit", ratings, *options[:3], "1KB", "--out", out, code=2)
+        assert "memory_limit must be at least" in bad.stderr
+
+    def test_a_checkpoint_is_gone_at_the_end(self, ratings, tmp_path):
+        options = ("--columns", "user,item,stars", "--checkpoint", tmp_path / "c.npz")
+        run("fit", ratings, *options, "--out", tmp_path / "m.npz")
+        assert [p.name for p in tmp_path.iterdir()] == ["m.npz"]
+
     @pytest.mark.parametrize(
         ("options", "words"),
         [
@@ -178,6 +202,14 @@ class TestFit:
         assert done.returncode == 1, done.stderr
         assert "STOPPED" in done.stdout
         assert lr.MatrixFactorization.load(out).status_ is lr.Status.STOPPED
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("500", 500), ("2KB", 2048), ("1.5 GiB", 3 << 29), ("10m", 10 << 20), (None, None)],
+)
+def test_sizes(text, size):
+    assert bytes_of(text) == size
 
 
 class TestPredict:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import signal
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -23,11 +24,13 @@ from leanrank import io
 from leanrank.callbacks import Progress
 from leanrank.cli import _report
 from leanrank.cli._options import (
+    CheckpointFile,
     Columns,
     Decimal,
     Delimiter,
     Header,
     Json,
+    MemoryLimit,
     Missing,
     Quiet,
     Rank,
@@ -36,6 +39,7 @@ from leanrank.cli._options import (
     TimeLimit,
     Validation,
     Width,
+    bytes_of,
     columns_of,
     delimiter_of,
 )
@@ -43,6 +47,10 @@ from leanrank.cli._terminal import ARRAYS, Terminal, bad_input
 from leanrank.results import Status
 
 __all__ = ["fit"]
+
+
+Given = io.Ratings | io.StoredEntries
+"""A list in memory, or sorted on disk."""
 
 
 class Duplicates(StrEnum):
@@ -82,6 +90,8 @@ def fit(
     width: Width = None,
     validation: Validation = None,
     time_limit: TimeLimit = None,
+    memory_limit: MemoryLimit = None,
+    checkpoint: CheckpointFile = None,
     seed: Seed = 0,
     quiet: Quiet = False,
 ) -> None:
@@ -91,16 +101,20 @@ def fit(
     shape), .mtx, or - for standard input. `leanrank predict` and `recommend` ask the model.
     """
     terminal = Terminal(json=json, quiet=quiet, outputs=(out, summary))
-    with terminal.errors(), bad_input():
+    with terminal.errors(), bad_input(), ExitStack() as stack:
         source = None if ratings == "-" else Path(ratings)
-        terminal.check_outputs(source, (out, ARRAYS), (summary, ()))
-        given = io.read_ratings(
+        terminal.check_outputs(source, (out, ARRAYS), (summary, ()), (checkpoint, ARRAYS))
+        given = _read(
+            stack,
             ratings,
-            columns_of(columns),
-            weight,
+            out,
+            bytes_of(memory_limit),
+            duplicates.value,
+            columns=columns_of(columns),
+            weight=weight,
             header=header,
             missing=missing or (),
-            decimal=decimal,  # type: ignore[arg-type]
+            decimal=decimal,
             delimiter=delimiter_of(delimiter),
         )
         terminal.say(_read_as(ratings, given), given.notes)
@@ -111,6 +125,7 @@ def fit(
             min_value=least,
             max_value=most,
             duplicates=duplicates.value,
+            checkpoint=checkpoint,
             time_limit=time_limit,
             random_state=seed,
         )
@@ -134,11 +149,23 @@ def fit(
         raise typer.Exit(0 if _good(model.status_) else 1)
 
 
+def _read(
+    stack: ExitStack, ratings: str, out: Path, limit: int | None, duplicates: Any, **options: Any
+) -> Given:
+    """The list in memory, or sorted in a folder beside ``out`` that goes with the stack."""
+    if limit is None:
+        return io.read_ratings(ratings, **options)
+    beside = None if io.is_stream(out) else out.absolute().parent
+    folder = tempfile.TemporaryDirectory(prefix=".leanrank-", dir=beside)
+    place = Path(stack.enter_context(folder)) / "sorted"
+    return io.stored_entries(ratings, place, memory_limit=limit, duplicates=duplicates, **options)
+
+
 def _good(status: Status) -> bool:
     return status in (Status.CONVERGED, Status.APPROXIMATE)
 
 
-def _read_as(name: str, given: io.Ratings) -> str:
+def _read_as(name: str, given: Given) -> str:
     """What a list was taken for."""
     where = dict(zip(("rows", "columns", "values", "weights"), given.names, strict=False))
     text = ", ".join(f"{what} {column}" for what, column in where.items())
@@ -151,7 +178,7 @@ def _read_as(name: str, given: io.Ratings) -> str:
     return f"{shown}: {given.values.size} entries of {n1} rows x {n2} columns ({text})"
 
 
-def _fitted(terminal: Terminal, model: leanrank.MatrixFactorization, given: io.Ratings) -> float:
+def _fitted(terminal: Terminal, model: leanrank.MatrixFactorization, given: Given) -> float:
     """Fit, with progress; the seconds it took. Ctrl-C ends it with what there is."""
     start = time.monotonic()
     with _asked_to_stop() as asked, _Sweeps(terminal.progress_to) as progress:
@@ -204,7 +231,10 @@ def _asked_to_stop() -> Iterator[list[int]]:
 
 
 def _summary(
-    model: leanrank.MatrixFactorization, given: io.Ratings, name: str, seconds: float
+    model: leanrank.MatrixFactorization,
+    given: Given,
+    name: str,
+    seconds: float,
 ) -> dict[str, Any]:
     """What came out, in plain values."""
     parameters = model.get_params()

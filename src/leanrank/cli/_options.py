@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +19,7 @@ __all__ = [
     "Json",
     "Least",
     "Level",
+    "MemoryLimit",
     "Missing",
     "Most",
     "PairColumns",
@@ -33,6 +35,7 @@ __all__ = [
     "TimeLimit",
     "Validation",
     "Width",
+    "bytes_of",
     "columns_of",
     "delimiter_of",
 ]
@@ -114,6 +117,34 @@ Delimiter = Annotated[
 Level = Annotated[float, typer.Option(help="Probability that an interval holds the entry.")]
 Least = Annotated[float | None, typer.Option("--min", help="Least value of what is filled in.")]
 Most = Annotated[float | None, typer.Option("--max", help="Largest value of what is filled in.")]
+
+
+MemoryLimit = Annotated[
+    str | None,
+    typer.Option(
+        help="Sort the entries on disk, beside --out, with so much memory at a time (500MB, 2GB), "
+        "and fit to them there: of lists that are more than memory.",
+        metavar="SIZE",
+    ),
+]
+
+_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
+
+
+def bytes_of(text: str | None) -> int | None:
+    """A size such as 500MB, 2GB or 1.5GiB, in bytes.
+
+    Raises
+    ------
+    ValueError
+        If it is none.
+    """
+    if text is None:
+        return None
+    found = re.fullmatch(r"([0-9]+(?:[.][0-9]+)?) *([KMGT]?)I?B?", text.strip().upper())
+    if found is None:
+        raise ValueError(f"--memory-limit must be a size such as 500MB or 2GB, got '{text}'")
+    return int(float(found[1]) * _UNITS[found[2]])
 
 
 def delimiter_of(text: str | None) -> str | None:

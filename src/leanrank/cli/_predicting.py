@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -121,7 +121,7 @@ def recommend(
             asked, shown = column.like(fitted.users_), column.values
             _say_unknown(terminal, column, fitted.users_)
         with _known_to_be_unknown():
-            ranking = fitted.recommend(asked, top, exclude_seen=not seen)
+            ranking = _ranking(model, fitted, asked, top, seen)
         table = {
             "user": shown[ranking.places],
             "rank": ranking.ranks,
@@ -129,6 +129,20 @@ def recommend(
             "score": ranking.scores,
         }
         _write(terminal, out, table, f"{ranking.scores.size} recommendations")
+
+
+def _ranking(
+    path: Path, model: leanrank.MatrixFactorization, asked: np.ndarray, top: int, seen: bool
+) -> Any:
+    try:
+        return model.recommend(asked, top, exclude_seen=not seen)
+    except ValueError as error:
+        if "exclude_seen" not in str(error):
+            raise
+        raise io.FileError(
+            f"{path}: holds no entries, as after --memory-limit, so that it cannot be told which "
+            "ones to leave out: say --include-seen"
+        ) from None
 
 
 def _check(terminal: Terminal, model: Path, given: str | None, out: Path | None) -> None:
