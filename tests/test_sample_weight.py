@@ -153,6 +153,16 @@ def test_equal_weights_are_none():
         np.testing.assert_array_equal(quiet().fit_transform(X, sample_weight=weight), plain)
 
 
+def test_one_entry_that_counts_twice():
+    """Held out, it leaves entries of one weight; the models are those of the whole table."""
+    _, X, _ = table(noise=0.3)
+    weight = np.ones(X.shape)
+    weight[tuple(np.argwhere(~np.isnan(X))[0])] = 2.0
+    imputer = quiet().fit(X, sample_weight=weight)
+    assert imputer.covariance_ is None
+    assert np.isfinite(imputer.transform(X)).all()
+
+
 def test_weights_of_rows_are_weights_of_their_entries():
     _, X, _ = table(noise=0.1)
     weight = np.random.default_rng(0).uniform(0.5, 2.0, len(X))

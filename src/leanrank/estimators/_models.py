@@ -68,6 +68,8 @@ class Settings:
         Largest number of factors.
     center : bool
         Whether columns have means of their own.
+    plain : bool
+        Whether all entries have one weight; a covariance knows no others.
     low, high : ndarray, shape (p,)
         Bounds of the columns, in their scaled units.
     watch : callable
@@ -77,6 +79,7 @@ class Settings:
     rank: int | None
     width: int | None
     center: bool
+    plain: bool
     low: np.ndarray
     high: np.ndarray
     watch: Callable[[State | None], None]
@@ -166,7 +169,7 @@ def model_of(
 ) -> Model:
     """All parts, with the usual weights; ``first`` are factors that are there already."""
     p, state = entries.shape[1], first
-    correlated = settings.rank is None and entries.loss.plain and 1 < p <= _WIDEST
+    correlated = settings.rank is None and settings.plain and 1 < p <= _WIDEST
     if state is None:
         state = factors(entries, settings, rng, max_sweeps=_FEW if correlated else 100)
     alone = Model.of_factors(state)

@@ -45,7 +45,8 @@ class TableFitter(TableCompleter):
             callbacks += (Deadline(self.time_limit),)
 
         def settings(watch: Watch) -> Settings:
-            return Settings(self.rank, self.width, self.center, bounds[0], bounds[1], watch)
+            plain = entries.loss.plain
+            return Settings(self.rank, self.width, self.center, plain, bounds[0], bounds[1], watch)
 
         return fit_table(
             entries,
