@@ -149,7 +149,7 @@ def test_the_covariance_that_is_told_is_the_one_that_takes_part():
         expected = mean[m] + S[np.ix_(m, o)] @ np.linalg.solve(S[np.ix_(o, o)], (row - mean)[o])
         np.testing.assert_allclose(full[m], expected, rtol=1e-8, atol=1e-10)
     np.testing.assert_allclose(imputer.mean_, imputer._offset + imputer.scale_ * rows.mean)
-    share = re.search(r"the same with similar rows \((\d+) %\)", imputer.message_)
+    share = re.search(r"a covariance and similar rows \((\d+) %\)", imputer.message_)
     assert int(share[1]) == round(100 * rows.weights[-1].mean())
 
 

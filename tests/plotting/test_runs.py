@@ -71,11 +71,27 @@ def test_column_norms_in_decreasing_order():
     assert alone.get_label() == "none pruned (2)"
 
 
+def test_columns_with_units_of_their_own_are_on_scales_of_their_own():
+    seen = np.array([[1.0, 1e6], [3.0, np.nan], [np.nan, 3e6]])
+    completed = np.where(np.isnan(seen), [2.0, 4e6], seen)
+    figure = plotting.completion(seen, completed, columns=["a", "b"])
+    before, after, bar = figure.axes
+    np.testing.assert_allclose(
+        before.images[0].get_array().filled(np.nan), [[-1, -1], [1, np.nan], [np.nan, 1]]
+    )
+    np.testing.assert_allclose(after.images[0].get_array(), [[-1, -1], [1, 2], [0, 1]])
+    assert [label.get_text() for label in after.get_xticklabels()] == ["a", "b"]
+    assert bar.get_ylabel() == "standard deviations from a column's mean"
+    with pytest.raises(ValueError, match="columns must be 2 names, got 1"):
+        plotting.completion(seen, completed, columns=["a"])
+
+
 def test_completion_uses_one_scale_for_all_panels():
     seen = np.array([[0.0, np.nan], [5.0, 1.0]])
     figure = plotting.completion(seen, np.array([[0.0, 9.0], [5.0, 1.0]]))
-    assert [ax.get_title(loc="left") for ax in figure.axes] == ["Seen: 75 %", "Completed"]
-    assert {ax.images[0].get_clim() for ax in figure.axes} == {(0.0, 5.0)}
+    panels = figure.axes[:2]  # then the colour bar
+    assert [ax.get_title(loc="left") for ax in panels] == ["Seen: 75 %", "Completed"]
+    assert {ax.images[0].get_clim() for ax in panels} == {(0.0, 5.0)}
 
 
 def test_overview_leaves_out_what_is_not_there(result):

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,7 +15,11 @@ import leanrank
 from leanrank import io
 from leanrank._files import replacing
 from leanrank.cli._filling import Filled, Places
-from leanrank.cli._terminal import ARRAYS, PICTURES, Terminal
+from leanrank.cli._terminal import ARRAYS, PAGES, PICTURES, Terminal
+from leanrank.results import Status
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure, SubFigure
 
 __all__ = ["Cells", "Outputs", "read_cells"]
 
@@ -70,7 +75,7 @@ class Outputs:
 
     Attributes
     ----------
-    out, factors, plot, intervals : path or None
+    out, factors, plot, report, intervals : path or None
     level : float
         Of the intervals.
     draws : int or None
@@ -81,6 +86,7 @@ class Outputs:
     out: Path | None
     factors: Path | None
     plot: Path | None
+    report: Path | None
     intervals: Path | None
     level: float
     draws: int | None
@@ -96,7 +102,7 @@ class Outputs:
                 )
         terminal.check_outputs(
             source,
-            *((self.out, ()), (self.factors, ARRAYS), (self.plot, PICTURES)),
+            *((self.out, ()), (self.factors, ARRAYS), (self.plot, PICTURES), (self.report, PAGES)),
             *((path, suffixes) for path, suffixes in zip(others, ((), ARRAYS), strict=True)),
             (self.intervals, (".csv",)),
             *((path, ()) for path in _draw_paths(self.out, self.draws)),
@@ -110,9 +116,9 @@ class Outputs:
 
     def check_size(self, terminal: Terminal, shape: tuple[int, int]) -> None:
         """Refuse before the computation a whole matrix that is too large."""
-        whole = self.plot
+        whole = self.plot or self.report
         if self.cells is None:
-            whole = self.out or self.plot or self.intervals
+            whole = self.out or whole or self.intervals
             whole = whole or (Path("standard output") if terminal.data_to_stdout else None)
         if whole is not None:
             io.check_dense(whole, shape)
@@ -124,6 +130,7 @@ class Outputs:
         filled: Filled,
         cells: Cells | None,
         values: dict[str, Any],
+        source: Path,
     ) -> None:
         """Write all of it."""
         if self.factors is not None:
@@ -132,12 +139,13 @@ class Outputs:
         if cells is not None:
             self._write_cells(terminal, filled, cells)
         wanted = self.out or self.intervals or terminal.data_to_stdout
-        if self.plot is None and (cells is not None or not wanted):
+        if self.plot is None and self.report is None and (cells is not None or not wanted):
             return
         X = filled.complete(None)
         if self.plot is not None:
-            figure = leanrank.plotting.completion(matrix.completed(None), X)
-            terminal.save_figure(figure, self.plot)
+            terminal.save_figure(_picture(matrix, filled, X), self.plot)
+        if self.report is not None:
+            self._write_report(terminal, matrix, filled, X, source)
         if cells is None:
             self._write_whole(terminal, matrix, filled, X)
 
@@ -154,6 +162,28 @@ class Outputs:
             io.write_columns(self.intervals, columns)
             terminal.wrote("intervals", self.intervals)
 
+    def _write_report(
+        self,
+        terminal: Terminal,
+        matrix: io.IncompleteMatrix,
+        filled: Filled,
+        X: np.ndarray,
+        source: Path,
+    ) -> None:
+        """A page, with the matrix before and after, and how sure the filled cells are."""
+        assert self.report is not None
+        figures = {"Seen, and completed": _picture(matrix, filled, X)}
+        rows, cols = np.nonzero(~matrix.observed() & ~matrix.blank())
+        if rows.size > 1 and filled.result.status is not Status.STOPPED:
+            low, high = filled.interval(self.level, (rows, cols))
+            names = [
+                (_label(matrix.table.row_labels, i), _label(matrix.table.column_labels, j))
+                for i, j in zip(rows.tolist(), cols.tolist(), strict=True)
+            ]
+            text = f"The cells that are known best and least, with {self.level:.0%} intervals"
+            figures[text] = leanrank.plotting.certainty(X[rows, cols], low, high, names)
+        terminal.save_report(filled.result, source, self.report, figures)
+
     def _write_whole(
         self, terminal: Terminal, matrix: io.IncompleteMatrix, filled: Filled, X: np.ndarray
     ) -> None:
@@ -166,6 +196,18 @@ class Outputs:
             for path, drawn in zip(paths, filled.draws(self.draws), strict=True):
                 io.write_matrix(path, drawn, table=matrix.table)
                 terminal.wrote("a draw", path)
+
+
+def _picture(matrix: io.IncompleteMatrix, filled: Filled, X: np.ndarray) -> Figure | SubFigure:
+    """The matrix before and after; columns of a table on a scale of their own."""
+    names = [_label(matrix.table.column_labels, j) for j in range(matrix.shape[1])]
+    columns = names if filled.units else None
+    return leanrank.plotting.completion(matrix.completed(None), X, columns=columns)
+
+
+def _label(labels: Sequence[str] | None, place: int) -> str:
+    """A row's or column's name; its number where there are none."""
+    return str(labels[place]) if labels else str(place)
 
 
 def _write_intervals(

@@ -27,6 +27,7 @@ from leanrank.cli._options import (
     Plot,
     Quiet,
     Rank,
+    Report,
     Resume,
     Seed,
     Source,
@@ -67,6 +68,7 @@ def complete(
         Path | None, typer.Option(help="Write factors and certificate (.npz).", metavar="FILE")
     ] = None,
     plot: Plot = None,
+    report: Report = None,
     summary: SummaryFile = None,
     json: Json = False,
     layout: Annotated[
@@ -148,10 +150,10 @@ def complete(
     A wide table is taken for samples, line by line, with columns in units of their own; a list of
     entries for ratings, with means of rows and columns; either for a matrix as it is with --raw.
     """
-    streams = (out, factors, plot, summary, intervals)
+    streams = (out, factors, plot, report, summary, intervals)
     terminal = Terminal(json=json, quiet=quiet, pipes_data=out is None, outputs=streams)
     kept = Kept(checkpoint, resume, checkpoint_every)
-    outputs = Outputs(out, factors, plot, intervals, level, draws, cells)
+    outputs = Outputs(out, factors, plot, report, intervals, level, draws, cells)
     bounds = (least, most)
     with terminal.errors():
         check_filling(level, draws, out, bounds)
@@ -196,6 +198,6 @@ def complete(
             notes=matrix.notes,
         )
         if not terminal.is_empty(filled.result):
-            outputs.write(terminal, matrix, filled, asked, values)
+            outputs.write(terminal, matrix, filled, asked, values, file)
         rows = {"time": (f"{filled.seconds:.1f} s", "")}
         terminal.finish(filled.result, values, summary, rows, strict=strict)

@@ -45,6 +45,8 @@ class Filled:
         Gives low and high ends, at a level, of all entries or of some.
     draws : callable
         Gives so many completed matrices as they may be.
+    units : bool
+        Whether columns have units of their own.
     """
 
     result: Result
@@ -52,6 +54,7 @@ class Filled:
     complete: Callable[[Places | None], np.ndarray]
     interval: Callable[[float, Places | None], tuple[np.ndarray, np.ndarray]]
     draws: Callable[[int], Iterator[np.ndarray]]
+    units: bool
 
 
 def check_filling(level: float, draws: int | None, out: Path | None, bounds: Bounds) -> None:
@@ -105,7 +108,7 @@ def fill_table(
     def draws(n: int) -> Iterator[np.ndarray]:
         return (np.where(blank, np.nan, drawn) for drawn in imputer.draw(X, n))
 
-    return Filled(result, seconds, complete, interval, draws)
+    return Filled(result, seconds, complete, interval, draws, units=True)
 
 
 def fill_matrix(
@@ -145,7 +148,7 @@ def fill_matrix(
             noise = rng.standard_normal(X.shape) * np.sqrt(posterior.noise)
             yield np.where(matrix.observed(), X, np.clip(X + noise, least, most))
 
-    return Filled(result, seconds, complete, interval, draws)
+    return Filled(result, seconds, complete, interval, draws, units=False)
 
 
 def _posterior(result: Result) -> Posterior:

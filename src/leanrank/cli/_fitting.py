@@ -15,12 +15,14 @@ from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 from rich.console import Console
 from rich.text import Text
 
 import leanrank
 from leanrank import io
+from leanrank._files import replacing
 from leanrank.callbacks import Progress
 from leanrank.cli import _report
 from leanrank.cli._options import (
@@ -32,8 +34,10 @@ from leanrank.cli._options import (
     Json,
     MemoryLimit,
     Missing,
+    Plot,
     Quiet,
     Rank,
+    Report,
     Seed,
     SummaryFile,
     TimeLimit,
@@ -43,7 +47,7 @@ from leanrank.cli._options import (
     columns_of,
     delimiter_of,
 )
-from leanrank.cli._terminal import ARRAYS, Terminal, bad_input
+from leanrank.cli._terminal import ARRAYS, PAGES, PICTURES, Terminal, bad_input
 from leanrank.results import Status
 
 __all__ = ["fit"]
@@ -51,6 +55,10 @@ __all__ = ["fit"]
 
 Given = io.Ratings | io.StoredEntries
 """A list in memory, or sorted on disk."""
+
+
+_PAIRS = 2000
+"""Pairs at random that a report looks at."""
 
 
 class Duplicates(StrEnum):
@@ -63,6 +71,8 @@ class Duplicates(StrEnum):
 def fit(
     ratings: Annotated[str, typer.Argument(metavar="RATINGS", show_default=False)],
     out: Annotated[Path, typer.Option(help="Write the model (.npz).", metavar="MODEL")],
+    plot: Plot = None,
+    report: Report = None,
     summary: SummaryFile = None,
     json: Json = False,
     columns: Columns = None,
@@ -100,10 +110,19 @@ def fit(
     RATINGS is .csv, .tsv, .dat, .data (also .gz, .zst), .parquet, .arrow, .npz (rows, cols, y,
     shape), .mtx, or - for standard input. `leanrank predict` and `recommend` ask the model.
     """
-    terminal = Terminal(json=json, quiet=quiet, outputs=(out, summary))
+    terminal = Terminal(json=json, quiet=quiet, outputs=(out, plot, report, summary))
     with terminal.errors(), bad_input(), ExitStack() as stack:
         source = None if ratings == "-" else Path(ratings)
-        terminal.check_outputs(source, (out, ARRAYS), (summary, ()), (checkpoint, ARRAYS))
+        terminal.check_outputs(
+            source,
+            *(
+                (out, ARRAYS),
+                (plot, PICTURES),
+                (report, PAGES),
+                (summary, ()),
+                (checkpoint, ARRAYS),
+            ),
+        )
         given = _read(
             stack,
             ratings,
@@ -132,6 +151,8 @@ def fit(
         seconds = _fitted(terminal, model, given)
         model.save(out)
         terminal.wrote("the model", out)
+        if plot is not None:
+            terminal.save_figure(leanrank.plotting.rating_variances(model), plot)
         values = _summary(model, given, ratings, seconds)
         if summary is not None:
             io.save_summary(summary, values)
@@ -145,6 +166,9 @@ def fit(
             "sweeps": (f"{model.n_iter_}", "over the entries"),
             "time": (f"{seconds:.1f} s", ""),
         }
+        if report is not None:
+            _write_report(report, model, Path(ratings).name, rows)
+            terminal.wrote("a report", report)
         _report.show_fit(terminal.words, model.status_, model.message_, rows)
         raise typer.Exit(0 if _good(model.status_) else 1)
 
@@ -188,6 +212,31 @@ def _fitted(terminal: Terminal, model: leanrank.MatrixFactorization, given: Give
             model.fit(given)
     model.callbacks = ()
     return time.monotonic() - start
+
+
+def _write_report(
+    path: Path, model: leanrank.MatrixFactorization, name: str, rows: _report.Rows
+) -> None:
+    """A page about a model: what explains a rating, and how sure predictions are."""
+    from leanrank.reporting import page
+
+    plotting = leanrank.plotting
+    rng = np.random.default_rng(0)
+    users, items = (
+        labels[rng.integers(labels.size, size=_PAIRS)] for labels in (model.users_, model.items_)
+    )
+    middle, ends = model.predict(users, items), model.predict_interval(users, items)
+    names = list(zip(users.tolist(), items.tolist(), strict=True))
+    figures = {
+        "What users, items and factors explain of a rating": plotting.rating_variances(model),
+        f"The surest and the least sure of {_PAIRS} pairs at random, with 95 % intervals": (
+            plotting.certainty(middle, *ends, names)
+        ),
+    }
+    numbers = {what: " ".join(text for text in told if text) for what, told in rows.items()}
+    text = page(name, model.status_, model.message_, numbers, figures=figures)
+    with replacing(path, "w") as file:
+        file.write(text)
 
 
 class _Sweeps(Progress):

@@ -26,6 +26,7 @@ __all__ = [
     "Plot",
     "Quiet",
     "Rank",
+    "Report",
     "Resume",
     "Seed",
     "Source",
@@ -44,6 +45,13 @@ Source = Annotated[Path, typer.Argument(metavar="FILE", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print a summary in JSON to standard output.")]
 Plot = Annotated[
     Path | None, typer.Option(help="Write a picture (.png, .pdf, .svg).", metavar="FILE")
+]
+Report = Annotated[
+    Path | None,
+    typer.Option(
+        help="Write a page about the fit, with pictures, that needs no network (.html).",
+        metavar="FILE",
+    ),
 ]
 SummaryFile = Annotated[
     Path | None, typer.Option("--summary", help="Write the JSON summary.", metavar="FILE")

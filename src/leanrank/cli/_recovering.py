@@ -17,6 +17,7 @@ from leanrank.cli._options import (
     Plot,
     Quiet,
     Rank,
+    Report,
     Resume,
     Seed,
     Source,
@@ -27,7 +28,7 @@ from leanrank.cli._options import (
     Validation,
     Width,
 )
-from leanrank.cli._terminal import ARRAYS, PICTURES, Kept, Settings, Terminal
+from leanrank.cli._terminal import ARRAYS, PAGES, PICTURES, Kept, Settings, Terminal
 
 __all__ = ["recover"]
 
@@ -38,6 +39,7 @@ def recover(
         Path | None, typer.Option(help="Write factors and certificate (.npz).", metavar="FILE")
     ] = None,
     plot: Plot = None,
+    report: Report = None,
     summary: SummaryFile = None,
     json: Json = False,
     rank: Rank = None,
@@ -58,11 +60,12 @@ def recover(
     It holds y and one of: A; packed and d; rows, cols and shape; x and perhaps z; and, if you
     like, symmetric.
     """
-    terminal = Terminal(json=json, quiet=quiet, outputs=(out, plot, summary))
+    terminal = Terminal(json=json, quiet=quiet, outputs=(out, plot, report, summary))
     kept = Kept(checkpoint, resume, checkpoint_every)
     with terminal.errors():
         terminal.check_outputs(
-            file, (out, ARRAYS), (plot, PICTURES), (summary, ()), (kept.path, ARRAYS)
+            file,
+            *((out, ARRAYS), (plot, PICTURES), (report, PAGES), (summary, ()), (kept.path, ARRAYS)),
         )
         problem = io.read_problem(file, symmetric=symmetric)
         settings = Settings(rank, width, validation, time_limit, seed, problem.symmetric, deep)
@@ -73,5 +76,7 @@ def recover(
             terminal.wrote("factors", out)
         if plot is not None:
             terminal.save_figure(leanrank.plotting.overview(result), plot)
+        if report is not None:
+            terminal.save_report(result, file, report, {})
         rows = {"time": (f"{seconds:.1f} s", "")}
         terminal.finish(result, values, summary, rows, strict=strict)

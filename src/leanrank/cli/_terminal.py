@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,10 +26,11 @@ from leanrank.search import AnotherRunError, SavedRun, Strategy
 if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
 
-__all__ = ["ARRAYS", "PICTURES", "Kept", "Settings", "Terminal", "bad_input"]
+__all__ = ["ARRAYS", "PAGES", "PICTURES", "Kept", "Settings", "Terminal", "bad_input"]
 
 ARRAYS = (".npz",)
 PICTURES = (".png", ".pdf", ".svg")
+PAGES = (".html", ".htm")
 
 
 @dataclass(frozen=True)
@@ -243,6 +244,15 @@ class Terminal:
             self.wrote("the completed matrix", out)
         elif self.data_to_stdout:
             io.write_table(sys.stdout, X, table)
+
+    def save_report(
+        self, result: Result, source: Path, path: Path, figures: Mapping[str, Figure | SubFigure]
+    ) -> None:
+        """Write a page about a result, whole or not at all."""
+        from leanrank.reporting import save_report
+
+        save_report(path, result, title=source.name, figures=figures)
+        self.wrote("a report", path)
 
     def save_figure(self, figure: Figure | SubFigure, path: Path) -> None:
         """Write a picture, whole or not at all."""

@@ -121,8 +121,8 @@ def _parts(best: Model) -> str:
     if best.correlated:
         told = {
             f"a covariance near that of {components}": shares[0],
-            "the same with similar rows": shares[-1],
-            "the components alone": shares[FACTORS],
+            "a covariance and similar rows": shares[-1],
+            components: shares[FACTORS],
             "means": shares[MEANS],
         }
     elif len(shares) > FACTORS:

@@ -37,9 +37,9 @@ def rating_variances(model: Any, *, figure: Figure | SubFigure | None = None) ->
     --------
     >>> import leanrank as lr
     >>> rng = np.random.default_rng(0)
-    >>> users, items = rng.integers(0, 60, 2000), rng.integers(0, 40, 2000)
+    >>> users, items = rng.integers(0, 60, 9000), rng.integers(0, 40, 9000)
     >>> taste, kind = rng.normal(size=(60, 1)), rng.normal(size=40)
-    >>> y = 3.0 + (taste * kind)[users, items] + 0.5 * rng.normal(size=2000)
+    >>> y = 3.0 + (taste * kind)[users, items] + 0.5 * rng.normal(size=9000)
     >>> rating_variances(lr.MatrixFactorization(rank=1).fit(users, items, y)).axes[0].get_xlabel()
     'share of the variance, %'
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -18,6 +18,9 @@ from leanrank.plotting._canvas import canvas, count_along_x, vector
 from leanrank.results import Result
 
 __all__ = ["column_norms", "completion", "convergence", "overview", "singular_values"]
+
+_NAMED = 40
+"""Columns up to which their names are written."""
 
 _PHASES = {
     "explore": SKY,
@@ -169,6 +172,7 @@ def completion(
     completed: np.ndarray,
     original: np.ndarray | None = None,
     *,
+    columns: Sequence[str] | None = None,
     figure: Figure | SubFigure | None = None,
 ) -> Figure | SubFigure:
     """A matrix or picture as it was seen and as it came back, side by side, on one scale.
@@ -180,6 +184,9 @@ def completion(
     completed : array of the same shape
     original : array of the same shape, optional
         The truth, drawn first.
+    columns : sequence of str, optional
+        Names of columns that have units of their own, as those of a table have: each is drawn in
+        standard deviations from its mean, both of what was seen of it.
     figure : Figure or SubFigure, optional
         Where to draw; a new figure by default.
 
@@ -191,7 +198,7 @@ def completion(
     Examples
     --------
     >>> figure = completion(np.array([[1.0, np.nan]]), np.array([[1.0, 2.0]]))
-    >>> [ax.get_title(loc="left") for ax in figure.axes]
+    >>> [ax.get_title(loc="left") for ax in figure.axes[:2]]
     ['Seen: 50 %', 'Completed']
     """
     seen = np.asarray(seen, dtype=float)
@@ -203,6 +210,11 @@ def completion(
     for name, image in panels.items():
         if np.shape(image) != seen.shape:
             raise ValueError(f"{name} is of shape {np.shape(image)}, but seen is {seen.shape}")
+    if columns is not None:
+        if colour or len(columns) != seen.shape[1]:
+            raise ValueError(f"columns must be {seen.shape[1]} names, got {len(columns)}")
+        panels = _standardised(panels, seen)
+        seen = panels[_seen_title(seen)]
     aspect = seen.shape[0] / seen.shape[1]
     if figure is None:
         height = min(max(4.2 * aspect, 1.2), 8.0) + 0.5
@@ -218,10 +230,31 @@ def completion(
             ax.imshow(np.nan_to_num(values).clip(0, 1), interpolation="none")
         else:
             shape = "equal" if 0.2 < aspect < 5 else "auto"
-            ax.imshow(values, cmap=palette, vmin=low, vmax=high, interpolation="none", aspect=shape)
+            drawn = ax.imshow(
+                values, cmap=palette, vmin=low, vmax=high, interpolation="none", aspect=shape
+            )
         ax.set_title(name, loc="left", fontsize=10, color=INK)
         ax.set_axis_off()
+        if columns is not None and len(columns) <= _NAMED:
+            ax.set_axis_on()
+            ax.set_frame_on(False)
+            ax.set_yticks([])
+            ax.set_xticks(range(len(columns)), columns, rotation=90, fontsize=7, color=INK)
+    if not colour:
+        unit = "" if columns is None else "standard deviations from a column's mean"
+        bar = figure.colorbar(drawn, ax=figure.axes, shrink=0.8, label=unit, pad=0.01)
+        bar.ax.tick_params(labelsize=7)
     return figure
+
+
+def _standardised(panels: dict[str, Any], seen: np.ndarray) -> dict[str, Any]:
+    """Columns about their means and in their deviations, as far as they were seen."""
+    known = np.isfinite(seen)
+    count = np.maximum(known.sum(axis=0), 1)
+    mean = np.where(known, seen, 0.0).sum(axis=0) / count
+    spread = np.sqrt((np.where(known, seen - mean, 0.0) ** 2).sum(axis=0) / count)
+    spread[spread == 0] = 1.0
+    return {name: (np.asarray(X, dtype=float) - mean) / spread for name, X in panels.items()}
 
 
 def overview(result: Result) -> Figure:
