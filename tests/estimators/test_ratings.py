@@ -105,3 +105,12 @@ def test_many_ratings_are_kept_in_single_precision(monkeypatch):
     np.testing.assert_allclose(entries.y, [0.125, 0.1, 0.15])
     monkeypatch.setattr(_ratings, "_MANY", 5)
     assert Ratings.of(*columns).scaled(0.5).entries("mean").y.dtype == np.float64
+
+
+def test_neighbours_in_order_of_different_users_are_no_duplicates():
+    # The last item of one user is the first of the next; users 2 and 4 have none of item 1.
+    users, items = [1, 2, 3, 4, 5, 1], [1, 2, 2, 2, 1, 3]
+    entries = Ratings.of(users, items, np.arange(6.0)).entries("error")
+    assert entries.weights.size == 0
+    assert entries.size == 6
+    np.testing.assert_array_equal(entries.y, [0.0, 5.0, 1.0, 2.0, 3.0, 4.0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 
@@ -34,7 +34,17 @@ class FoldedUser:
         self.bias = bias
         self._model, self._seen, self._bounds = model, seen, bounds
 
-    def predict(self, items: Any, *, return_std: bool = False) -> Any:
+    @overload
+    def predict(self, items: Any, *, return_std: Literal[False] = False) -> np.ndarray: ...
+
+    @overload
+    def predict(
+        self, items: Any, *, return_std: Literal[True]
+    ) -> tuple[np.ndarray, np.ndarray]: ...
+
+    def predict(
+        self, items: Any, *, return_std: bool = False
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """Expected ratings, as :meth:`~leanrank.MatrixFactorization.predict`.
 
         Parameters

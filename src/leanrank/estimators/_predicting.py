@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
@@ -30,7 +30,19 @@ class RatingPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     _seen: Entries | StoredEntries | None
     _weight_unit: float
 
-    def predict(self, users: Any, items: Any = None, *, return_std: bool = False) -> Any:
+    @overload
+    def predict(
+        self, users: Any, items: Any = None, *, return_std: Literal[False] = False
+    ) -> np.ndarray: ...
+
+    @overload
+    def predict(
+        self, users: Any, items: Any = None, *, return_std: Literal[True]
+    ) -> tuple[np.ndarray, np.ndarray]: ...
+
+    def predict(
+        self, users: Any, items: Any = None, *, return_std: bool = False
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """Expected ratings of pairs.
 
         Parameters
