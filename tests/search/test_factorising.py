@@ -61,6 +61,17 @@ def test_noise_is_called_noise():
     assert "means" in found.message
     assert np.sqrt(np.mean(dense(found) ** 2)) < 0.15
     assert found.prediction.error <= found.prediction.baseline * (1 + 1e-3)
+    assert found.held_out_error > 0.95  # it has not seen them
+
+
+def test_what_was_held_out_counts_in_the_end():
+    _, entries = data()
+    found = factorise(entries, held_out=0.5, rng=np.random.default_rng(0))
+    assert found.prediction.size == entries.size // 2
+    assert found.state.entries.size == entries.size
+    # Of rows of the half alone, the deviations would be larger by a third.
+    variance = found.state.noise[0] / (entries.size / SHAPE[0]) / found.state.variances
+    np.testing.assert_allclose(found.row_variances.mean(axis=0), variance, rtol=0.2)
 
 
 def test_a_known_rank_is_kept():

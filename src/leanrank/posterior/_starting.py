@@ -247,16 +247,18 @@ def _roughly_leading(
     (n1, n2), dtype = entries.shape, entries.dtype
     many = min(width + _SPARE, n1, n2)
     Q = np.linalg.qr(rng.standard_normal((n2, many)))[0]
-    for _ in range(passes if width else 1):
-        Z, square, thin = np.zeros((n2, many)), 0.0, Q.astype(dtype)
+    square = 0.0
+    for number in range(passes if width else 1):
+        Z, thin = np.zeros((n2, many)), Q.astype(dtype)
         for block in entries.blocks():
             rest = known.rest(block, team)
             if width:
                 _add_back(block, rest, _times(block, rest, thin, team)[1].astype(dtype), Z, team)
-            counted = block.weights if block.weights.size else np.ones(1, dtype)
-            if block.left_out.size:
-                counted = counted * (block.left_out == 0)
-            square += float(np.sum(counted * rest**2, dtype=float))
+            if number == 0:
+                counted = block.weights if block.weights.size else np.ones(1, dtype)
+                if block.left_out.size:
+                    counted = counted * (block.left_out == 0)
+                square += float(np.sum(counted * rest**2, dtype=float))
         before, Q = Q, np.linalg.qr(Z)[0]
     values, turn = np.linalg.eigh(before.T @ Z)
     order = np.argsort(-values)[:width]
