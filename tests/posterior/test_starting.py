@@ -102,7 +102,7 @@ def test_columns_with_many_entries_start_no_longer_than_others(rng):
 def test_columns_of_noise_start_short(rng):
     entries = uneven(rng, rng.standard_normal((400, 100)), 2000)
     state = start(entries, Layout(4), rng, passes=4)
-    assert state.variances.sum() < 2.0
+    assert state.variances.sum() < 0.4  # 0.5 and more without shrinkage
 
 
 @pytest.mark.parametrize("layout", [Layout(0, True, True), Layout(0, False, True)])
