@@ -7,7 +7,7 @@ import pytest
 
 from leanrank import StudentT, simulate
 from leanrank.operators import ObservedEntries
-from leanrank.posterior import Layout, entries_of, fit, start, widened
+from leanrank.posterior import Entries, Layout, entries_of, fit, start, widened
 from leanrank.problem import Problem
 
 
@@ -65,3 +65,57 @@ def test_outliers_are_no_directions(rng):
     new = widened(state, 1, rng).columns.mean[:, 1]
     at = inst.op.cols[7]
     assert np.abs(new[at]) < 0.5 * np.linalg.norm(new)
+
+
+# --- from a few passes over the entries ---------------------------------------------------------
+
+
+def uneven(rng: np.random.Generator, X: np.ndarray, size: int) -> Entries:
+    """Entries of which the first columns have most."""
+    chance = np.outer(np.ones(X.shape[0]), np.arange(1, X.shape[1] + 1) ** -1.0).ravel()
+    at = rng.choice(X.size, size, replace=False, p=chance / chance.sum())
+    return Entries.of(*np.divmod(at, X.shape[1]), X.ravel()[at], X.shape)
+
+
+def test_passes_lead_to_the_singular_vectors(rng):
+    X = rng.standard_normal((80, 3)) @ np.diag([4.0, 2.0, 1.0]) @ rng.standard_normal((3, 60))
+    entries = Entries.of(*np.divmod(np.arange(X.size), 60), X.ravel(), X.shape)
+    state = fit(start(entries, Layout(1), rng), prune=False)
+    for begin, first in (
+        (lambda n: start(entries, Layout(3), rng, passes=n), 0),
+        (lambda n: widened(state, 2, rng, passes=n), 1),
+    ):
+        exact, rough = (begin(n).columns.mean[:, first:] for n in (None, 4))
+        length, whole = (np.linalg.norm(V, axis=0) for V in (rough, exact))
+        assert (np.abs(np.sum(exact * rough, axis=0)) > 0.999 * length * whole).all()
+        assert ((0.8 * whole < length) & (length < whole)).all()  # shrunk, as sweeps would
+
+
+def test_columns_with_many_entries_start_no_longer_than_others(rng):
+    V = np.where(rng.random((1, 100)) < 0.5, -1.0, 1.0)
+    entries = uneven(rng, rng.standard_normal((400, 1)) @ V, 8000)
+    found = np.abs(start(entries, Layout(1), rng, passes=4).columns.mean[:, 0])
+    assert found[:10].mean() < 2.0 * found[50:].mean()
+    assert 0.5 < found.mean() < 2.0
+
+
+def test_columns_of_noise_start_short(rng):
+    entries = uneven(rng, rng.standard_normal((400, 100)), 2000)
+    state = start(entries, Layout(4), rng, passes=4)
+    assert state.variances.sum() < 0.4  # 0.5 and more without shrinkage
+
+
+@pytest.mark.parametrize("layout", [Layout(0, True, True), Layout(0, False, True)])
+def test_intercepts_are_those_of_least_squares(rng, layout):
+    b, c = 2.0 * rng.standard_normal((300, 1)), rng.standard_normal(100)
+    X = 5.0 + c + (b if layout.row_intercepts else 0.0 * b)
+    # Rows that are large have the first columns: means of columns alone would take that for theirs.
+    seen = rng.random(X.shape) < np.where((b > 0) & (np.arange(100) < 50), 0.6, 0.2)
+    entries = Entries.of(*np.nonzero(seen), X[seen], X.shape)
+    for passes in (None, 2):
+        state = start(entries, layout, rng, passes=passes)
+        own = state.columns.mean[:, layout.column_intercept]
+        np.testing.assert_allclose(own - own.mean(), c - c.mean(), atol=0.5)
+        assert state.column_variance == pytest.approx(np.var(c), rel=0.2)
+        if layout.row_intercepts:
+            assert state.row_variance == pytest.approx(np.var(b), rel=0.2)

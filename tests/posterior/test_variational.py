@@ -144,6 +144,17 @@ def test_pure_noise_leaves_no_column(rng):
     assert np.array_equal(state.factors.to_dense(), np.zeros((60, 50)))
 
 
+def test_columns_are_spared_for_a_while(rng):
+    rows, cols = np.nonzero(rng.random((60, 50)) < 0.3)
+    entries, _ = entries_of(Problem(ObservedEntries(rows, cols, (60, 50)), np.ones(rows.size)))
+    state = start(entries, Layout(8), rng)
+    chains = [sweeps(state, column_noise=False, spared=spared) for spared in (0, 4)]
+    widths = [[next(chain).width for _ in range(6)] for chain in chains]
+    assert widths[0][1] < 8
+    assert widths[1][:4] == [8] * 4
+    assert widths[1][4] < 8
+
+
 def test_intercepts_are_found(rng):
     n1, n2 = 80, 60
     b, c = rng.standard_normal(n1), 2.0 * rng.standard_normal(n2)

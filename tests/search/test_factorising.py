@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from leanrank import Status
-from leanrank.posterior import Entries, EntriesOnDisk
+from leanrank.posterior import Entries, EntriesOnDisk, Layout, start
 from leanrank.search import sweeping
 from leanrank.search.factorising import Progress, factorise
+from leanrank.search.sweeping import Search, Stage
 
 SHAPE = (300, 200)
 
@@ -61,6 +62,32 @@ def test_noise_is_called_noise():
     assert "means" in found.message
     assert np.sqrt(np.mean(dense(found) ** 2)) < 0.15
     assert found.prediction.error <= found.prediction.baseline * (1 + 1e-3)
+    assert found.held_out_error > 0.95  # it has not seen them
+
+
+def test_nothing_is_returned_that_predicts_worse_than_means(monkeypatch):
+    """Eight columns that take noise for a matrix: intercepts are all that is returned."""
+
+    def credulous(search: Search, stage: Stage) -> Stage:
+        state = start(search.train, Layout(8), np.random.default_rng(0))
+        return replace(stage, state=replace(state, noise=1e-3 * state.noise), ended=True)
+
+    monkeypatch.setattr(Search, "run", credulous)
+    _, entries = data(rank=0, noise=1.0)
+    found = factorise(entries, rng=np.random.default_rng(0))
+    assert found.state.width == 0
+    assert found.held_out_error < 1.1
+    assert found.status is Status.STALLED
+
+
+def test_what_was_held_out_counts_in_the_end():
+    _, entries = data()
+    found = factorise(entries, held_out=0.5, rng=np.random.default_rng(0))
+    assert found.prediction.size == entries.size // 2
+    assert found.state.entries.size == entries.size
+    # Of rows of the half alone, the deviations would be larger by a third.
+    variance = found.state.noise[0] / (entries.size / SHAPE[0]) / found.state.variances
+    np.testing.assert_allclose(found.row_variances.mean(axis=0), variance, rtol=0.2)
 
 
 def test_a_known_rank_is_kept():

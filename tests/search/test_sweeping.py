@@ -7,8 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from leanrank.posterior import Entries, Layout, Moments, State
-from leanrank.search.sweeping import Held, Stage, _left
+from leanrank.posterior import Entries, Layout, Moments, State, Team
+from leanrank.search import sweeping
+from leanrank.search.sweeping import Held, Search, Stage, _left
 
 SHAPE = (200, 150)
 
@@ -72,3 +73,20 @@ def test_what_is_left_is_where_the_fall_of_the_error_leads_to():
     assert _left(stage, np.inf) == 5
     assert _left(replace(stage, fall=0.02), 0.016) == 5
     assert _left(replace(stage, fall=0.0159), 0.016) == 2 + 28
+
+
+def test_the_last_sweep_does_not_count_where_it_predicts_worse(monkeypatch):
+    good = stated([1.0, 0.5], noise=0.01)
+    worse = replace(good, columns=good.columns.mapped(1.1 * np.eye(2)))
+    bad = replace(good, columns=good.columns.mapped(1.5 * np.eye(2)))
+    monkeypatch.setattr(sweeping, "sweeps", lambda *_, **__: iter([bad, good, worse, good]))
+    held, seen = held_of(good, 2, 0.1), []
+    search = Search(good.entries, held, Team(1), 0, True, 2, lambda p: bool(seen.append(p)))
+    found = search.run(Stage(bad, held.errors(bad), 2))
+    assert found.state.columns.mean is not worse.columns.mean
+    np.testing.assert_array_equal(found.state.columns.mean, good.columns.mean)
+    np.testing.assert_array_equal(found.errors, held.errors(good))
+    assert (found.made, found.total, found.ended) == (3, 3, True)
+    assert [p.held_out_error for p in seen] == [
+        held.error(held.errors(s)) for s in (bad, good, worse)
+    ]

@@ -265,10 +265,12 @@ def _roughly_leading(
     (n1, n2), dtype = entries.shape, entries.dtype
     many = min(width + _SPARE, n1, n2)
     Q = np.linalg.qr(rng.standard_normal((n2, many)))[0]
-    for _ in range(passes):
+    square = 0.0
+    for number in range(passes):
         thin = Q.astype(dtype)[:, : many if width else 0]
-        parts = entries.each(_multiplied, known.V, thin, of_rows=(known.U,), team=team)
-        Z, square = added(product for product, _ in parts), sum(size for _, size in parts)
+        first = number == 0  # squares are summed once
+        parts = entries.each(_multiplied, known.V, thin, first, of_rows=(known.U,), team=team)
+        Z, square = added(product for product, _ in parts), square + sum(size for _, size in parts)
         if not width:
             return np.zeros((n2, 0)), square / float(entries.sums()[0].sum())
         before, Q = Q, np.linalg.qr(Z)[0]
@@ -285,18 +287,19 @@ def _roughly_leading(
 
 
 def _multiplied(
-    part: Blocks, V: np.ndarray, Q: np.ndarray, U: np.ndarray, team: Team
+    part: Blocks, V: np.ndarray, Q: np.ndarray, sized: bool, U: np.ndarray, team: Team
 ) -> tuple[np.ndarray, float]:
-    """What is left of the matrix, transposed, times itself times Q; and its weighted square."""
+    """What is left of the matrix, transposed, times itself times Q; if ``sized``, its square."""
     Z, square, known = np.zeros((part.shape[1], Q.shape[1])), 0.0, _Known(U, V)
     for block in part.blocks():
         rest = known.rest(block, team)
         if Q.shape[1]:
             _add_back(block, rest, _times(block, rest, Q, team)[1].astype(Q.dtype), Z, team)
-        counted = block.weights if block.weights.size else np.ones(1, Q.dtype)
-        if block.left_out.size:
-            counted = counted * (block.left_out == 0)
-        square += float(np.sum(counted * rest**2, dtype=float))
+        if sized:
+            counted = block.weights if block.weights.size else np.ones(1, Q.dtype)
+            if block.left_out.size:
+                counted = counted * (block.left_out == 0)
+            square += float(np.sum(counted * rest**2, dtype=float))
     return Z, square
 
 
