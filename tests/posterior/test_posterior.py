@@ -46,6 +46,11 @@ def test_means_and_deviations_are_those_of_the_draws(post):
 def test_without_centres_the_point_estimate_is_the_mean(post):
     plain, (i, j) = replace(post, centres=None), np.indices(SHAPE)
     np.testing.assert_allclose(plain.mean(i, j), post.factors.to_dense(), atol=1e-12)
+    # And deviations are about it: what draws are on average counts, too.
+    drawn = matrices(post, post.left)
+    apart = drawn.mean(axis=0) - post.factors.to_dense()
+    np.testing.assert_allclose(plain.std(i, j), np.hypot(post.std(i, j), apart), rtol=1e-6)
+    assert (np.abs(apart) > 0.1 * post.std(i, j)).any()
 
 
 @pytest.mark.parametrize("level", [0.5, 0.95, 0.999])

@@ -11,7 +11,7 @@ from scipy.special import digamma
 
 from leanrank import simulate
 from leanrank.operators import ObservedEntries
-from leanrank.posterior import Layout, Posterior, State, entries_of, fit, sampled, start
+from leanrank.posterior import Layout, Posterior, State, _sampling, entries_of, fit, sampled, start
 from leanrank.posterior._sampling import _isotropic, _prior, _scales, draws
 from leanrank.problem import Problem
 
@@ -114,6 +114,24 @@ def test_what_may_be_hidden_depends_on_what_was_found(above):
     expected = max(small, large / max(1.0, above) ** 2)
     np.testing.assert_allclose(scales[:2], expected, rtol=0.1)
     np.testing.assert_allclose(scales[2:], 0.04 * noise)
+
+
+@pytest.mark.parametrize(("above", "burnt"), [(0.9, 60), (1.1, 12)])
+def test_weak_columns_are_given_time(monkeypatch, above, burnt):
+    inst, y = noisy(7, 3.0, 0.3, (40, 30))
+    state = fitted(inst.op, y)
+    edge = float(np.mean(state.noise)) * (np.sqrt(40) + np.sqrt(30)) ** 2 / y.size
+    state = replace(state, variances=np.full(state.width, above * edge))
+    numbers, chain = [], _sampling.draws
+
+    def counted(*args, **options):
+        for number, draw in enumerate(chain(*args, **options)):
+            numbers.append(number)
+            yield draw
+
+    monkeypatch.setattr(_sampling, "draws", counted)
+    sampled(state, np.random.default_rng(0), size=2)
+    assert len(numbers) == burnt + 2
 
 
 def test_precisions_are_drawn_from_a_wishart_distribution(rng):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -73,3 +74,10 @@ def test_a_run_that_is_over_asks_no_callbacks():
     before, passes = len(asked), len(result.history)
     assert replace(result).posterior.size > 1
     assert (len(asked), len(result.history)) == (before, passes)
+
+
+def test_results_can_be_copied_whatever_callbacks_a_run_had():
+    """As scikit-learn asks: a function of a function cannot be pickled."""
+    result = recover(*noisy(0.1, 8.0), callbacks=[lambda state: None])
+    copy = pickle.loads(pickle.dumps(result))
+    np.testing.assert_array_equal(copy.posterior.left, result.posterior.left)

@@ -203,13 +203,16 @@ class Posterior:
 
     def _means(self, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
         if self.centres is None:
-            total = np.einsum("...k,...k->...", self.factors.U[rows], self.factors.V[cols])
-            return np.clip(total, *self.bounds)
+            return np.clip(self._products(rows, cols), *self.bounds)
         total = 0.0
         for left, right in zip(self.centres, self.right, strict=True):
             x = np.einsum("...k,...k->...", left[rows], right[cols], dtype=float)
             total = total + np.clip(x, *self.bounds)
         return np.asarray(total) / self.size
+
+    def _products(self, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
+        """Entries of the point estimate."""
+        return np.einsum("...k,...k->...", self.factors.U[rows], self.factors.V[cols])
 
     def _deviations(self, rows: np.ndarray, cols: np.ndarray, reading: bool) -> np.ndarray:
         middle, square = 0.0, 0.0
@@ -219,6 +222,8 @@ class Posterior:
             middle = middle + change / (t + 1)
             square = square + change * (x - middle)
         variance = np.asarray(square) / max(self.size - 1, 1)
+        if self.centres is None:  # about the mean that is told
+            variance = variance + (middle - self._products(rows, cols)) ** 2
         if reading:
             variance = variance + np.broadcast_to(self.noise[cols], variance.shape)
         return np.sqrt(variance)

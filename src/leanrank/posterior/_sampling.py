@@ -26,6 +26,9 @@ __all__ = ["SPARE", "Draw", "draws", "sampled"]
 _BURNT = 12
 """Draws that are left out: sampling starts from the variational answer."""
 
+_BURNT_WEAK = 60
+"""The same where nothing found is stronger than the edge of noise: weak columns mix slowly."""
+
 _SCALE = 0.04
 """Variance of factors, over the noise's deviation, that a Wishart prior counts as one row of.
 
@@ -121,22 +124,36 @@ def draws(
 
 
 def _with_spare(state: State, spare: int, rng: np.random.Generator) -> State:
-    """The state with more columns, of the size that noise would give them."""
+    """The state with more columns, of the size that noise would give them, or could hide."""
     at, (n1, n2) = state.layout, state.entries.shape
     spare = max(0, min(spare, n1 - at.width, n2 - at.width))
     size = float(np.mean(state.noise)) / max(1.0, state.entries.size / n2)
+    size = max(size, _hidden(state) ** 2)
     rows = rng.standard_normal((n1, spare))
     columns = size**0.5 * rng.standard_normal((n2, spare))
     return state.with_columns(rows, columns, np.zeros((n2, spare)), np.full(spare, size))
 
 
+def _edge(state: State) -> float:
+    """Variance of the entries of the strongest direction of noise."""
+    n1, n2 = state.entries.shape
+    return float(np.mean(state.noise)) * (n1**0.5 + n2**0.5) ** 2 / state.entries.size
+
+
+def _strength(state: State) -> float:
+    """Variance of the entries of the strongest column, over that at the edge of noise."""
+    return float(np.max(state.variances, initial=0.0)) / _edge(state)
+
+
+def _hidden(state: State) -> float:
+    """Deviation of the entries that columns may have which were not found."""
+    return _HIDDEN * _edge(state) ** 0.5 / max(1.0, _strength(state)) ** 2
+
+
 def _scales(state: State) -> np.ndarray:
     """What a prior counts as one row of, for each coordinate: factors are as of deviations."""
-    at, (n1, n2) = state.layout, state.entries.shape
-    variance = float(np.mean(state.noise))
-    edge = variance * (n1**0.5 + n2**0.5) ** 2 / state.entries.size
-    above = max(1.0, float(np.max(state.variances, initial=0.0)) / edge)
-    of_factors = max(_SCALE * variance**0.5, _HIDDEN * edge**0.5 / above**2)
+    at, variance = state.layout, float(np.mean(state.noise))
+    of_factors = max(_SCALE * variance**0.5, _hidden(state))
     return np.where(np.arange(at.size) < at.width, of_factors, _SCALE * variance)
 
 
@@ -208,6 +225,7 @@ def sampled(
     progress : callable
         Called with the number of draws so far.
     """
+    burnt = _BURNT if _strength(state) > 1.0 else _BURNT_WEAK
     state, point = _with_spare(state, spare, rng), state.factors
     (n1, n2), K = state.entries.shape, state.layout.size
     left, centres = (np.empty((size, n1, K), np.float32) for _ in range(2))
@@ -220,7 +238,7 @@ def sampled(
         least_noise=least_noise,
         threads=threads,
     )
-    for t, draw in enumerate(islice(chain, _BURNT, _BURNT + size)):
+    for t, draw in enumerate(islice(chain, burnt, burnt + size)):
         left[t], centres[t], right[t] = draw.rows, draw.centres, draw.columns
         noise += draw.noise / size
         progress(t + 1)

@@ -7,7 +7,7 @@ someone asks for its posterior.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -16,7 +16,7 @@ from leanrank._arrays import to_numpy
 from leanrank.evidence import Prediction
 from leanrank.factors import Factors
 from leanrank.losses import Loss
-from leanrank.posterior import SPARE, State
+from leanrank.posterior import SPARE, Layout, State, entries_of, fit, start
 from leanrank.problem import Problem
 from leanrank.search.drawing import Chain, HeldOutDraws, draws_of_held_out, wide_chain
 from leanrank.search.holding_out import Split
@@ -31,25 +31,26 @@ class Assessment:
     Attributes
     ----------
     rounds : list of (Split, State)
-    means : callable
-        Intercepts of rows and columns fitted to a problem, alone.
-    watched : callable
-        What shows states of a problem to the monitor.
     column_noise, prune : bool
         Of the fits.
     most : int
         Columns at most.
     seed : int
         Of the draws.
+    drawn : pair, optional
+        The chain and its draws, if they are known already.
     """
 
     rounds: list[tuple[Split, State]]
-    means: Callable[[Problem], Factors]
-    watched: Callable[[Problem], Callable[[State], None]]
     column_noise: bool
     prune: bool
     most: int
     seed: int
+    drawn: tuple[Chain, HeldOutDraws | None] | None = None
+
+    def tried_out(self, watch: Callable[[State], None]) -> Assessment:
+        """The same, drawn while a run lasts: ``watch`` sees what is tried, and may stop it."""
+        return replace(self, drawn=self._draw(watch))
 
     @property
     def chain(self) -> Chain:
@@ -70,7 +71,7 @@ class Assessment:
         for part, state in self.rounds:
             held, loss = part.held, _loss(part, state)
             residual = held.op.forward(state.factors) - held.y
-            of_means = held.op.forward(self.means(part.train)) - held.y
+            of_means = held.op.forward(_means(part.train)) - held.y
             for costs, r in ((missed, residual), (means, of_means), (zero, -held.y)):
                 costs.append(to_numpy(loss.value(r)))
         whole = np.concatenate(zero)
@@ -80,8 +81,11 @@ class Assessment:
 
     @cached_property
     def _drawn(self) -> tuple[Chain, HeldOutDraws | None]:
+        return self.drawn or self._draw(lambda state: None)
+
+    def _draw(self, watch: Callable[[State], None]) -> tuple[Chain, HeldOutDraws | None]:
         part, state = self.rounds[0]
-        held, loss, watch = part.held, _loss(part, state), self.watched(part.train)
+        held, loss = part.held, _loss(part, state)
         residual = to_numpy(held.op.forward(state.factors) - held.y)
         rng = np.random.default_rng(self.seed)
 
@@ -89,7 +93,7 @@ class Assessment:
             return draws_of_held_out(held, state, residual, loss, rng, chain)
 
         def try_out(chain: Chain) -> HeldOutDraws | None:
-            watch(state)  # it may be asked to stop
+            watch(state)
             return drawn(chain)
 
         chain = Chain(self.column_noise, SPARE if self.prune else 0)
@@ -97,6 +101,13 @@ class Assessment:
         if seen is None or not self.prune:
             return chain, seen
         return wide_chain(state, chain, seen, try_out, self.most)
+
+
+def _means(problem: Problem) -> Factors:
+    """Intercepts of rows and columns, alone."""
+    entries, loss = entries_of(problem)
+    nothing = start(entries, Layout(0, True, True), np.random.default_rng(0), loss)
+    return fit(nothing).factors
 
 
 def _loss(part: Split, state: State) -> Loss:

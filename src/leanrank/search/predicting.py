@@ -157,9 +157,9 @@ def predicted(
         doubtful = whole.width - kept
         whole = room.narrowed(problem, whole, kept)
     seed = int(fitter.rng.integers(2**63))
-    assessment = Assessment(rounds, room.means, room.watched, column_noise, prune, most, seed)
-    if rounds[0][1].sweeps:  # other chains are tried out, which callbacks may stop
-        assessment.prediction  # noqa: B018
+    assessment = Assessment(rounds, column_noise, prune, most, seed)
+    if rounds[0][1].sweeps:
+        assessment = assessment.tried_out(room.watched(first.train))
     return Predicted(whole, rounds, assessment, doubtful)
 
 
@@ -252,11 +252,6 @@ class _Room:
             self.fitter.monitor(SolverState(point, 0, problem.passes, phase="posterior"))
 
         return watch
-
-    def means(self, problem: Problem) -> Factors:
-        """Intercepts of rows and columns, alone."""
-        entries, loss = entries_of(problem)
-        return fit(start(entries, Layout(0, True, True), self.fitter.rng, loss)).factors
 
 
 @dataclass(frozen=True)
