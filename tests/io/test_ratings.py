@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from leanrank import io
-from leanrank.io import FileError, _opening
+from leanrank.io import FileError, _opening, _sources
 
 pandas = pytest.importorskip("pandas", reason="frames are tested where there are some")
 pyarrow = pytest.importorskip("pyarrow", reason="PyArrow is optional")
@@ -162,6 +162,18 @@ class TestText:
         with pytest.raises(FileError, match=rf"a\.csv, line {line}: {words}"):
             io.read_ratings(path, columns=[1, 2, 3])
 
+    def test_the_line_of_an_error_below_lines_without_values(self, tmp_path):
+        stars = STARS.astype(object)
+        stars[[3, 4, 5000]], stars[9000] = "", "?"
+        with pytest.raises(FileError, match=r"line 9002: the value is '\?'"):
+            io.read_ratings(written(tmp_path / "a.csv", stars=stars))
+        path = written(tmp_path / "a.csv")
+        lines = path.read_text().splitlines()
+        lines[2345] = "1,\0,3"
+        path.write_text("\n".join(lines))
+        with pytest.raises(FileError, match=r"line 2346: has a NUL byte, so it is not text"):
+            io.read_ratings(path)
+
     def test_blank_lines_and_quoted_line_ends_count(self, tmp_path):
         path = tmp_path / "a.csv"
         path.write_text('user,item,rating\n\n"a\nb",x,1\n\nc,x,2\nd,x,?\n')
@@ -256,7 +268,9 @@ class TestColumnar:
             data = data.astype({"item": "category", "user": "Int64", "rating": "Float64"})
         return table if request.param == "table" else data
 
-    def test_every_kind(self, source):
+    @pytest.mark.parametrize("rows", [1 << 18, 700])
+    def test_every_kind(self, source, rows, monkeypatch):
+        monkeypatch.setattr(_sources, "_ROWS", rows)
         ratings = io.read_ratings(source)
         check(ratings)
         assert ratings.ignored == ("when",)
