@@ -154,8 +154,9 @@ class TestText:
         changed[column] = changed[column].astype(object)
         changed[column][at] = cell
         path = written(tmp_path / "a.csv", **changed, header=header)
-        if not header and at == 0 and column == "stars":
-            pytest.skip("a first line with a word for a value is a header")
+        if not header and at == 0 and cell == "four":  # a word above numbers is a header
+            assert io.read_ratings(path, columns=[1, 2, 3]).values.size == M - 1
+            return
         if not header and at == 0 and cell == "1,2":
             words, at = "has 3 cells, expected 4", 1
         line = at + (2 if header else 1)
