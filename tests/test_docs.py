@@ -21,7 +21,9 @@ def blocks(page: str) -> list[tuple[int, str]]:
     return [(text[: m.start(1)].count("\n"), m.group(1)) for m in BLOCK.finditer(text)]
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/extending.md", "docs/noise.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "docs/extending.md", "docs/noise.md", "docs/ratings.md"]
+)
 def test_every_block_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     found = blocks(page)

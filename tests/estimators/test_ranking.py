@@ -74,7 +74,10 @@ def test_fewer_where_fewer_are_left():
 
 def test_bounds_do_not_make_ties(ratings, model):
     cut = MatrixFactorization(max_value=3.6).fit(*ratings.given)
-    np.testing.assert_array_equal(cut.recommend([5], 8).items, model.recommend([5], 8).items)
+    got = cut.recommend([5], 8)
+    np.testing.assert_array_equal(got.items, model.recommend([5], 8).items)
+    np.testing.assert_array_equal(got.scores, cut.predict(got.asked, got.items))
+    assert np.unique(got.scores).size < 8
 
 
 def test_unknown_users_get_what_is_best_on_average(model):

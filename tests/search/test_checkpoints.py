@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from leanrank import Status
 from leanrank._files import FileError
 from leanrank.posterior import Entries
 from leanrank.search import AnotherRunError, checkpoints
@@ -38,12 +39,16 @@ def whole(entries) -> tuple[Factorisation, list[Progress]]:
     return found, seen
 
 
+class Killed(BaseException):
+    """Nothing is to be done about it."""
+
+
 def interrupted_at(sweep: int, entries: Entries, path) -> None:
     def watch(progress: Progress) -> None:
         if progress.sweep == sweep:
-            raise KeyboardInterrupt
+            raise Killed
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Killed):
         factorise(entries, rng=np.random.default_rng(0), watch=watch, checkpoint=path)
 
 
@@ -91,3 +96,14 @@ def test_writing_takes_a_small_share_of_the_time(entries, tmp_path, monkeypatch)
     monkeypatch.setattr(checkpoints, "write_arrays", lambda path, *_, **__: made.append(path))
     factorise(entries, rng=np.random.default_rng(0), checkpoint=tmp_path / "search.npz")
     assert len(made) == 1
+
+
+def test_a_search_that_was_stopped_can_go_on(entries, whole, tmp_path):
+    path = tmp_path / "search.npz"
+    found = factorise(
+        entries, rng=np.random.default_rng(0), watch=lambda p: p.sweep == 3, checkpoint=path
+    )
+    assert found.status is Status.STOPPED
+    again = factorise(entries, rng=np.random.default_rng(0), checkpoint=path)
+    np.testing.assert_array_equal(again.state.rows, whole[0].state.rows)
+    assert not path.exists()

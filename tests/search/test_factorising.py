@@ -9,6 +9,7 @@ import pytest
 
 from leanrank import Status
 from leanrank.posterior import Entries, EntriesOnDisk
+from leanrank.search import sweeping
 from leanrank.search.factorising import Progress, factorise
 
 SHAPE = (300, 200)
@@ -101,6 +102,25 @@ def test_it_can_be_watched_and_stopped():
     assert all(0 < p.share <= 1 and p.held_out_error > 0 for p in seen)
     late = factorise(entries, time_limit=0.0, rng=np.random.default_rng(0))
     assert late.status is Status.STOPPED
+
+
+def test_an_interrupt_during_a_sweep_leaves_what_there_is(monkeypatch):
+    X, entries = data()
+    made = []
+
+    def interrupted(*args, **kwargs):
+        for state in sweeping_of(*args, **kwargs):
+            made.append(state)
+            yield state
+            if len(made) == 3:
+                raise KeyboardInterrupt
+
+    sweeping_of = sweeping.sweeps
+    monkeypatch.setattr(sweeping, "sweeps", interrupted)
+    found = factorise(entries, rng=np.random.default_rng(0))
+    assert found.status is Status.STOPPED
+    assert found.sweeps == 3 + 2
+    assert np.sqrt(np.mean((dense(found) - X) ** 2)) < 0.3 * np.std(X)
 
 
 def test_the_number_of_threads_does_not_matter():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 
@@ -34,7 +34,17 @@ class FoldedUser:
         self.bias = bias
         self._model, self._seen, self._bounds = model, seen, bounds
 
-    def predict(self, items: Any, *, return_std: bool = False) -> Any:
+    @overload
+    def predict(self, items: Any, *, return_std: Literal[False] = False) -> np.ndarray: ...
+
+    @overload
+    def predict(
+        self, items: Any, *, return_std: Literal[True]
+    ) -> tuple[np.ndarray, np.ndarray]: ...
+
+    def predict(
+        self, items: Any, *, return_std: bool = False
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """Expected ratings, as :meth:`~leanrank.MatrixFactorization.predict`.
 
         Parameters
@@ -86,7 +96,8 @@ class FoldedUser:
         found = self._model.best(
             self._model.users.mean, n, lambda a, b: (np.zeros_like(seen), seen)
         )
-        return Ranking.of(np.array([None]), self._model.items.labels.values, found)
+        values, asked = self._model.items.labels.values, np.array([None])
+        return Ranking.of(asked, values, found, bounds=self._bounds)
 
     def _told(self, items: Any) -> tuple[np.ndarray, np.ndarray]:
         (cols,) = looked_up((self._model.items.labels, items, "items"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
@@ -30,7 +30,19 @@ class RatingPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     _seen: Entries | StoredEntries | None
     _weight_unit: float
 
-    def predict(self, users: Any, items: Any = None, *, return_std: bool = False) -> Any:
+    @overload
+    def predict(
+        self, users: Any, items: Any = None, *, return_std: Literal[False] = False
+    ) -> np.ndarray: ...
+
+    @overload
+    def predict(
+        self, users: Any, items: Any = None, *, return_std: Literal[True]
+    ) -> tuple[np.ndarray, np.ndarray]: ...
+
+    def predict(
+        self, users: Any, items: Any = None, *, return_std: bool = False
+    ) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
         """Expected ratings of pairs.
 
         Parameters
@@ -129,8 +141,8 @@ class RatingPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         -------
         Ranking
             User after user, the best item first: ``asked``, ``ranks``, ``items`` and ``scores``,
-            what :meth:`predict` gives before it is cut at bounds. Equal ones are in the order of
-            the items.
+            what :meth:`predict` gives. Those that it cuts at bounds are ranked by what they were
+            before, and equal ones are in the order of the items.
 
         Raises
         ------
@@ -147,7 +159,7 @@ class RatingPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         if (rows >= 0).all():
             asked = model.users.labels.values[rows]
         found = model.best(model.users.at(rows)[0], n, barred)
-        return Ranking.of(asked, model.items.labels.values, found)
+        return Ranking.of(asked, model.items.labels.values, found, bounds=self._bounds())
 
     @one_blas_thread()
     def similar_items(self, items: Any, n: int = 10) -> Ranking:

@@ -53,11 +53,15 @@ class Ranking:
         items: np.ndarray,
         found: tuple[np.ndarray, np.ndarray, np.ndarray],
         names: tuple[str, str, str] = ("user", "item", "score"),
+        bounds: tuple[float, float] = (-np.inf, np.inf),
     ) -> Ranking:
-        """From the labels that were asked for, those of all items, and what :func:`best` found."""
+        """From the labels that were asked for, those of all items, and what :func:`best` found.
+
+        Scores are cut at bounds; ranks are by what they were before.
+        """
         rows, cols, scores = found
         ranks = np.arange(rows.size) - np.searchsorted(rows, rows) + 1
-        return cls(asked[rows], items[cols], scores, ranks, rows, names)
+        return cls(asked[rows], items[cols], np.clip(scores, *bounds), ranks, rows, names)
 
     def to_dict(self) -> dict[str, np.ndarray]:
         """The columns by name."""

@@ -50,13 +50,13 @@ def ratings_given(
 
 
 def _read(source: Any, columns: Any) -> tuple[Ratings, tuple[str, ...]]:
-    """From a frame or a file, or what was read of one."""
-    found = source
+    """From a frame or a file."""
+    chosen, found = checked_columns(columns), source
     if not isinstance(source, ListedRatings):
-        found = read_ratings(source, *checked_columns(columns))
-    labels = Labels.of(found.row_labels), Labels.of(found.col_labels)
+        found = read_ratings(source, *chosen)
+    users, items = Labels.of(found.row_labels), Labels.of(found.col_labels)
     values = checked_ratings(found.values)
-    return Ratings(*labels, found.rows, found.cols, values, found.weights), notes_of(found)
+    return Ratings(users, items, found.rows, found.cols, values, found.weights), notes_of(found)
 
 
 def checked_columns(columns: Any) -> tuple[Any, ...]:

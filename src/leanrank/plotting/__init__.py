@@ -5,6 +5,7 @@ are drawn in cividis. Nothing is shown or saved: ``figure.savefig(...)`` does th
 """
 
 from leanrank.plotting._intervals import calibration, column_variances, intervals
+from leanrank.plotting._ratings import certainty, rating_variances
 from leanrank.plotting._runs import (
     column_norms,
     completion,
@@ -15,11 +16,13 @@ from leanrank.plotting._runs import (
 
 __all__ = [
     "calibration",
+    "certainty",
     "column_norms",
     "column_variances",
     "completion",
     "convergence",
     "intervals",
     "overview",
+    "rating_variances",
     "singular_values",
 ]

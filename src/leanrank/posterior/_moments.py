@@ -82,6 +82,12 @@ class Moments:
         outer = self.mean[:, :, None] * self.mean[:, None, :]
         return unpacked(self.second, self.mean.shape[1]) - outer
 
+    def variances(self) -> np.ndarray:
+        """Diagonals of the posterior covariances, shape (n, K), in single precision."""
+        c = np.arange(self.mean.shape[1])
+        own = self.second[:, c * (c + 1) // 2 + c] - self.mean**2
+        return np.maximum(own, 0.0).astype(np.float32)
+
     def mapped(self, T: np.ndarray, team: Team | None = None) -> Moments:
         """Those of T times each row."""
         second = np.empty_like(self.second, shape=(len(self.mean), len(T) * (len(T) + 1) // 2))

@@ -8,8 +8,8 @@ from leanrank._compile import compiled
 
 __all__ = ["by_column", "by_row"]
 
-_BITS = 11
-"""Of a digit: counts of all its values stay in cache."""
+_BITS = 16
+"""Of a digit, at most: counts of all its values stay in cache."""
 
 
 @compiled(fastmath=False)
@@ -43,9 +43,13 @@ def by_column(indptr, cols, columns):  # type: ignore[no-untyped-def]
     """
     m = cols.size
     order, other = np.arange(m).astype(np.int32), np.empty(m, np.int32)
-    counts = np.empty(1 << _BITS, np.int64)
-    shift = 0
-    while (columns - 1) >> shift > 0:
+    bits = 1
+    while (columns - 1) >> bits > 0:
+        bits += 1
+    digits = (bits + _BITS - 1) // _BITS
+    step = (bits + digits - 1) // digits
+    counts = np.empty(1 << step, np.int64)
+    for shift in range(0, bits, step):
         counts[:] = 0
         for e in range(m):
             counts[(cols[e] >> shift) & (counts.size - 1)] += 1
@@ -57,7 +61,6 @@ def by_column(indptr, cols, columns):  # type: ignore[no-untyped-def]
             other[counts[digit]] = order[e]
             counts[digit] += 1
         order, other = other, order
-        shift += _BITS
     of_entry = other
     for i in range(indptr.size - 1):
         of_entry[indptr[i] : indptr[i + 1]] = i

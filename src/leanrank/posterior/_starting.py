@@ -20,8 +20,8 @@ from leanrank.problem import Problem
 
 __all__ = ["entries_of", "start", "widened"]
 
-_TURNS = 3
-"""Of intercepts: those of columns, then those of rows."""
+_TURNS, _FEWER_TURNS = 3, 2
+"""Of intercepts: those of columns, then those of rows; the second where passes are counted."""
 
 _SPARE = 4
 """Columns that subspace iteration has besides those that are wanted."""
@@ -79,7 +79,7 @@ def start(
     team : Team, optional
     """
     (n1, n2), at, team = entries.shape, layout, team or Team()
-    known = _intercepts(entries, at, team)
+    known = _intercepts(entries, at, team, _TURNS if passes is None else _FEWER_TURNS)
     by_column = entries.sums()[0]
     if passes is None:
         entries, rest, w, loss = _resisting(entries, known, loss)
@@ -91,7 +91,10 @@ def start(
     variances = np.maximum(np.mean(V**2, axis=0), 1e-6 * spread)
     columns, uncertain = np.zeros((n2, at.size), entries.dtype), np.zeros((n2, at.size))
     columns[:, : at.width] = V
-    columns[:, at.width :] = known.V[:, [at.row_intercepts, at.column_intercepts]]
+    if at.row_intercepts:
+        columns[:, at.row_intercept] = 1.0
+    if at.column_intercepts:
+        columns[:, at.column_intercept] = known.V[:, 1]
     uncertain[:, : at.width] = 0.5 * spread / (by_column[:, None] + spread / variances)
     return State(
         at,
@@ -100,8 +103,8 @@ def start(
         Moments.independent(columns, uncertain, at.row_intercept),
         np.full(n2, 0.5 * spread),
         variances,
-        max(float(np.var(known.U[:, 0])), 1e-3 * spread),
-        max(float(np.var(known.V[:, 1])), 1e-3 * spread),
+        max(float(np.var(known.U[:, 0])) if at.row_intercepts else 0.0, 1e-3 * spread),
+        max(float(np.var(known.V[:, 1])) if at.column_intercepts else 0.0, 1e-3 * spread),
         known.mean if at.column_intercepts else 0.0,
         loss,
     )
@@ -144,10 +147,17 @@ class _Known:
     V: np.ndarray
     mean: float = 0.0
 
-    def rest(self, block: Block) -> np.ndarray:
+    def rest(self, block: Block, team: Team | None = None) -> np.ndarray:
         """What they leave of the values of a block."""
-        out = np.empty_like(block.y)
-        _kernels.residual(block.indptr, block.cols, block.y, self.U[block.part], self.V, out)
+        if self.U.shape[1] == 0:
+            return block.y
+        U, out = self.U[block.part], np.empty_like(block.y)
+
+        def leave(a: int, b: int) -> None:
+            indptr = block.indptr[a : b + 1]
+            _kernels.residual(indptr, block.cols, block.y, U[a:b], self.V, out)
+
+        (team or Team()).split(block.rows, leave, block.indptr)
         return out
 
     def rest_of(self, entries: Entries) -> np.ndarray:
@@ -155,22 +165,22 @@ class _Known:
         return np.concatenate([self.rest(block) for block in entries.blocks()])
 
 
-def _intercepts(entries: Blocks, layout: Layout, team: Team) -> _Known:
-    """U = (b, 1) and V = (1, c): zeros where there are no intercepts.
+def _intercepts(entries: Blocks, layout: Layout, team: Team, turns: int) -> _Known:
+    """U = (b, 1) and V = (1, c), zeros where one of them is not wanted; nothing if neither is.
 
     In turns, each shrunk by two entries' worth: variances are learnt in the sweeps.
     """
     (n1, n2), dtype = entries.shape, entries.dtype
+    if layout.size == layout.width:
+        return _Known(np.empty((n1, 0), dtype), np.empty((n2, 0), dtype))
     U, V = np.ones((n1, 2), dtype), np.ones((n2, 2), dtype)
     U[:, 0], V[:, 1] = 0.0, 0.0
-    if layout.size == layout.width:
-        return _Known(U, V)
     by_column, total = entries.sums()[0], np.zeros((n2, 1))
     for block in entries.blocks():
         _add_back(block, block.y, np.ones((block.rows, 1), dtype), total, team)
     mean = float(total.sum() / by_column.sum())
     V[:, 1] = mean
-    for turn in range(_TURNS if layout.row_intercepts else 1):
+    for turn in range(turns if layout.row_intercepts else 1):
         if layout.column_intercepts:
             V[:, 1] = mean + (total[:, 0] - mean * by_column) / (by_column + 2.0)
         if not layout.row_intercepts:
@@ -179,10 +189,10 @@ def _intercepts(entries: Blocks, layout: Layout, team: Team) -> _Known:
         alone, ones = np.ones((n2, 2), dtype) * np.array([1, 0], dtype), np.ones((n2, 1), dtype)
         for block in entries.blocks():
             U[block.part, 0] = 0.0
-            w, left = _times(block, _Known(U, V).rest(block), ones, team)
+            w, left = _times(block, _Known(U, V).rest(block, team), ones, team)
             U[block.part, 0] = left[:, 0] / (w + 2.0)
-            if turn + 1 < _TURNS and layout.column_intercepts:
-                rest = _Known(U, alone).rest(block)
+            if turn + 1 < turns and layout.column_intercepts:
+                rest = _Known(U, alone).rest(block, team)
                 _add_back(block, rest, np.ones((block.rows, 1), dtype), total, team)
         if not layout.column_intercepts:
             U[:, 0], V[:, 1] = U[:, 0] + mean, 0.0
@@ -194,7 +204,8 @@ def _times(
     block: Block, rest: np.ndarray, Q: np.ndarray, team: Team
 ) -> tuple[np.ndarray, np.ndarray]:
     """Of each row, the sums of w, and of w times values times rows of Q."""
-    block, ones, scale = replace(block, y=rest), np.ones((Q.shape[0], 1), Q.dtype), Q[:0, 0]
+    block, ones = replace(block, y=rest), np.ones((Q.shape[0], 1), Q.dtype)
+    scale = np.empty(0, Q.dtype)
     w, out = np.zeros((block.rows, 1)), np.zeros((block.rows, Q.shape[1]))
     team.split(block.rows, lambda a, b: block.to_rows(a, b, scale, Q, ones, w, out), block.indptr)
     return w[:, 0], out
@@ -236,23 +247,25 @@ def _roughly_leading(
     (n1, n2), dtype = entries.shape, entries.dtype
     many = min(width + _SPARE, n1, n2)
     Q = np.linalg.qr(rng.standard_normal((n2, many)))[0]
-    for _ in range(passes):
-        Z, square, weight = np.zeros((n2, many)), 0.0, 0.0
-        thin = Q.astype(dtype)
+    for _ in range(passes if width else 1):
+        Z, square, thin = np.zeros((n2, many)), 0.0, Q.astype(dtype)
         for block in entries.blocks():
-            rest = known.rest(block)
-            w, T = _times(block, rest, thin, team)
-            _add_back(block, rest, T.astype(dtype), Z, team)
+            rest = known.rest(block, team)
+            if width:
+                _add_back(block, rest, _times(block, rest, thin, team)[1].astype(dtype), Z, team)
             counted = block.weights if block.weights.size else np.ones(1, dtype)
             if block.left_out.size:
                 counted = counted * (block.left_out == 0)
             square += float(np.sum(counted * rest**2, dtype=float))
-            weight += float(w.sum())
         before, Q = Q, np.linalg.qr(Z)[0]
     values, turn = np.linalg.eigh(before.T @ Z)
     order = np.argsort(-values)[:width]
     s = np.sqrt(np.maximum(values[order], 0.0))
-    V, counts, spread = np.zeros((n2, width)), entries.counts()[:, None], square / weight or 1.0
+    V, counts, spread = (
+        np.zeros((n2, width)),
+        entries.counts()[:, None],
+        square / float(entries.sums()[0].sum()) or 1.0,
+    )
     # A column's length is that of its entries, of which popular ones have more.
     V[:, : order.size] = before @ turn[:, order] * (s * math.sqrt(n1)) / (counts + 1.0)
     size = np.sum(counts * V**2, axis=0) / entries.size

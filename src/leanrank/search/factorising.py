@@ -118,11 +118,11 @@ def factorise(
     time_limit : float, optional
         Seconds after which sweeps are stopped; the two last ones are still made.
     watch : callable
-        Called with a :class:`Progress` after every sweep; True stops.
+        Called with a :class:`Progress` after every sweep; True stops, as Ctrl-C during one does.
     checkpoint : path, optional
-        An ``.npz`` that is written after a sweep, and removed at the end. Where there is one of
-        the same entries and settings, the search goes on from there, with its seed, and comes to
-        what it would have come to.
+        An ``.npz`` that is written after a sweep, and removed at the end unless the search was
+        stopped. Where there is one of the same entries and settings, the search goes on from there,
+        with its seed, and comes to what it would have come to.
     rng : Generator
 
     Returns
@@ -156,7 +156,8 @@ def factorise(
         begun = min(rank or _WIDTH, most)
         stage = saved.stage(train) or search.begin(means if intercepts else None, begun)
         found = _told(search.run(stage), means, entries, search)
-    saved.remove()
+    if found.status is not Status.STOPPED:
+        saved.remove()
     return found
 
 
