@@ -9,7 +9,6 @@ import numpy as np
 
 from leanrank.estimators._entries import Entries
 from leanrank.estimators._models import (
-    COVARIANCE,
     FACTORS,
     MEANS,
     Model,
@@ -51,8 +50,8 @@ class HeldOut:
         Against means, with weights that do not know the entry.
     scores : ndarray
         Sorted misses over deviations.
-    correlated : bool
-        Whether a covariance predicts them clearly better than factors do.
+    beyond : bool
+        Whether all models together predict them clearly better than factors do.
     """
 
     index: np.ndarray
@@ -61,7 +60,7 @@ class HeldOut:
     above: np.ndarray
     prediction: Prediction
     scores: np.ndarray
-    correlated: bool
+    beyond: bool
 
     @property
     def means_alone(self) -> bool:
@@ -128,8 +127,8 @@ def _judged(
     half = np.arange(y.size) % 2 == 0
     multiple = np.where(half, quantile(scores[~half], 0.95), quantile(scores[half], 0.95))
     prediction = Prediction.of(y, mean, of_means, deviation * np.minimum(multiple, 1e9) / NORMAL, w)
-    correlated = model.correlated and _clearly(errors[FACTORS] ** 2 - errors[COVARIANCE] ** 2)
-    return HeldOut(index, weights, stretch, above, prediction, np.sort(scores), correlated)
+    beyond = model.correlated and _clearly(errors[FACTORS] ** 2 - missed**2)
+    return HeldOut(index, weights, stretch, above, prediction, np.sort(scores), beyond)
 
 
 def _stretch(square: np.ndarray, variance: np.ndarray, cols: np.ndarray, p: int) -> np.ndarray:

@@ -148,7 +148,7 @@ def _fit(
             n_iter += watch.sweeps
             return Fitted(recovered, exact, exact, exact.loadings, None, None, n_iter)
     held = held_out(entries, settings, validation, rng)
-    may_hold = held is not None and not held.correlated and state.uncertainty <= _PINNED_DOWN
+    may_hold = held is not None and not held.beyond and state.uncertainty <= _PINNED_DOWN
     if recovered is None and may_hold:
         recovered, _, n_iter = _recovered(entries, run, settings)
         if recovered is not None and recovered.status is not Status.CONVERGED:

@@ -29,7 +29,6 @@ from leanrank.posterior import Covariance, Layout, State, fit, start
 from leanrank.posterior import Entries as InRoom
 
 __all__ = [
-    "COVARIANCE",
     "FACTORS",
     "MEANS",
     "Model",
@@ -40,8 +39,8 @@ __all__ = [
     "table",
 ]
 
-COVARIANCE, MEANS, FACTORS = range(3)
-"""Places of the models where there is a covariance; that of means is the same without."""
+MEANS, FACTORS = 1, 2
+"""Places of models beside the main one, if that is a covariance; of means, wherever they are."""
 
 _WORTH = 10.0
 """Rows that factors count for where a covariance is shrunk towards theirs."""
