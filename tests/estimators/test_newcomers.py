@@ -170,9 +170,10 @@ def test_new_users_and_items_are_taken_in(newcomers):
     first = (rated.users < 300) & (rated.items < 140)
     model = MatrixFactorization().fit(rated.users[first], rated.items[first], rated.ratings[first])
     more = ~first & (np.random.default_rng(0).random(new.size) < 0.5) & (rated.users < 370)
-    sweeps = model.n_iter_
+    sweeps, told = model.n_iter_, model.certificate_
     model.partial_fit(rated.users[more], rated.items[more], rated.ratings[more])
-    assert model.n_iter_ == sweeps + 1  # no fit of all
+    assert model.n_iter_ == sweeps + 1
+    assert model.certificate_ is told  # no fit of all
     asked = ~first & ~more & (rated.users < 370)
     for part in (asked & new, asked & (rated.items >= 140)):
         predicted = model.predict(rated.users[part], rated.items[part])
