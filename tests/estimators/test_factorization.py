@@ -15,7 +15,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 
 import leanrank as lr
 from leanrank import MatrixFactorization, RecoveryWarning, Status
-from leanrank.search import factorising
+from leanrank.search import sweeping
 
 
 def rmse(a, b):
@@ -302,13 +302,13 @@ def test_time_limit(ratings):
 
 
 def test_an_interrupt_keeps_what_there_is(ratings, monkeypatch):
-    sweeps = factorising.sweeps
+    sweeps = sweeping.sweeps
 
     def interrupted(*args, **kwargs):
         yield from islice(sweeps(*args, **kwargs), 2)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(factorising, "sweeps", interrupted)
+    monkeypatch.setattr(sweeping, "sweeps", interrupted)
     with pytest.warns(RecoveryWarning, match="STOPPED: stopped after"):
         model = MatrixFactorization().fit(*ratings.given)
     assert rmse(model.predict(*ratings.held[:2]), ratings.held[2]) < 0.8
