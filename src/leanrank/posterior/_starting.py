@@ -262,11 +262,8 @@ def _roughly_leading(
     values, turn = np.linalg.eigh(before.T @ Z)
     order = np.argsort(-values)[:width]
     s = np.sqrt(np.maximum(values[order], 0.0))
-    V, counts, spread = (
-        np.zeros((n2, width)),
-        entries.counts()[:, None],
-        square / float(entries.sums()[0].sum()),
-    )
+    V, counts = np.zeros((n2, width)), entries.counts()[:, None]
+    spread = square / float(entries.sums()[0].sum()) or 1.0
     # A column's length is that of its entries, of which popular ones have more.
     V[:, : order.size] = before @ turn[:, order] * (s * math.sqrt(n1)) / (counts + 1.0)
     size = np.sum(counts * V**2, axis=0) / entries.size
