@@ -87,7 +87,6 @@ def start(
         V = _leading(rest, entries, at.width, rng)
     else:
         V, spread = _roughly_leading(entries, known, at.width, passes, rng, team)
-        spread = spread or 1.0
     variances = np.maximum(np.mean(V**2, axis=0), 1e-6 * spread)
     columns, uncertain = np.zeros((n2, at.size), entries.dtype), np.zeros((n2, at.size))
     columns[:, : at.width] = V
