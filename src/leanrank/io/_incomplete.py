@@ -131,10 +131,11 @@ def outlier_notes(values: np.ndarray, cols: np.ndarray) -> list[str]:
         return []
     for value in (values.min(), values.max()):
         here = values == value
-        others = values[~here]
-        if not others.size or np.ptp(others) == 0:
+        # Without a copy of the others, which may be all of many.
+        low = values.min(where=~here, initial=np.inf)
+        high = values.max(where=~here, initial=-np.inf)
+        if not low < high:
             return []
-        low, high = others.min(), others.max()
         gap = min(abs(value - low), abs(value - high))
         # In one column alone it is as likely a unit of its own.
         if here.sum() > 2 and gap > high - low and np.ptp(cols[here]) > 0:
