@@ -13,7 +13,7 @@ import numpy as np
 from leanrank.posterior import _kernels, _ordering
 from leanrank.posterior._team import Team
 
-__all__ = ["NOTHING", "Block", "Blocks", "ByColumn", "Entries", "ranges"]
+__all__ = ["NOTHING", "Block", "Blocks", "ByColumn", "Entries", "added", "ranges"]
 
 _T = TypeVar("_T")
 

@@ -271,13 +271,15 @@ def _roughly_leading(
         parts = entries.each(_multiplied, known.V, thin, first, of_rows=(known.U,), team=team)
         Z, square = added(product for product, _ in parts), square + sum(size for _, size in parts)
         if not width:
-            return np.zeros((n2, 0)), square / float(entries.sums()[0].sum())
+            break
         before, Q = Q, np.linalg.qr(Z)[0]
+    spread = square / float(entries.sums()[0].sum()) or 1.0
+    if not width:
+        return np.zeros((n2, 0)), spread
     values, turn = np.linalg.eigh(before.T @ Z)
     order = np.argsort(-values)[:width]
     s = np.sqrt(np.maximum(values[order], 0.0))
     V, counts = np.zeros((n2, width)), entries.counts()[:, None]
-    spread = square / float(entries.sums()[0].sum()) or 1.0
     # A column's length is that of its entries, of which popular ones have more.
     V[:, : order.size] = before @ turn[:, order] * (s * math.sqrt(n1)) / (counts + 1.0)
     size = np.sum(counts * V**2, axis=0) / entries.size
