@@ -134,6 +134,13 @@ def test_draws_differ_where_nothing_was_seen_and_keep_the_bounds(form, request, 
     assert np.mean(drawn[0][~observed] != drawn[1][~observed]) > 0.5
 
 
+def test_more_draws_than_a_posterior_has_are_drawn(ratings, tmp_path):
+    path, *_ = ratings
+    run("complete", path, "--layout", "long", "--draws", 70, "--out", tmp_path / "out.npy")
+    drawn = [np.load(tmp_path / f"out-{i}.npy") for i in range(1, 71)]
+    assert len({one.tobytes() for one in drawn}) == 70
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -14,6 +14,8 @@ from leanrank import io
 from leanrank.cli._terminal import Kept, Settings, Terminal, bad_input
 from leanrank.posterior import Posterior
 from leanrank.results import Result, Status
+from leanrank.search.drawing import Perturbation
+from leanrank.search.predicting import Sampler
 
 __all__ = [
     "Bounds",
@@ -142,7 +144,7 @@ def fill_matrix(
         return np.clip(ends[0], least, most), np.clip(ends[1], least, most)
 
     def draws(n: int) -> Iterator[np.ndarray]:
-        posterior, rng = _posterior(result), np.random.default_rng(settings.seed)
+        posterior, rng = _posterior(result, n), np.random.default_rng(settings.seed)
         for factors in posterior.draws(n):
             X = matrix.completed(factors)
             noise = rng.standard_normal(X.shape) * np.sqrt(posterior.noise)
@@ -151,8 +153,12 @@ def fill_matrix(
     return Filled(result, seconds, complete, interval, draws, units=False)
 
 
-def _posterior(result: Result) -> Posterior:
-    """Of a run that came to its end."""
+def _posterior(result: Result, least: int = 0) -> Posterior:
+    """Of a run that came to its end, with so many draws at least."""
     if result.status is Status.STOPPED:
         raise io.FileError("the run was stopped: intervals and draws are of runs that end")
-    return result.posterior
+    posterior, sampler = result.posterior, result.sampler
+    if posterior.size >= least or sampler is None:
+        return posterior
+    assert isinstance(sampler, Sampler | Perturbation)
+    return replace(sampler, size=least)()

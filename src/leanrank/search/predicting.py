@@ -256,15 +256,19 @@ class _Room:
 
 @dataclass(frozen=True)
 class Sampler:
-    """Draws the posterior of a result when it is asked for; the same whenever that is."""
+    """Draws the posterior of a result when it is asked for; the same whenever that is.
+
+    ``size`` is the number of draws, None for as many as what is sampled needs.
+    """
 
     found: Predicted
     seed: int
     scale: float
+    size: int | None = None
 
     def __call__(self) -> Posterior:
         rng = np.random.default_rng(self.seed)
-        return self.found.sample(rng).scaled(self.scale)
+        return self.found.sample(rng, self.size).scaled(self.scale)
 
 
 _EDGE = 1.25
