@@ -333,7 +333,7 @@ def test_symmetric_matrices_are_refused():
 @pytest.mark.filterwarnings("ignore::leanrank.estimators.RecoveryWarning")
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.SkipTestWarning")
 @parametrize_with_checks(
-    [lr.DeepLinearCompletion(epochs=2)],
+    [lr.DeepLinearCompletion(depth=2, hidden_width=4, epochs=1)],
     expected_failed_checks=lambda _: {
         "check_sample_weights_shape": "entries have weights, too",
         "check_sample_weight_equivalence_on_dense_data": "weights must be zero or all the same",
