@@ -125,6 +125,8 @@ def _judged(
     scores = np.divide(abs(mean - y), deviation, out=np.full(y.size, np.inf), where=deviation > 0)
     # Coverage of either half by what the other says.
     half = np.arange(y.size) % 2 == 0
+    # What was held out is in the means that the table was centred by: zero knows it.
+    of_means = min(of_means, np.zeros(y.size), key=lambda mean: float(np.mean(w * (mean - y) ** 2)))
     multiple = np.where(half, quantile(scores[~half], 0.95), quantile(scores[half], 0.95))
     prediction = Prediction.of(y, mean, of_means, deviation * np.minimum(multiple, 1e9) / NORMAL, w)
     beyond = model.correlated and _clearly(errors[FACTORS] ** 2 - missed**2)

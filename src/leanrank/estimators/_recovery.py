@@ -33,6 +33,8 @@ def recover_table(
         result = second if _is_exact(second, entries) else result
     if not _is_exact(result, entries):
         return result, None, n_iter
+    if center and not _are_enough(entries, result.rank):
+        return _undetermined(result), None, n_iter
     model = ExactRows.of(result.factors, entries, center=center)
     found = model.loadings.shape[1]
     if 0 < found < result.rank:
@@ -40,7 +42,7 @@ def recover_table(
         centred = entries._replace(values=values)
         second = run(centred, found)
         n_iter += second.n_iter
-        if _is_exact(second, centred):
+        if _are_enough(entries, found) and _is_exact(second, centred):
             result, shift = second, model.mean
             model = ExactRows.of(result.factors, centred, center=True)
             model = replace(model, mean=shift + model.mean)
@@ -67,6 +69,26 @@ def _is_exact(result: Result, entries: Entries) -> bool:
     return certificate is not None and certificate.relative_residual <= exact_tolerance(
         entries.values
     )
+
+
+def _are_enough(entries: Entries, rank: int) -> bool:
+    """Whether there are more entries than unknowns, the means that were fitted among these.
+
+    Means along the loadings are the scores' own.
+    """
+    p = entries.shape[1]
+    return entries.values.size > degrees_of_freedom(entries.shape, rank) + p - rank
+
+
+def _undetermined(result: Result) -> Result:
+    """An exact fit that as many means and factors would be to any entries."""
+    assert result.certificate is not None
+    reason = (
+        f"there are no more entries than means and factors of rank {result.rank} have unknowns, "
+        "so that these fit whatever the entries are: observe more of them"
+    )
+    certificate = replace(result.certificate, holds=False, reasons=(reason,))
+    return replace(result, status=Status.STALLED, message=reason, certificate=certificate)
 
 
 def _may_be_shifted(result: Result, entries: Entries) -> bool:
