@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, TypeVar
@@ -17,8 +18,11 @@ __all__ = ["EntriesOnCluster"]
 
 _T = TypeVar("_T")
 
-_TRIES, _PAUSE = 5, 1.0
-"""Of a piece of work, with seconds between: what a worker that died was sent is sent again."""
+_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
+"""Seconds before a piece of work is sent again, since a worker died that had been sent it.
+
+Others may take a while to be told of it, and one in its place a while to begin.
+"""
 
 
 @dataclass(frozen=True)
@@ -86,14 +90,11 @@ class EntriesOnCluster(Blocks):
         of_rows: tuple[np.ndarray, ...] = (),
         team: Team,
     ) -> list[_T]:
-        for left in reversed(range(_TRIES)):
-            try:
+        for pause in _PAUSES:
+            with suppress(CancelledError, KilledWorker, OSError):
                 return self._asked(work, common, of_rows)
-            except (CancelledError, KilledWorker, OSError):
-                if not left:
-                    raise
-                time.sleep(_PAUSE)
-        raise AssertionError("unreachable")
+            time.sleep(pause)
+        return self._asked(work, common, of_rows)
 
     def _asked(
         self, work: Callable[..., _T], common: tuple[Any, ...], of_rows: tuple[np.ndarray, ...]
