@@ -65,11 +65,11 @@ def page(
     str
         HTML; everything is escaped but the pictures, which are SVG.
     """
-    good = status in (Status.CONVERGED, Status.APPROXIMATE)
+    verdict = "good" if status.success else "bad"
     lines = [line for line in message.split("\n") if line]
     parts = [
         f"<h1>{escape(title)}</h1>",
-        f'<p class="verdict {"good" if good else "bad"}">{status.name}: {status.meaning}</p>',
+        f'<p class="verdict {verdict}">{status.name}: {status.meaning}</p>',
         *(f"<p>{escape(line[:1].upper() + line[1:])}</p>" for line in lines),
         "<h2>In numbers</h2>",
         html_table("Fit", numbers),

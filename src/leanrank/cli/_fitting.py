@@ -48,7 +48,6 @@ from leanrank.cli._options import (
     delimiter_of,
 )
 from leanrank.cli._terminal import ARRAYS, PAGES, PICTURES, Terminal, bad_input
-from leanrank.results import Status
 
 __all__ = ["fit"]
 
@@ -170,7 +169,7 @@ def fit(
             _write_report(report, model, Path(ratings).name, rows)
             terminal.wrote("a report", report)
         _report.show_fit(terminal.words, model.status_, model.message_, rows)
-        raise typer.Exit(0 if _good(model.status_) else 1)
+        raise typer.Exit(0 if model.status_.success else 1)
 
 
 def _read(
@@ -183,10 +182,6 @@ def _read(
     folder = tempfile.TemporaryDirectory(prefix=".leanrank-", dir=beside)
     place = Path(stack.enter_context(folder)) / "sorted"
     return io.stored_entries(ratings, place, memory_limit=limit, duplicates=duplicates, **options)
-
-
-def _good(status: Status) -> bool:
-    return status in (Status.CONVERGED, Status.APPROXIMATE)
 
 
 def _read_as(name: str, given: Given) -> str:
@@ -292,7 +287,7 @@ def _summary(
     summary: dict[str, Any] = io.plain_values(
         {
             "status": model.status_.value,
-            "success": _good(model.status_),
+            "success": model.status_.success,
             "message": model.message_,
             "rank": model.rank_,
             "shape": given.shape,
