@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from leanrank.io import FileError
+
 __all__ = [
     "CheckpointEvery",
     "CheckpointFile",
@@ -37,6 +39,7 @@ __all__ = [
     "Validation",
     "Width",
     "bytes_of",
+    "check_level",
     "columns_of",
     "delimiter_of",
 ]
@@ -153,6 +156,12 @@ def bytes_of(text: str | None) -> int | None:
     if found is None:
         raise ValueError(f"--memory-limit must be a size such as 500MB or 2GB, got '{text}'")
     return int(float(found[1]) * _UNITS[found[2]])
+
+
+def check_level(level: float) -> None:
+    """Raise FileError for what is no probability of an interval."""
+    if not 0 < level < 1:
+        raise FileError(f"--level must lie between 0 and 1, got {level:g}")
 
 
 def delimiter_of(text: str | None) -> str | None:
