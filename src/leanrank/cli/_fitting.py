@@ -29,8 +29,10 @@ from leanrank.cli._options import (
     Delimiter,
     Header,
     Json,
+    Least,
     MemoryLimit,
     Missing,
+    Most,
     Plot,
     Quiet,
     Rank,
@@ -79,12 +81,8 @@ def fit(
     missing: Missing = None,
     decimal: Decimal = None,
     delimiter: Delimiter = None,
-    least: Annotated[
-        float | None, typer.Option("--min", help="Least value: predictions are cut at it.")
-    ] = None,
-    most: Annotated[
-        float | None, typer.Option("--max", help="Largest value: predictions are cut at it.")
-    ] = None,
+    least: Least = None,
+    most: Most = None,
     duplicates: Annotated[
         Duplicates, typer.Option(help="Of pairs that are there several times: average, or refuse.")
     ] = Duplicates.mean,

@@ -126,10 +126,12 @@ Delimiter = Annotated[
     ),
 ]
 Level = Annotated[float, typer.Option(help="Probability that an interval holds the entry.")]
-Least = Annotated[float | None, typer.Option("--min", help="Least value of what is filled in.")]
-Most = Annotated[float | None, typer.Option("--max", help="Largest value of what is filled in.")]
-
-
+Least = Annotated[
+    float | None, typer.Option("--min", help="Least value: predictions are cut at it.")
+]
+Most = Annotated[
+    float | None, typer.Option("--max", help="Largest value: predictions are cut at it.")
+]
 MemoryLimit = Annotated[
     str | None,
     typer.Option(
