@@ -7,15 +7,19 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
+import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure, SubFigure
 
 from leanrank._display import certificate_html, html_table
 from leanrank._files import PathLike, replacing
-from leanrank.plotting import overview, singular_values
+from leanrank.plotting import certainty, overview, rating_variances, singular_values
 from leanrank.results import Result, Status
 
-__all__ = ["page", "save_report"]
+__all__ = ["page", "save_model_report", "save_report"]
+
+_PAIRS = 2000
+"""Pairs at random that a page about a model looks at."""
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --good: #00694d; --bad: #a94400; }
@@ -65,11 +69,11 @@ def page(
     str
         HTML; everything is escaped but the pictures, which are SVG.
     """
-    good = status in (Status.CONVERGED, Status.APPROXIMATE)
+    verdict = "good" if status.success else "bad"
     lines = [line for line in message.split("\n") if line]
     parts = [
         f"<h1>{escape(title)}</h1>",
-        f'<p class="verdict {"good" if good else "bad"}">{status.name}: {status.meaning}</p>',
+        f'<p class="verdict {verdict}">{status.name}: {status.meaning}</p>',
         *(f"<p>{escape(line[:1].upper() + line[1:])}</p>" for line in lines),
         "<h2>In numbers</h2>",
         html_table("Fit", numbers),
@@ -139,6 +143,56 @@ def save_report(
         certificate=result.certificate,
         figures=pictures | dict(figures or {}),
     )
+    with replacing(path, "w") as file:
+        file.write(text)
+
+
+def save_model_report(
+    path: PathLike, model: Any, *, title: str = "leanrank", numbers: Mapping[str, Any]
+) -> None:
+    """Write a page about a model of ratings: what explains one, and how sure predictions are.
+
+    Parameters
+    ----------
+    path : path
+        An .html file; replaced once the page is whole.
+    model : MatrixFactorization
+        Fitted.
+    title : str
+    numbers : mapping
+        What came out.
+
+    Raises
+    ------
+    FileError
+        If it cannot be written.
+
+    Examples
+    --------
+    >>> import leanrank as lr, pathlib, tempfile
+    >>> rng = np.random.default_rng(0)
+    >>> users, items = rng.integers(0, 60, 9000), rng.integers(0, 40, 9000)
+    >>> taste, kind = rng.normal(size=(60, 1)), rng.normal(size=40)
+    >>> y = 3.0 + (taste * kind)[users, items] + 0.5 * rng.normal(size=9000)
+    >>> model = lr.MatrixFactorization(rank=1).fit(users, items, y)
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "report.html"
+    >>> save_model_report(path, model, numbers={"rank": model.rank_})
+    >>> "explain of a rating" in path.read_text(encoding="utf-8")
+    True
+    """
+    rng = np.random.default_rng(0)
+    users, items = (
+        labels[rng.integers(labels.size, size=_PAIRS)] for labels in (model.users_, model.items_)
+    )
+    middle, (low, high) = model.predict(users, items), model.predict_interval(users, items)
+    names = list(zip(users.tolist(), items.tolist(), strict=True))
+    figures = {
+        "What users, items and factors explain of a rating": rating_variances(model),
+        f"The surest and the least sure of {_PAIRS} pairs at random, with 95 % intervals": (
+            certainty(middle, low, high, names)
+        ),
+    }
+    text = page(title, model.status_, model.message_, numbers, figures=figures)
     with replacing(path, "w") as file:
         file.write(text)
 

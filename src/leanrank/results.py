@@ -37,6 +37,11 @@ class Status(enum.Enum):
         """In words."""
         return _MEANINGS[self.value]
 
+    @property
+    def success(self) -> bool:
+        """Whether it is CONVERGED or APPROXIMATE."""
+        return self in (Status.CONVERGED, Status.APPROXIMATE)
+
 
 _MEANINGS = {
     "converged": "the certificate holds",
@@ -148,7 +153,7 @@ class Result:
     @property
     def success(self) -> bool:
         """Whether the status is CONVERGED or APPROXIMATE; the first is ``certificate.holds``."""
-        return self.status in (Status.CONVERGED, Status.APPROXIMATE)
+        return self.status.success
 
     @property
     def n_iter(self) -> int:

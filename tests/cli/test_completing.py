@@ -8,17 +8,8 @@ import json
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 from leanrank import io
-from leanrank.cli import app
-
-
-def run(*arguments, code=0, stdin=None):
-    outcome = CliRunner().invoke(app, [str(a) for a in arguments], input=stdin)
-    assert outcome.exit_code == code, outcome.output
-    assert "Traceback" not in outcome.output
-    return outcome
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +50,7 @@ def cells_of(text: str) -> tuple[list[str], list[list[str]]]:
 
 
 class TestCells:
-    def test_only_the_cells_that_are_asked_for(self, given, truth, seen, tmp_path):
+    def test_only_the_cells_that_are_asked_for(self, given, truth, seen, tmp_path, run):
         path, row, column = given
         hidden = np.argwhere(~seen)[::7].tolist()
         asked = [*hidden, np.argwhere(seen)[3].tolist(), hidden[0]]
@@ -80,7 +71,7 @@ class TestCells:
         assert (middle <= high + 1e-12).all()
         assert (tmp_path / "out.tsv").read_text().startswith("where\twhat\tvalue\n")
 
-    def test_without_names(self, given, tmp_path):
+    def test_without_names(self, given, tmp_path, run):
         path, row, column = given
         (tmp_path / "cells.dat").write_text(f"{row.format(3)}::{column.format(5)}\n")
         outcome = run("complete", path, "--raw", "--cells", tmp_path / "cells.dat")
@@ -88,7 +79,7 @@ class TestCells:
         assert header == ["row", "column", "value"]
         assert found[0][:2] == [row.format(3), column.format(5)]
 
-    def test_they_are_those_of_the_whole(self, given, tmp_path):
+    def test_they_are_those_of_the_whole(self, given, tmp_path, run):
         path, row, column = given
         lines = [f"{row.format(i)},{column.format(j)}" for i in range(30) for j in range(20)]
         (tmp_path / "cells.csv").write_text("\n".join(lines))
@@ -127,14 +118,14 @@ class TestCells:
             ("", "is empty"),
         ],
     )
-    def test_bad_cells_are_2_before_the_fit(self, given, tmp_path, monkeypatch, text, words):
+    def test_bad_cells_are_2_before_the_fit(self, given, tmp_path, monkeypatch, text, words, run):
         monkeypatch.setattr("leanrank.cli._terminal.recover", lambda *a, **k: pytest.fail("ran"))
         path, row, column = given
         (tmp_path / "cells.csv").write_text(text.format(row.format(0), column.format(0)))
         outcome = run("complete", path, "--raw", "--cells", tmp_path / "cells.csv", code=2)
         assert words in " ".join(outcome.stderr.split())
 
-    def test_contradictions(self, given, tmp_path):
+    def test_contradictions(self, given, tmp_path, run):
         path, row, column = given
         cells = tmp_path / "cells.csv"
         cells.write_text(f"{row.format(0)},{column.format(0)}\n")
@@ -145,7 +136,7 @@ class TestCells:
         assert "expected a name that ends in .csv, .tsv, .parquet" in outcome.stderr
 
 
-def test_a_cell_of_a_row_without_entries_is_empty(tmp_path, truth):
+def test_a_cell_of_a_row_without_entries_is_empty(tmp_path, truth, run):
     lines = [f"r{i},c{j},{truth[i, j]}" for i in range(20) for j in range(15) if (i + j) % 3]
     (tmp_path / "in.csv").write_text("\n".join(["user,item,rating", *lines, "cold,c1,"]) + "\n")
     (tmp_path / "cells.csv").write_text("user,item\ncold,c1\nr0,c0\n")
@@ -156,7 +147,7 @@ def test_a_cell_of_a_row_without_entries_is_empty(tmp_path, truth):
     assert outcome.stdout.splitlines()[2] != "r0,c0,"
 
 
-def test_a_matrix_that_is_too_large_is_refused_before_the_fit(tmp_path, monkeypatch):
+def test_a_matrix_that_is_too_large_is_refused_before_the_fit(tmp_path, monkeypatch, run):
     rng = np.random.default_rng(0)
     m = 200_000
     lines = zip(rng.integers(0, 70_000, m), rng.integers(0, 60_000, m), strict=True)
@@ -181,7 +172,7 @@ def test_a_matrix_that_is_too_large_is_refused_before_the_fit(tmp_path, monkeypa
     assert ran
 
 
-def test_too_little_memory_is_said_before_the_fit(tmp_path, monkeypatch):
+def test_too_little_memory_is_said_before_the_fit(tmp_path, monkeypatch, run):
     (tmp_path / "in.csv").write_text("a,b,c\n1,2,3\n2,,6\n3,6,9\n")
     monkeypatch.setattr("leanrank._files.os.sysconf", lambda name: 5)
     outcome = run("complete", tmp_path / "in.csv", "--out", tmp_path / "out.csv", code=2)
@@ -198,7 +189,7 @@ class TestFiles:
         return "\n".join(["user,item,rating", *lines]) + "\n"
 
     @pytest.mark.parametrize("kind", [".csv.gz", ".tsv", ".dat", ".data", ".parquet", "-"])
-    def test_they_are_completed_alike(self, tmp_path, truth, text, kind):
+    def test_they_are_completed_alike(self, tmp_path, truth, text, kind, run):
         path, stdin = tmp_path / f"in{kind}", None
         if kind == ".csv.gz":
             path.write_bytes(gzip.compress(text.encode()))
@@ -226,6 +217,6 @@ class TestFiles:
         )
         np.testing.assert_allclose(X, truth[places], atol=1e-7)
 
-    def test_what_is_written_of_two_signs_is_separated_by_commas(self, tmp_path, text):
+    def test_what_is_written_of_two_signs_is_separated_by_commas(self, tmp_path, text, run):
         (tmp_path / "in.dat").write_text(text.replace(",", "::"))
         assert run("complete", tmp_path / "in.dat", "--raw").stdout.startswith("user,item,rating\n")

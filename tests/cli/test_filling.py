@@ -7,17 +7,9 @@ import csv
 import numpy as np
 import pytest
 from sklearn.datasets import load_wine
-from typer.testing import CliRunner
 
 from leanrank import LowRankImputer, io
-from leanrank.cli import app
 from leanrank.operators import ObservedEntries
-
-
-def run(*arguments, code=0):
-    outcome = CliRunner().invoke(app, [str(a) for a in arguments])
-    assert outcome.exit_code == code, outcome.output
-    return outcome
 
 
 @pytest.fixture
@@ -50,7 +42,7 @@ def ratings(tmp_path):
     return path, X, seen
 
 
-def test_a_table_is_completed_by_the_imputer(wine, tmp_path):
+def test_a_table_is_completed_by_the_imputer(wine, tmp_path, run):
     path, X, seen = wine
     outcome = run("complete", path, "--out", tmp_path / "out.csv", "--seed", 3)
     assert "APPROXIMATE" in outcome.stdout
@@ -62,12 +54,12 @@ def test_a_table_is_completed_by_the_imputer(wine, tmp_path):
     assert np.sqrt(np.mean(off[~seen] ** 2)) < 0.85
 
 
-def test_predictions_are_not_enough_where_the_matrix_is_asked_for(wine, tmp_path):
+def test_predictions_are_not_enough_where_the_matrix_is_asked_for(wine, tmp_path, run):
     path, _, _ = wine
     run("complete", path, "--out", tmp_path / "out.csv", "--strict", code=1)
 
 
-def test_raw_is_the_matrix_as_it_is(wine, tmp_path):
+def test_raw_is_the_matrix_as_it_is(wine, tmp_path, run):
     path, X, seen = wine
     run("complete", path, "--raw", "--out", tmp_path / "raw.csv", code=1)
     off = (io.read_matrix(tmp_path / "raw.csv").completed(None) - X) / X.std(axis=0)
@@ -77,7 +69,7 @@ def test_raw_is_the_matrix_as_it_is(wine, tmp_path):
     assert np.mean(less[~seen] ** 2) < np.mean(off[~seen] ** 2)
 
 
-def test_intervals_of_a_table_cover_what_was_hidden(wine, tmp_path):
+def test_intervals_of_a_table_cover_what_was_hidden(wine, tmp_path, run):
     path, X, seen = wine
     run("complete", path, "--out", tmp_path / "out.csv", "--intervals", tmp_path / "i.csv")
     lines = list(csv.DictReader((tmp_path / "i.csv").read_text().splitlines()))
@@ -99,7 +91,7 @@ def test_intervals_of_a_table_cover_what_was_hidden(wine, tmp_path):
     assert 0.9 < inside < 0.99
 
 
-def test_a_list_of_ratings_has_means_of_users_and_items(ratings, tmp_path):
+def test_a_list_of_ratings_has_means_of_users_and_items(ratings, tmp_path, run):
     path, X, seen = ratings
     options = ("--layout", "long", "--out", tmp_path / "out.npy", "--intervals", tmp_path / "i.csv")
     run("complete", path, *options, "--level", 0.8)
@@ -118,7 +110,7 @@ def test_a_list_of_ratings_has_means_of_users_and_items(ratings, tmp_path):
 
 
 @pytest.mark.parametrize("form", ["wine", "ratings"])
-def test_draws_differ_where_nothing_was_seen_and_keep_the_bounds(form, request, tmp_path):
+def test_draws_differ_where_nothing_was_seen_and_keep_the_bounds(form, request, tmp_path, run):
     path, X, _ = request.getfixturevalue(form)
     low, high = (0.0, 1500.0) if form == "wine" else np.quantile(X, [0.1, 0.9])
     names = [tmp_path / f"out-{i}.npy" for i in (1, 2, 3)]
@@ -134,7 +126,7 @@ def test_draws_differ_where_nothing_was_seen_and_keep_the_bounds(form, request, 
     assert np.mean(drawn[0][~observed] != drawn[1][~observed]) > 0.5
 
 
-def test_more_draws_than_a_posterior_has_are_drawn(ratings, tmp_path):
+def test_more_draws_than_a_posterior_has_are_drawn(ratings, tmp_path, run):
     path, *_ = ratings
     run("complete", path, "--layout", "long", "--draws", 70, "--out", tmp_path / "out.npy")
     drawn = [np.load(tmp_path / f"out-{i}.npy") for i in range(1, 71)]
@@ -150,7 +142,7 @@ def test_more_draws_than_a_posterior_has_are_drawn(ratings, tmp_path):
         (("--intervals", "i.txt"), "expected a name that ends in .csv"),
     ],
 )
-def test_what_cannot_be_meant(wine, options, said):
+def test_what_cannot_be_meant(wine, options, said, run):
     outcome = run("complete", wine[0], *options, code=2)
     assert said in outcome.stderr
 

@@ -12,21 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
 import leanrank as lr
 from leanrank import io
-from leanrank.cli import app
 from leanrank.cli._options import bytes_of
 
 USERS, ITEMS = 300, 120
-
-
-def run(*arguments, code=0, stdin=None):
-    outcome = CliRunner().invoke(app, [str(a) for a in arguments], input=stdin)
-    assert outcome.exit_code == code, outcome.output
-    assert "Traceback" not in outcome.output
-    return outcome
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +43,7 @@ def ratings(tmp_path_factory, liking):
 
 
 @pytest.fixture(scope="module")
-def model(ratings):
+def model(ratings, run):
     path = ratings.with_name("model.npz")
     run("fit", ratings, "--out", path, "--columns", "user,item,stars", "--seed", 3)
     return path
@@ -74,7 +65,7 @@ class TestFit:
         users, items = ["u001", "u200"], [50, 1190]
         np.testing.assert_array_equal(loaded.predict(users, items), fitted.predict(users, items))
 
-    def test_words_and_summary(self, ratings, tmp_path):
+    def test_words_and_summary(self, ratings, tmp_path, run):
         out, summary = tmp_path / "m.npz", tmp_path / "s.json"
         outcome = run(
             *("fit", ratings, "--columns", "2,3,1", "--out", out, "--summary", summary),
@@ -96,20 +87,20 @@ class TestFit:
         )
         assert 1 <= predicted.min() <= predicted.max() <= 5
 
-    def test_json_and_quiet(self, ratings, tmp_path):
+    def test_json_and_quiet(self, ratings, tmp_path, run):
         options = ("fit", ratings, "--columns", "user,item,stars", "--out", tmp_path / "m.npz")
         outcome = run(*options, "--json")
         assert json.loads(outcome.stdout)["status"] == "approximate"
         assert "APPROXIMATE" in outcome.stderr
         assert run(*options, "--quiet").output == ""
 
-    def test_a_time_limit_is_1_and_written(self, ratings, tmp_path):
+    def test_a_time_limit_is_1_and_written(self, ratings, tmp_path, run):
         options = ("--columns", "user,item,stars", "--out", tmp_path / "m.npz")
         outcome = run("fit", ratings, *options, "--time-limit", 1e-9, code=1)
         assert "STOPPED" in outcome.stdout
         assert lr.MatrixFactorization.load(tmp_path / "m.npz").status_ is lr.Status.STOPPED
 
-    def test_standard_input_weights_and_missing(self, ratings, tmp_path):
+    def test_standard_input_weights_and_missing(self, ratings, tmp_path, run):
         text = ratings.read_text().replace("when", "w") + "-1,u000,70,1\n"
         outcome = run(
             *("fit", "-", "--columns", "user,item,stars", "--weight", "w", "--missing", -1),
@@ -120,7 +111,7 @@ class TestFit:
         assert "weights w" in " ".join(outcome.stdout.split())
         assert "1 line has no value: pairs to predict" in outcome.stdout
 
-    def test_more_than_memory(self, ratings, liking, tmp_path):
+    def test_more_than_memory(self, ratings, liking, tmp_path, run):
         out = tmp_path / "m.npz"
         options = ("--columns", "user,item,stars", "--memory-limit", "1MB", "--out", out)
         words = " ".join(run("fit", ratings, *options).stdout.split())
@@ -138,7 +129,7 @@ class TestFit:
         bad = run("fit", ratings, *options[:3], "1KB", "--out", out, code=2)
         assert "memory_limit must be at least" in bad.stderr
 
-    def test_a_checkpoint_is_gone_at_the_end(self, ratings, tmp_path):
+    def test_a_checkpoint_is_gone_at_the_end(self, ratings, tmp_path, run):
         options = ("--columns", "user,item,stars", "--checkpoint", tmp_path / "c.npz")
         run("fit", ratings, *options, "--out", tmp_path / "m.npz")
         assert [p.name for p in tmp_path.iterdir()] == ["m.npz"]
@@ -162,18 +153,18 @@ class TestFit:
             (("--columns", "user,user,stars"), "columns must be three different ones"),
         ],
     )
-    def test_bad_options_are_2(self, ratings, tmp_path, options, words):
+    def test_bad_options_are_2(self, ratings, tmp_path, options, words, run):
         outcome = run("fit", ratings, *options, "--out", tmp_path / "m.npz", code=2)
         assert words in " ".join(outcome.stderr.split())
         assert list(tmp_path.iterdir()) == []
 
-    def test_repeated_pairs_can_be_refused(self, tmp_path):
+    def test_repeated_pairs_can_be_refused(self, tmp_path, run):
         (tmp_path / "a.csv").write_text("user,item,rating\n1,2,3\n1,2,4\n2,1,3\n2,2,1\n")
         out = tmp_path / "m.npz"
         outcome = run("fit", tmp_path / "a.csv", "--out", out, "--duplicates", "error", code=2)
         assert "must not be several" in " ".join(outcome.stderr.split())
 
-    def test_outputs_are_checked_first(self, ratings, tmp_path, monkeypatch):
+    def test_outputs_are_checked_first(self, ratings, tmp_path, monkeypatch, run):
         monkeypatch.setattr("leanrank.io.read_ratings", lambda *a, **k: pytest.fail("was read"))
         for out in (ratings, tmp_path / "m.csv", tmp_path / "no" / "m.npz"):
             run("fit", ratings, "--out", out, code=2)
@@ -219,7 +210,7 @@ class TestPredict:
         path.write_text("when,item,user\n1,50,u001\n2,1190,u200\n3,050,u001\n4,50,nobody\n")
         return path
 
-    def test_to_standard_output(self, model, pairs):
+    def test_to_standard_output(self, model, pairs, run):
         outcome = run("predict", model, pairs, "--intervals", "--level", 0.8)
         found = table(outcome.stdout)
         assert list(found) == ["user", "item", "prediction", "low", "high"]
@@ -235,7 +226,7 @@ class TestPredict:
         assert "1 of 4 lines have a user that the model has not seen, such as 'nobody'" in words
         assert "1 of 4 lines have a item that the model has not seen, such as '050'" in words
 
-    def test_intervals_cover_what_was_hidden(self, model, liking, tmp_path):
+    def test_intervals_cover_what_was_hidden(self, model, liking, tmp_path, run):
         rng = np.random.default_rng(9)
         rows, cols = rng.integers(1, USERS, 3000), rng.integers(0, ITEMS, 3000)
         lines = [f"u{i:03},{10 * j}" for i, j in zip(rows, cols, strict=True)]
@@ -247,7 +238,7 @@ class TestPredict:
         assert np.sqrt(np.mean((middle - y) ** 2)) < 0.5 * np.std(y)
 
     @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".parquet"])
-    def test_to_a_file_of_each_kind(self, model, pairs, tmp_path, suffix):
+    def test_to_a_file_of_each_kind(self, model, pairs, tmp_path, suffix, run):
         out = tmp_path / f"out{suffix}"
         outcome = run("predict", model, pairs, "--out", out)
         assert f"Wrote 4 predictions to {out}" in outcome.stdout.replace("\n", "")
@@ -256,7 +247,7 @@ class TestPredict:
             float(x) for x in table(run("predict", model, pairs).stdout)["prediction"]
         ]
 
-    def test_pairs_of_other_kinds(self, model, tmp_path):
+    def test_pairs_of_other_kinds(self, model, tmp_path, run):
         pandas = pytest.importorskip("pandas", reason="frames are tested where there are some")
         pytest.importorskip("pyarrow", reason="PyArrow is optional")
         frame = pandas.DataFrame({"user": ["u001"], "item": [50]})
@@ -269,7 +260,7 @@ class TestPredict:
         assert len(values) == 1
         assert values.pop().startswith("u001,50,")
 
-    def test_no_pairs(self, model, tmp_path):
+    def test_no_pairs(self, model, tmp_path, run):
         (tmp_path / "p.csv").write_text("user,item\n")
         assert run("predict", model, tmp_path / "p.csv").stdout == "user,item,prediction\n"
 
@@ -284,13 +275,13 @@ class TestPredict:
             ("user,low\nu1,1\n", "its columns user, low cannot be told from those"),
         ],
     )
-    def test_bad_pairs_are_2(self, model, tmp_path, text, words):
+    def test_bad_pairs_are_2(self, model, tmp_path, text, words, run):
         (tmp_path / "p.csv").write_text(text)
         outcome = run("predict", model, tmp_path / "p.csv", code=2)
         assert words in " ".join(outcome.stderr.split())
         assert outcome.stdout == ""
 
-    def test_bad_models_and_outputs_are_2(self, model, pairs, tmp_path):
+    def test_bad_models_and_outputs_are_2(self, model, pairs, tmp_path, run):
         assert "no such file" in run("predict", tmp_path / "no.npz", pairs, code=2).stderr
         half = tmp_path / "half.npz"
         half.write_bytes(model.read_bytes()[:2000])
@@ -301,7 +292,7 @@ class TestPredict:
 
 
 class TestRecommend:
-    def test_for_some(self, model, tmp_path):
+    def test_for_some(self, model, tmp_path, run):
         (tmp_path / "u.csv").write_text("user\nnobody\nu002\nu000\nu002\n")
         outcome = run("recommend", model, "--users", tmp_path / "u.csv", "--top", 3)
         found = table(outcome.stdout)
@@ -314,7 +305,7 @@ class TestRecommend:
         assert [float(x) for x in found["score"][3:6]] == best.scores.tolist()
         assert "1 of 4 lines have a user" in outcome.stderr
 
-    def test_for_all_with_what_was_seen(self, model, tmp_path):
+    def test_for_all_with_what_was_seen(self, model, tmp_path, run):
         out = tmp_path / "top.csv"
         run("recommend", model, "--top", 1, "--include-seen", "--out", out)
         found = table(out.read_text())
@@ -335,7 +326,7 @@ class TestRecommend:
         ("", (), (30, 20), None),
     ],
 )
-def test_layouts_that_people_send(tmp_path, name, options, shape, ignored):
+def test_layouts_that_people_send(tmp_path, name, options, shape, ignored, run):
     rng = np.random.default_rng(0)
     path = tmp_path / "a.csv"
     width = name.count(",") + 1 if name else 3

@@ -8,12 +8,6 @@ from leanrank import simulate
 from leanrank.cli import app
 
 
-def run(*arguments, code=0):
-    outcome = CliRunner().invoke(app, [str(a) for a in arguments])
-    assert outcome.exit_code == code, outcome.output
-    return outcome
-
-
 @pytest.fixture
 def table(tmp_path, rng):
     X = rng.standard_normal((60, 2)) @ rng.standard_normal((2, 5)) * 10.0 ** np.arange(5)
@@ -24,7 +18,7 @@ def table(tmp_path, rng):
     return path
 
 
-def test_complete_names_the_surest_cells(table, tmp_path):
+def test_complete_names_the_surest_cells(table, tmp_path, run):
     page = tmp_path / "page.html"
     run("complete", table, "--out", tmp_path / "out.csv", "--report", page, "--quiet")
     text = page.read_text(encoding="utf-8")
@@ -49,7 +43,7 @@ def test_fit_says_what_explains_a_rating(tmp_path, rng):
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
-def test_recover_shows_the_run(tmp_path):
+def test_recover_shows_the_run(tmp_path, run):
     inst = simulate.matrix_completion((20, 15), 1, oversampling=4, random_state=0)
     path, page = tmp_path / "problem.npz", tmp_path / "page.html"
     np.savez(path, rows=inst.op.rows, cols=inst.op.cols, y=inst.y, shape=inst.op.shape)
@@ -57,6 +51,6 @@ def test_recover_shows_the_run(tmp_path):
     assert "CONVERGED" in page.read_text(encoding="utf-8")
 
 
-def test_a_page_is_named_html(table, tmp_path):
+def test_a_page_is_named_html(table, tmp_path, run):
     outcome = run("complete", table, "--report", tmp_path / "page.txt", code=2)
     assert "expected a name that ends in .html" in outcome.output

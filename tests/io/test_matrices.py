@@ -67,6 +67,17 @@ class TestArrays:
         with pytest.raises(FileError, match=r"unknown format '\.xlsx'"):
             io.read_matrix(write(tmp_path / "a.xlsx", ""))
 
+    def test_a_list_is_looked_through_once_for_what_stands_for_missing(self, tmp_path):
+        parquet = pytest.importorskip("pyarrow.parquet", reason="PyArrow is optional")
+        arrow = pytest.importorskip("pyarrow")
+        rows, cols = np.divmod(np.arange(60), 10)
+        values = np.sin(np.arange(60.0))
+        values[[3, 14, 25, 36]] = -999.0
+        table = arrow.table({"user": rows, "item": cols, "rating": values})
+        parquet.write_table(table, tmp_path / "a.parquet")
+        (note,) = io.read_matrix(tmp_path / "a.parquet").notes
+        assert "the value -999 is there 4 times" in note
+
 
 class TestWriteMatrix:
     @pytest.mark.parametrize("suffix", [".csv", ".npy", ".npz", ".mtx"])

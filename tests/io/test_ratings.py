@@ -402,4 +402,6 @@ def test_nothing_in_it(tmp_path):
         io.read_ratings(tmp_path / "a.csv", delimiter="ab")
     with pytest.raises(ValueError, match=r"decimal must be '\.' or ','"):
         io.read_ratings(tmp_path / "a.csv", decimal="x")
+    with pytest.raises(ValueError, match="delimiter and decimal are both ','"):
+        io.read_ratings(tmp_path / "a.csv", decimal=",", delimiter=",")
     assert _opening.plain_suffix("a.CSV.Gz") == ".csv"

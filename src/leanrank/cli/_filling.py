@@ -11,6 +11,7 @@ import numpy as np
 
 import leanrank
 from leanrank import io
+from leanrank.cli._options import check_level
 from leanrank.cli._terminal import Kept, Settings, Terminal, bad_input
 from leanrank.posterior import Posterior
 from leanrank.results import Result, Status
@@ -61,8 +62,7 @@ class Filled:
 
 def check_filling(level: float, draws: int | None, out: Path | None, bounds: Bounds) -> None:
     """Refuse what cannot be meant."""
-    if not 0 < level < 1:
-        raise io.FileError(f"--level must lie between 0 and 1, got {level:g}")
+    check_level(level)
     if draws is not None and (out is None or io.is_stream(out)):
         raise io.FileError("--draws needs --out FILE: draws are written beside it")
     low, high = bounds

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 import tempfile
 import time
 import warnings
@@ -15,14 +14,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 from rich.console import Console
 from rich.text import Text
 
 import leanrank
 from leanrank import io
-from leanrank._files import replacing
 from leanrank.callbacks import Progress
 from leanrank.cli import _report
 from leanrank.cli._options import (
@@ -32,8 +29,10 @@ from leanrank.cli._options import (
     Delimiter,
     Header,
     Json,
+    Least,
     MemoryLimit,
     Missing,
+    Most,
     Plot,
     Quiet,
     Rank,
@@ -48,17 +47,12 @@ from leanrank.cli._options import (
     delimiter_of,
 )
 from leanrank.cli._terminal import ARRAYS, PAGES, PICTURES, Terminal, bad_input
-from leanrank.results import Status
 
 __all__ = ["fit"]
 
 
 Given = io.Ratings | io.StoredEntries
 """A list in memory, or sorted on disk."""
-
-
-_PAIRS = 2000
-"""Pairs at random that a report looks at."""
 
 
 class Duplicates(StrEnum):
@@ -87,12 +81,8 @@ def fit(
     missing: Missing = None,
     decimal: Decimal = None,
     delimiter: Delimiter = None,
-    least: Annotated[
-        float | None, typer.Option("--min", help="Least value: predictions are cut at it.")
-    ] = None,
-    most: Annotated[
-        float | None, typer.Option("--max", help="Largest value: predictions are cut at it.")
-    ] = None,
+    least: Least = None,
+    most: Most = None,
     duplicates: Annotated[
         Duplicates, typer.Option(help="Of pairs that are there several times: average, or refuse.")
     ] = Duplicates.mean,
@@ -154,11 +144,7 @@ def fit(
         if plot is not None:
             terminal.save_figure(leanrank.plotting.rating_variances(model), plot)
         values = _summary(model, given, ratings, seconds)
-        if summary is not None:
-            io.save_summary(summary, values)
-            terminal.wrote("the summary", summary)
-        if terminal.json:
-            io.dump_summary(sys.stdout, values)
+        terminal.write_summary(values, summary)
         rows = {
             "rank": (f"{model.rank_}", f"of {given.shape[0]} rows x {given.shape[1]} columns"),
             "held-out error": (f"{model.held_out_error_:.4g}", "in the units of the values"),
@@ -167,10 +153,13 @@ def fit(
             "time": (f"{seconds:.1f} s", ""),
         }
         if report is not None:
-            _write_report(report, model, Path(ratings).name, rows)
+            from leanrank.reporting import save_model_report
+
+            told = {what: " ".join(filter(None, row)) for what, row in rows.items()}
+            save_model_report(report, model, title=Path(ratings).name, numbers=told)
             terminal.wrote("a report", report)
         _report.show_fit(terminal.words, model.status_, model.message_, rows)
-        raise typer.Exit(0 if _good(model.status_) else 1)
+        raise typer.Exit(0 if model.status_.success else 1)
 
 
 def _read(
@@ -183,10 +172,6 @@ def _read(
     folder = tempfile.TemporaryDirectory(prefix=".leanrank-", dir=beside)
     place = Path(stack.enter_context(folder)) / "sorted"
     return io.stored_entries(ratings, place, memory_limit=limit, duplicates=duplicates, **options)
-
-
-def _good(status: Status) -> bool:
-    return status in (Status.CONVERGED, Status.APPROXIMATE)
 
 
 def _read_as(name: str, given: Given) -> str:
@@ -212,31 +197,6 @@ def _fitted(terminal: Terminal, model: leanrank.MatrixFactorization, given: Give
             model.fit(given)
     model.callbacks = ()
     return time.monotonic() - start
-
-
-def _write_report(
-    path: Path, model: leanrank.MatrixFactorization, name: str, rows: _report.Rows
-) -> None:
-    """A page about a model: what explains a rating, and how sure predictions are."""
-    from leanrank.reporting import page
-
-    plotting = leanrank.plotting
-    rng = np.random.default_rng(0)
-    users, items = (
-        labels[rng.integers(labels.size, size=_PAIRS)] for labels in (model.users_, model.items_)
-    )
-    middle, ends = model.predict(users, items), model.predict_interval(users, items)
-    names = list(zip(users.tolist(), items.tolist(), strict=True))
-    figures = {
-        "What users, items and factors explain of a rating": plotting.rating_variances(model),
-        f"The surest and the least sure of {_PAIRS} pairs at random, with 95 % intervals": (
-            plotting.certainty(middle, *ends, names)
-        ),
-    }
-    numbers = {what: " ".join(text for text in told if text) for what, told in rows.items()}
-    text = page(name, model.status_, model.message_, numbers, figures=figures)
-    with replacing(path, "w") as file:
-        file.write(text)
 
 
 class _Sweeps(Progress):
@@ -292,7 +252,7 @@ def _summary(
     summary: dict[str, Any] = io.plain_values(
         {
             "status": model.status_.value,
-            "success": _good(model.status_),
+            "success": model.status_.success,
             "message": model.message_,
             "rank": model.rank_,
             "shape": given.shape,

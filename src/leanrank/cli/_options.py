@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from leanrank.io import FileError
+
 __all__ = [
     "CheckpointEvery",
     "CheckpointFile",
@@ -37,6 +39,7 @@ __all__ = [
     "Validation",
     "Width",
     "bytes_of",
+    "check_level",
     "columns_of",
     "delimiter_of",
 ]
@@ -123,10 +126,12 @@ Delimiter = Annotated[
     ),
 ]
 Level = Annotated[float, typer.Option(help="Probability that an interval holds the entry.")]
-Least = Annotated[float | None, typer.Option("--min", help="Least value of what is filled in.")]
-Most = Annotated[float | None, typer.Option("--max", help="Largest value of what is filled in.")]
-
-
+Least = Annotated[
+    float | None, typer.Option("--min", help="Least value: predictions are cut at it.")
+]
+Most = Annotated[
+    float | None, typer.Option("--max", help="Largest value: predictions are cut at it.")
+]
 MemoryLimit = Annotated[
     str | None,
     typer.Option(
@@ -153,6 +158,12 @@ def bytes_of(text: str | None) -> int | None:
     if found is None:
         raise ValueError(f"--memory-limit must be a size such as 500MB or 2GB, got '{text}'")
     return int(float(found[1]) * _UNITS[found[2]])
+
+
+def check_level(level: float) -> None:
+    """Raise FileError for what is no probability of an interval."""
+    if not 0 < level < 1:
+        raise FileError(f"--level must lie between 0 and 1, got {level:g}")
 
 
 def delimiter_of(text: str | None) -> str | None:

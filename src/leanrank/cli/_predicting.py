@@ -20,6 +20,7 @@ from leanrank.cli._options import (
     Level,
     PairColumns,
     Quiet,
+    check_level,
     columns_of,
     delimiter_of,
 )
@@ -58,8 +59,7 @@ def predict(
     """
     terminal = Terminal(json=False, quiet=quiet, pipes_data=out is None, outputs=(out,))
     with terminal.errors(), bad_input():
-        if not 0 < level < 1:
-            raise io.FileError(f"--level must lie between 0 and 1, got {level:g}")
+        check_level(level)
         _check(terminal, model, pairs, out)
         fitted = leanrank.MatrixFactorization.load(model)
         asked = io.read_labels(

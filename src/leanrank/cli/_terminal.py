@@ -261,6 +261,14 @@ class Terminal:
             figure.figure.savefig(file, format=suffix.removeprefix("."), dpi=150)
         self.wrote("a picture", path)
 
+    def write_summary(self, values: Mapping[str, Any], summary: Path | None) -> None:
+        """Write a summary to its file, and to standard output where JSON goes there."""
+        if summary is not None:
+            io.save_summary(summary, values)
+            self.wrote("the summary", summary)
+        if self.json:
+            io.dump_summary(sys.stdout, values)
+
     def finish(
         self,
         result: Result,
@@ -274,11 +282,7 @@ class Terminal:
 
         ``strict`` asks for a matrix that is pinned down, not only for predictions.
         """
-        if summary is not None:
-            io.save_summary(summary, values)
-            self.wrote("the summary", summary)
-        if self.json:
-            io.dump_summary(sys.stdout, values)
+        self.write_summary(values, summary)
         _report.show_result(self.words, result, rows)
         good = result.status is Status.CONVERGED if strict else result.success
         raise typer.Exit(0 if good else 1)

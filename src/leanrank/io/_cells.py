@@ -122,14 +122,6 @@ class TextCells(Column):
     def codes(self, codes: Codes) -> np.ndarray:
         return codes.of(self.cells)
 
-    def shown(self, k: int) -> str:
-        return self.cells[k] if len(self.cells[k]) <= 40 else self.cells[k][:37] + "..."
-
-    def hint(self, k: int) -> str:
-        if self.notation.other.number(self.cells[k]) is None:
-            return ""
-        return f"; decimals are written with '{self.notation.decimal}' here (--decimal)"
-
 
 class ArrayCells:
     """Of arrays and data frames.

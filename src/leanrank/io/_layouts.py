@@ -16,7 +16,7 @@ import numpy as np
 
 from leanrank._files import FileError, PathLike
 from leanrank.io._columns import find_columns, named_roles
-from leanrank.io._records import check_delimiter
+from leanrank.io._records import check_signs
 from leanrank.io._sheets import Column, Notation, Sheet, read_sheet
 from leanrank.io._tables import Entries, Table
 from leanrank.io._wide import read_wide
@@ -39,11 +39,7 @@ class TextOptions:
     def __post_init__(self) -> None:
         if self.layout not in ("auto", "wide", "long"):
             raise ValueError(f"layout must be 'auto', 'wide' or 'long', got {self.layout!r}")
-        if self.decimal not in (None, ".", ","):
-            raise ValueError(f"decimal must be '.' or ',', got {self.decimal!r}")
-        check_delimiter(self.delimiter)
-        if self.delimiter is not None and self.delimiter == self.decimal:
-            raise ValueError(f"delimiter and decimal are both {self.decimal!r}")
+        check_signs(self.delimiter, self.decimal)
         if self.columns is not None:
             if self.layout == "wide" or self.id_columns is not None:
                 raise ValueError("columns are of a long table, id_columns of a wide one")

@@ -16,10 +16,11 @@ from leanrank.io._binary import read_binary
 from leanrank.io._incomplete import IncompleteMatrix, empty_notes, outlier_notes
 from leanrank.io._layouts import TextOptions, read_table
 from leanrank.io._matrix_market import write_matrix_market
-from leanrank.io._opened import numbers_of
+from leanrank.io._opened import numbers_of, open_source
 from leanrank.io._opening import COLUMNAR, TEXT, from_standard_input, plain_suffix
 from leanrank.io._problems import check_extent
-from leanrank.io._ratings import Ratings, read_ratings
+from leanrank.io._ratings import Ratings, gathered
+from leanrank.io._reading import Reading
 from leanrank.io._tables import Table, write_table
 
 __all__ = ["check_dense", "check_matrix_format", "read_matrix", "write_matrix"]
@@ -110,7 +111,8 @@ def read_matrix(
             listed = table.layout == "long"
             matrix = IncompleteMatrix(shape, rows, cols, values, table, notes, listed)
         elif plain_suffix(place) in COLUMNAR:
-            matrix = _from_list(read_ratings(place, columns, missing=missing))
+            with open_source(place, missing=missing) as opened:
+                matrix = _from_list(gathered(Reading(opened, columns, None, missing)))
         else:
             matrix = read_binary(place)
     return _checked(path, matrix, missing)

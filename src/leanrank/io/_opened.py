@@ -19,7 +19,7 @@ from leanrank.io._opening import (
     plain_suffix,
     with_pyarrow,
 )
-from leanrank.io._records import check_delimiter
+from leanrank.io._records import check_signs
 from leanrank.io._sources import ArraySource, ArrowSource, FrameSource, Source, TextSource
 
 __all__ = ["numbers_of", "open_source"]
@@ -46,9 +46,7 @@ def open_source(
     delimiter: str | None = None,
 ) -> Iterator[Source]:
     """A list of entries of any kind; see :func:`read_ratings`."""
-    check_delimiter(delimiter)
-    if decimal not in (None, ".", ","):
-        raise ValueError(f"decimal must be '.' or ',', got {decimal!r}")
+    check_signs(delimiter, decimal)
     words = frozenset(str(word).strip() for word in missing)
     nan_is_missing = bool(np.isnan(numbers_of(missing)).any())
     if not isinstance(source, str | os.PathLike):

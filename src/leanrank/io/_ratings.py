@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -13,7 +13,7 @@ from leanrank.io._incomplete import outlier_notes
 from leanrank.io._opened import open_source
 from leanrank.io._reading import Reading
 
-__all__ = ["Ratings", "read_ratings"]
+__all__ = ["Ratings", "gathered", "read_ratings"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,10 +121,12 @@ def read_ratings(
     with open_source(
         source, missing=missing, header=header, decimal=decimal, delimiter=delimiter
     ) as opened:
-        return _ratings(Reading(opened, columns, weight, missing))
+        ratings = gathered(Reading(opened, columns, weight, missing))
+    outliers = outlier_notes(ratings.values, ratings.cols)
+    return replace(ratings, notes=(*ratings.notes, *outliers))
 
 
-def _ratings(reading: Reading) -> Ratings:
+def gathered(reading: Reading) -> Ratings:
     """All of it in memory, with sorted labels."""
     kinds = (np.int32, np.int32, np.float64, np.float64)[: len(reading.roles)]
     parts = [_Growing(kind) for kind in kinds]
@@ -144,7 +146,7 @@ def _ratings(reading: Reading) -> Ratings:
         reading.names,
         reading.ignored,
         reading.missing,
-        (*reading.notes(), *outlier_notes(values, cols)),
+        reading.notes(),
     )
 
 

@@ -11,7 +11,7 @@ from itertools import chain, islice
 from leanrank._files import FileError, PathLike
 from leanrank.io._opening import text_of
 
-__all__ = ["BLANKS", "Records", "check_delimiter", "find_delimiter"]
+__all__ = ["BLANKS", "Records", "check_signs", "find_delimiter"]
 
 BLANKS = "blanks"
 """As a delimiter: any number of blanks and tabs."""
@@ -125,10 +125,14 @@ def _with_one_sign(lines: Iterator[str], delimiter: str) -> Iterator[str]:
     return lines
 
 
-def check_delimiter(delimiter: str | None) -> None:
-    """Raise ValueError for what cannot separate cells; None is found out."""
+def check_signs(delimiter: str | None, decimal: str | None) -> None:
+    """Raise ValueError for what cannot separate cells, or decimals; None is found out."""
+    if decimal not in (None, ".", ","):
+        raise ValueError(f"decimal must be '.' or ',', got {decimal!r}")
     if delimiter in (None, "::", BLANKS):
         return
+    if delimiter == decimal:
+        raise ValueError(f"delimiter and decimal are both {decimal!r}")
     if len(delimiter) != 1 or delimiter in '"\r\n':
         raise ValueError(f"delimiter must be one character, '::' or '{BLANKS}', got {delimiter!r}")
 

@@ -121,6 +121,16 @@ class Column:
         bad = np.flatnonzero(np.isinf(self.values))
         return int(bad[0]) if bad.size else None
 
+    def shown(self, k: int) -> str:
+        """Cell k, for a message."""
+        return self.cells[k] if len(self.cells[k]) <= 40 else self.cells[k][:37] + "..."
+
+    def hint(self, k: int) -> str:
+        """How cell k may be meant, for a message."""
+        if self.notation.other.number(self.cells[k]) is None:
+            return ""
+        return f"; decimals are written with '{self.notation.decimal}' here (--decimal)"
+
 
 @dataclass(frozen=True)
 class Sheet:
@@ -171,13 +181,8 @@ class Sheet:
         bad = column.first_bad()
         if bad is None:
             return column.values
-        cell = column.cells[bad]
-        shown = cell if len(cell) <= 40 else cell[:37] + "..."
-        hint = ""
-        if column.notation.other.number(cell) is not None:
-            hint = f"; decimals are written with '{column.notation.decimal}' here (--decimal)"
-        message = f"'{shown}' is not a finite number, nor an empty cell{hint}"
-        raise self.fail(header, bad, k, message)
+        what = f"'{column.shown(bad)}' is not a finite number, nor an empty cell"
+        raise self.fail(header, bad, k, what + column.hint(bad))
 
     def notation(self, decimal: str | None, missing: frozenset[str]) -> Notation:
         """With a decimal comma where the cells leave no doubt about it, if not told."""
