@@ -12,9 +12,8 @@ from scipy import sparse
 
 from leanrank._labels import Labels
 from leanrank.estimators._arguments import UnknownLabelWarning
-from leanrank.estimators._ratings import Ratings, checked_ratings
-from leanrank.io import Ratings as ListedRatings
-from leanrank.io import read_ratings
+from leanrank.estimators._ratings import LabelledRatings, checked_ratings
+from leanrank.io import Ratings, read_ratings
 from leanrank.operators import ObservedEntries
 
 __all__ = ["checked_columns", "is_dask", "looked_up", "notes_of", "pairs", "ratings_given"]
@@ -22,7 +21,7 @@ __all__ = ["checked_columns", "is_dask", "looked_up", "notes_of", "pairs", "rati
 
 def ratings_given(
     users: Any, items: Any, ratings: Any, sample_weight: Any, columns: Any
-) -> tuple[Ratings, tuple[str, ...]]:
+) -> tuple[LabelledRatings, tuple[str, ...]]:
     """Ratings from whatever ``fit`` was given, and notes on how they were read.
 
     Three columns; pairs and ratings, as X and y of scikit-learn; a sparse matrix; or a frame or a
@@ -33,13 +32,13 @@ def ratings_given(
             "columns names those of a frame or file: leave it out where items are given"
         )
     if ratings is not None:
-        return Ratings.of(users, items, ratings, sample_weight), ()
+        return LabelledRatings.of(users, items, ratings, sample_weight), ()
     if items is not None:
-        return Ratings.of(*pairs(users, None), items, sample_weight), ()
+        return LabelledRatings.of(*pairs(users, None), items, sample_weight), ()
     if sparse.issparse(users):
         op, values = ObservedEntries.from_sparse(users)
-        return Ratings.of(op.rows, op.cols, values, sample_weight), ()
-    if not isinstance(users, str | PathLike | ListedRatings) and _names(users) is None:
+        return LabelledRatings.of(op.rows, op.cols, values, sample_weight), ()
+    if not isinstance(users, str | PathLike | Ratings) and _names(users) is None:
         raise TypeError(
             "fit takes users, items and ratings; pairs and ratings; a frame; a path; or a SciPy "
             f"sparse matrix; got {type(users).__name__}"
@@ -49,14 +48,14 @@ def ratings_given(
     return _read(users, columns)
 
 
-def _read(source: Any, columns: Any) -> tuple[Ratings, tuple[str, ...]]:
+def _read(source: Any, columns: Any) -> tuple[LabelledRatings, tuple[str, ...]]:
     """From a frame or a file."""
     chosen, found = checked_columns(columns), source
-    if not isinstance(source, ListedRatings):
+    if not isinstance(source, Ratings):
         found = read_ratings(source, *chosen)
     users, items = Labels.of(found.row_labels), Labels.of(found.col_labels)
-    values = checked_ratings(found.values)
-    return Ratings(users, items, found.rows, found.cols, values, found.weights), notes_of(found)
+    columns = (found.rows, found.cols, checked_ratings(found.values), found.weights)
+    return LabelledRatings(users, items, *columns), notes_of(found)
 
 
 def is_dask(source: object) -> bool:
