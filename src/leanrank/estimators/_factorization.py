@@ -26,6 +26,7 @@ from leanrank.estimators._arguments import RecoveryWarning
 from leanrank.estimators._predicting import RatingPredictor
 from leanrank.estimators._rating_fit import checked_parameters, factorised, threads_of, verdict
 from leanrank.estimators._rating_input import (
+    check_alone,
     checked_columns,
     is_dask,
     notes_of,
@@ -239,11 +240,14 @@ class MatrixFactorization(RatingPredictor):
         the sweeps; the answer does not depend on how many there are.
         """
         checked_parameters(self)
+        sorting = self.memory_limit is not None and isinstance(users, str | os.PathLike)
+        if sorting or isinstance(users, StoredEntries) or is_dask(users):
+            check_alone(users, items, ratings, sample_weight, columns)
         if isinstance(users, StoredEntries):
             return self._fit_stored(users)
         if is_dask(users):
             return self._fit_shared(users, columns)
-        if self.memory_limit is not None and isinstance(users, str | os.PathLike):
+        if sorting:
             with tempfile.TemporaryDirectory() as folder:
                 chosen = checked_columns(columns)
                 self._fit_stored(

@@ -13,10 +13,12 @@ from scipy import sparse
 from leanrank._labels import Labels
 from leanrank.estimators._arguments import UnknownLabelWarning
 from leanrank.estimators._ratings import LabelledRatings, checked_ratings
-from leanrank.io import Ratings, read_ratings
+from leanrank.io import Ratings, StoredEntries, read_ratings
 from leanrank.operators import ObservedEntries
 
-__all__ = ["checked_columns", "is_dask", "looked_up", "notes_of", "pairs", "ratings_given"]
+__all__ = [
+    "check_alone", "checked_columns", "is_dask", "looked_up", "notes_of", "pairs", "ratings_given"
+]  # fmt: skip
 
 
 def ratings_given(
@@ -43,9 +45,21 @@ def ratings_given(
             "fit takes users, items and ratings; pairs and ratings; a frame; a path; or a SciPy "
             f"sparse matrix; got {type(users).__name__}"
         )
+    check_alone(users, items, ratings, sample_weight, columns)
+    return _read(users, columns)
+
+
+def check_alone(source: Any, items: Any, ratings: Any, sample_weight: Any, columns: Any) -> None:
+    """Raise where more is given beside a frame, a file, or what was made of one."""
+    if items is not None or ratings is not None:
+        raise TypeError("items and ratings are columns of a frame or file: leave them out")
     if sample_weight is not None:
         raise TypeError("sample_weight of a frame or file is a fourth name in columns")
-    return _read(users, columns)
+    if columns is not None and isinstance(source, Ratings | StoredEntries):
+        raise TypeError(
+            f"columns names those of a frame or file, and {type(source).__name__} has been read: "
+            "leave it out"
+        )
 
 
 def _read(source: Any, columns: Any) -> tuple[LabelledRatings, tuple[str, ...]]:
