@@ -11,7 +11,6 @@ truth, soft-impute a threshold (and what intercepts are shrunk by) that held-out
 
 from __future__ import annotations
 
-import argparse
 import resource
 import sys
 import time
@@ -21,6 +20,7 @@ import noise_peers as peers
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from sections import print_sections
 from sklearn.datasets import load_sample_image
 
 from leanrank import posterior, recover, simulate
@@ -345,23 +345,8 @@ def rubin(parts: np.ndarray) -> tuple[float, float]:
     return float(parts[:, 0].mean()), float(t.ppf(0.975, free) * np.sqrt(total))
 
 
-SECTIONS = {f.__name__: f for f in (small, large, ratings, photos, coverage, imputation)}
-
-
-def main() -> None:
-    """Print the tables that are asked for."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("sections", nargs="*", help=f"{', '.join(SECTIONS)}; all by default")
-    parser.add_argument("--seeds", type=int, default=10, help="how many")
-    parser.add_argument("--first", type=int, default=0, help="the first of them")
-    parser.add_argument("--full", action="store_true", help="photographs at their full size")
-    args = parser.parse_args()
-    unknown = set(args.sections) - set(SECTIONS)
-    if unknown:
-        parser.error(f"no section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
-    for name in args.sections or SECTIONS:
-        SECTIONS[name](range(args.first, args.first + args.seeds), args.full)
-
-
 if __name__ == "__main__":
-    main()
+    sections = (small, large, ratings, photos, coverage, imputation)
+    print_sections(
+        __doc__, sections, seeds=10, flag="full", meaning="photographs at their full size"
+    )

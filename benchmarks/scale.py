@@ -12,18 +12,17 @@ it fits how often something was chosen, not values.
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from sections import print_sections
 
 CONSOLE = Console(width=None if sys.stdout.isatty() else 150)
 CASES = Path(__file__).with_name("scale_cases.py")
@@ -178,25 +177,6 @@ def exact(seeds: range, quick: bool) -> None:
     CONSOLE.print(out)
 
 
-SECTIONS: dict[str, Callable[[range, bool], None]] = {
-    f.__name__: f for f in (entries, skewed, disk, ratings, labels, growth, exact)
-}
-
-
-def main() -> None:
-    """Print the tables that are asked for."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("sections", nargs="*", metavar="SECTION", help=", ".join(SECTIONS))
-    parser.add_argument("--quick", action="store_true", help="fewer entries")
-    parser.add_argument("--first", type=int, default=0, help="first seed")
-    parser.add_argument("--seeds", type=int, default=1, help="number of seeds")
-    options = parser.parse_args()
-    unknown = set(options.sections) - set(SECTIONS)
-    if unknown:
-        parser.error(f"no section {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
-    for name in options.sections or SECTIONS:
-        SECTIONS[name](range(options.first, options.first + options.seeds), options.quick)
-
-
 if __name__ == "__main__":
-    main()
+    sections = (entries, skewed, disk, ratings, labels, growth, exact)
+    print_sections(__doc__, sections, seeds=1, flag="quick", meaning="fewer entries")

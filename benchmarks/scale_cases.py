@@ -1,6 +1,6 @@
 """What `scale.py` measures: each case alone in a process of its own.
 
-    python benchmarks/scale_cases.py '{"case": "uniform", "method": "leanrank", "seed": 0}'
+    python benchmarks/scale_cases.py '{"case": "exact", "n": 1000, "seed": 0}'
 
 prints a line of JSON: CPU and wall seconds, the most memory above what the input takes, and how
 well the matrix is predicted.
@@ -184,14 +184,12 @@ def least_squares(
 
 def _solved(rows: np.ndarray, cols: np.ndarray, y: np.ndarray, V: np.ndarray, n: int) -> np.ndarray:
     """Rows given the other factor, a ridge of a hundredth; entries are in order of rows."""
-    k, ptr, chunk = V.shape[1], np.searchsorted(rows, np.arange(n + 1)), 500
+    k, ptr = V.shape[1], np.searchsorted(rows, np.arange(n + 1))
     out = np.empty((n, k))
-    for first in range(0, n, chunk):
-        last = min(first + chunk, n)
-        for r in range(first, last):
-            part = slice(ptr[r], ptr[r + 1])
-            X = V[cols[part]]
-            out[r] = np.linalg.solve(X.T @ X + 0.01 * np.eye(k), X.T @ y[part])
+    for r in range(n):
+        part = slice(ptr[r], ptr[r + 1])
+        X = V[cols[part]]
+        out[r] = np.linalg.solve(X.T @ X + 0.01 * np.eye(k), X.T @ y[part])
     return out
 
 
@@ -225,10 +223,8 @@ def on_disk(shape: tuple[int, int], size: int, seed: int, threads: int) -> dict[
         found, took = measured(fit)
     finally:
         shutil.rmtree(folder)
-    U, V = np.zeros((shape[0], found.state.layout.size)), None
-    U[at[0]] = found.state.rows
-    V = np.zeros((shape[1], U.shape[1]))
-    V[at[1]] = found.state.columns.mean
+    U, V = (np.zeros((n, found.state.layout.size)) for n in shape)
+    U[at[0]], V[at[1]] = found.state.rows, found.state.columns.mean
     both = {key: took[key] + sorting[key] for key in ("cpu", "wall")}
     peak = max(took["peak"], sorting["peak"])
     above = max(took["above"], sorting["above"])

@@ -197,6 +197,23 @@ def test_stored_entries_stay_where_they_are(tmp_path, ratings):
     assert same(fitted, loaded, ratings)
 
 
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"items": [1, 2], "ratings": [1.0, 2.0]}, "items and ratings are columns of a frame"),
+        ({"sample_weight": [1.0, 2.0]}, "sample_weight of a frame or file is a fourth name"),
+        ({"columns": ("user", "item", "rating")}, "columns .* StoredEntries has been read"),
+    ],
+)
+def test_nothing_is_ignored_beside_a_file(tmp_path, ratings, more, words):
+    path = csv(tmp_path / "ratings.csv", ratings)
+    with pytest.raises(TypeError, match=words):
+        MatrixFactorization().fit(stored_entries(path, tmp_path / "stored"), **more)
+    if "columns" not in more:
+        with pytest.raises(TypeError, match=words):
+            MatrixFactorization(memory_limit=10**6).fit(path, **more)
+
+
 def test_what_was_interrupted_goes_on(tmp_path, ratings, model):
     path = tmp_path / "so-far.npz"
     searching = MatrixFactorization(checkpoint=path, callbacks=[fails_at_the_third])

@@ -26,13 +26,14 @@ from leanrank.estimators._arguments import RecoveryWarning
 from leanrank.estimators._predicting import RatingPredictor
 from leanrank.estimators._rating_fit import checked_parameters, factorised, threads_of, verdict
 from leanrank.estimators._rating_input import (
+    check_alone,
     checked_columns,
     is_dask,
     notes_of,
     ratings_given,
 )
 from leanrank.estimators._rating_model import RatingModel
-from leanrank.estimators._ratings import Ratings
+from leanrank.estimators._ratings import LabelledRatings
 from leanrank.estimators._saved_ratings import SavedFit, load_fit, save_fit
 from leanrank.io import StoredEntries, stored_entries
 from leanrank.posterior import Blocks, EntriesOnDisk
@@ -239,11 +240,14 @@ class MatrixFactorization(RatingPredictor):
         the sweeps; the answer does not depend on how many there are.
         """
         checked_parameters(self)
+        sorting = self.memory_limit is not None and isinstance(users, str | os.PathLike)
+        if sorting or isinstance(users, StoredEntries) or is_dask(users):
+            check_alone(users, items, ratings, sample_weight, columns)
         if isinstance(users, StoredEntries):
             return self._fit_stored(users)
         if is_dask(users):
             return self._fit_shared(users, columns)
-        if self.memory_limit is not None and isinstance(users, str | os.PathLike):
+        if sorting:
             with tempfile.TemporaryDirectory() as folder:
                 chosen = checked_columns(columns)
                 self._fit_stored(
@@ -293,7 +297,8 @@ class MatrixFactorization(RatingPredictor):
         Raises
         ------
         ValueError
-            If this model was saved without its ratings, or fitted to ratings on disk.
+            If this model was saved without its ratings, or fitted to ratings on disk or on a
+            cluster.
         """
         if not hasattr(self, "_model"):
             return self.fit(users, items, ratings, sample_weight, columns=columns)
@@ -303,7 +308,7 @@ class MatrixFactorization(RatingPredictor):
             raise ValueError("ratings on disk cannot be added to: fit all")  # noqa: TRY004
         new, self.notes_ = ratings_given(users, items, ratings, sample_weight, columns)
         new = new.weighted(1.0 / self._weight_unit).scaled(1.0 / model.unit)
-        old = Ratings.of_entries(model.users.labels, model.items.labels, seen)
+        old = LabelledRatings.of_entries(model.users.labels, model.items.labels, seen)
         both, *places = old.joined(new)
         entries = both.entries(self.duplicates)
         if entries.size >= _ANEW * self._fitted_to:
@@ -353,7 +358,7 @@ class MatrixFactorization(RatingPredictor):
         self.status_, self.message_ = verdict(found, unit)
         self.certificate_, self.held_out_error_ = found.prediction, unit * found.held_out_error
         self.n_iter_ = found.sweeps
-        if self.status_ not in (Status.APPROXIMATE, Status.CONVERGED):
+        if self.status_ is not Status.APPROXIMATE:
             warnings.warn(f"{self.status_.name}: {self.message_}", RecoveryWarning, stacklevel=3)
         return self
 

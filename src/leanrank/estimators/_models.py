@@ -104,7 +104,7 @@ class Model:
     @classmethod
     def of_factors(cls, state: State) -> Model:
         """Factors alone."""
-        return cls(MixedRows.of(FactorRows.of(state), ()), state, FactorChain(state, True))
+        return cls(MixedRows.of(FactorRows.of(state), ()), state, FactorChain(state))
 
     @property
     def correlated(self) -> bool:

@@ -154,10 +154,9 @@ class RatingPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         barred: Barred | None = None
         if _checks.flag(exclude_seen, "exclude_seen"):
             barred = _rated(self._ratings_kept(), rows)
-        asked = np.fromiter(users, object, rows.size)
-        asked = np.where(rows < 0, asked, model.users.labels.values[rows])
-        if (rows >= 0).all():
-            asked = model.users.labels.values[rows]
+        asked = model.users.labels.values[rows]
+        if (rows < 0).any():
+            asked = np.where(rows < 0, np.fromiter(users, object, rows.size), asked)
         found = model.best(model.users.at(rows)[0], n, barred)
         return Ranking.of(asked, model.items.labels.values, found, bounds=self._bounds())
 

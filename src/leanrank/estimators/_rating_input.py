@@ -12,17 +12,18 @@ from scipy import sparse
 
 from leanrank._labels import Labels
 from leanrank.estimators._arguments import UnknownLabelWarning
-from leanrank.estimators._ratings import Ratings, checked_ratings
-from leanrank.io import Ratings as ListedRatings
-from leanrank.io import read_ratings
+from leanrank.estimators._ratings import LabelledRatings, checked_ratings
+from leanrank.io import Ratings, StoredEntries, read_ratings
 from leanrank.operators import ObservedEntries
 
-__all__ = ["checked_columns", "is_dask", "looked_up", "notes_of", "pairs", "ratings_given"]
+__all__ = [
+    "check_alone", "checked_columns", "is_dask", "looked_up", "notes_of", "pairs", "ratings_given"
+]  # fmt: skip
 
 
 def ratings_given(
     users: Any, items: Any, ratings: Any, sample_weight: Any, columns: Any
-) -> tuple[Ratings, tuple[str, ...]]:
+) -> tuple[LabelledRatings, tuple[str, ...]]:
     """Ratings from whatever ``fit`` was given, and notes on how they were read.
 
     Three columns; pairs and ratings, as X and y of scikit-learn; a sparse matrix; or a frame or a
@@ -33,30 +34,42 @@ def ratings_given(
             "columns names those of a frame or file: leave it out where items are given"
         )
     if ratings is not None:
-        return Ratings.of(users, items, ratings, sample_weight), ()
+        return LabelledRatings.of(users, items, ratings, sample_weight), ()
     if items is not None:
-        return Ratings.of(*pairs(users, None), items, sample_weight), ()
+        return LabelledRatings.of(*pairs(users, None), items, sample_weight), ()
     if sparse.issparse(users):
         op, values = ObservedEntries.from_sparse(users)
-        return Ratings.of(op.rows, op.cols, values, sample_weight), ()
-    if not isinstance(users, str | PathLike | ListedRatings) and _names(users) is None:
+        return LabelledRatings.of(op.rows, op.cols, values, sample_weight), ()
+    if not isinstance(users, str | PathLike | Ratings) and _names(users) is None:
         raise TypeError(
             "fit takes users, items and ratings; pairs and ratings; a frame; a path; or a SciPy "
             f"sparse matrix; got {type(users).__name__}"
         )
-    if sample_weight is not None:
-        raise TypeError("sample_weight of a frame or file is a fourth name in columns")
+    check_alone(users, items, ratings, sample_weight, columns)
     return _read(users, columns)
 
 
-def _read(source: Any, columns: Any) -> tuple[Ratings, tuple[str, ...]]:
+def check_alone(source: Any, items: Any, ratings: Any, sample_weight: Any, columns: Any) -> None:
+    """Raise where more is given beside a frame, a file, or what was made of one."""
+    if items is not None or ratings is not None:
+        raise TypeError("items and ratings are columns of a frame or file: leave them out")
+    if sample_weight is not None:
+        raise TypeError("sample_weight of a frame or file is a fourth name in columns")
+    if columns is not None and isinstance(source, Ratings | StoredEntries):
+        raise TypeError(
+            f"columns names those of a frame or file, and {type(source).__name__} has been read: "
+            "leave it out"
+        )
+
+
+def _read(source: Any, columns: Any) -> tuple[LabelledRatings, tuple[str, ...]]:
     """From a frame or a file."""
     chosen, found = checked_columns(columns), source
-    if not isinstance(source, ListedRatings):
+    if not isinstance(source, Ratings):
         found = read_ratings(source, *chosen)
     users, items = Labels.of(found.row_labels), Labels.of(found.col_labels)
-    values = checked_ratings(found.values)
-    return Ratings(users, items, found.rows, found.cols, values, found.weights), notes_of(found)
+    columns = (found.rows, found.cols, checked_ratings(found.values), found.weights)
+    return LabelledRatings(users, items, *columns), notes_of(found)
 
 
 def is_dask(source: object) -> bool:

@@ -12,14 +12,14 @@ from leanrank._labels import Labels, labelled, united
 from leanrank.estimators._arguments import row_weights
 from leanrank.posterior import Entries
 
-__all__ = ["Ratings", "checked_ratings"]
+__all__ = ["LabelledRatings", "checked_ratings"]
 
 _MANY = 1 << 20
 """Ratings from which on single precision does, which halves their memory and that of sweeps."""
 
 
 @dataclass(frozen=True)
-class Ratings:
+class LabelledRatings:
     """Ratings in any order.
 
     Attributes
@@ -39,7 +39,7 @@ class Ratings:
     weights: np.ndarray | None
 
     @classmethod
-    def of(cls, users: Any, items: Any, ratings: Any, sample_weight: Any = None) -> Ratings:
+    def of(cls, users: Any, items: Any, ratings: Any, sample_weight: Any = None) -> LabelledRatings:
         """From columns of one length.
 
         Raises
@@ -65,16 +65,16 @@ class Ratings:
         return cls(of_users, of_items, rows, cols, values, weights)
 
     @classmethod
-    def of_entries(cls, users: Labels, items: Labels, entries: Entries) -> Ratings:
+    def of_entries(cls, users: Labels, items: Labels, entries: Entries) -> LabelledRatings:
         """What entries were made of."""
         weights = entries.weights if entries.weights.size else None
         return cls(users, items, entries.rows, entries.cols, entries.y, weights)
 
-    def weighted(self, factor: float) -> Ratings:
+    def weighted(self, factor: float) -> LabelledRatings:
         """The same, weights times a factor."""
         return self if self.weights is None else replace(self, weights=factor * self.weights)
 
-    def scaled(self, factor: float) -> Ratings:
+    def scaled(self, factor: float) -> LabelledRatings:
         """The same, ratings times a factor; of many in single precision."""
         values = np.empty(self.values.size, np.float32 if self.values.size >= _MANY else np.float64)
         np.multiply(self.values, factor, out=values, casting="same_kind")
@@ -85,7 +85,7 @@ class Ratings:
         largest = float(np.max(np.abs(self.values)))
         return 2.0 ** float(np.clip(np.frexp(largest)[1], -1000, 1000)) if largest > 0 else 1.0
 
-    def joined(self, other: Ratings) -> tuple[Ratings, np.ndarray, np.ndarray]:
+    def joined(self, other: LabelledRatings) -> tuple[LabelledRatings, np.ndarray, np.ndarray]:
         """These and others, and the places of the users and items of these among those of both."""
         users, of_users, new_users = united(self.users, other.users, "users")
         items, of_items, new_items = united(self.items, other.items, "items")
@@ -95,7 +95,7 @@ class Ratings:
                 np.ones(r.rows.size) if r.weights is None else r.weights for r in (self, other)
             ]
             weights = np.concatenate(parts)
-        both = Ratings(
+        both = LabelledRatings(
             users,
             items,
             np.concatenate([of_users[self.rows], new_users[other.rows]]),

@@ -165,11 +165,10 @@ class FactorChain:
     """Gibbs sampling from where a variational approximation ended."""
 
     state: State
-    column_noise: bool
 
     def draws(self, rng: np.random.Generator) -> Iterator[Rows]:
         fixed = self.state.layout.column_intercept
-        for draw in _thinned(draws(self.state, rng, column_noise=self.column_noise)):
+        for draw in _thinned(draws(self.state, rng, column_noise=True)):
             outer = draw.columns[:, :, None] * draw.columns[:, None, :]
             moments = Moments(draw.columns, packed(outer), -1)
             yield FactorRows(moments, draw.given, draw.prior, fixed)
