@@ -28,7 +28,7 @@ from leanrank import (
 from leanrank.estimators._entries import Entries
 from leanrank.estimators._rows import ExactRows
 from leanrank.factors import Factors
-from leanrank.posterior._sweep import unpacked
+from leanrank.posterior._moments import unpacked
 from leanrank.problem import exact_tolerance
 
 

@@ -15,7 +15,7 @@ from leanrank import DeepLinearCompletion, Factors, LowRankImputer, Result, Stat
 from leanrank.estimators._entries import Columns, observed
 from leanrank.estimators._recovery import _may_be_shifted
 from leanrank.estimators._rows import ExactRows
-from leanrank.posterior._sweep import unpacked
+from leanrank.posterior._moments import unpacked
 from leanrank.results import History
 
 

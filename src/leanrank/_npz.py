@@ -110,9 +110,13 @@ def array_header(path: PathLike) -> ArrayHeader:
         If the file is missing, truncated, or not of this format.
     """
     with reading(path) as file:
-        size = file.seek(0, 2)
-        file.seek(0)
-        return _read_header(file, size, f"{path}")
+        return _npy_header(file, path)
+
+
+def _npy_header(file: IO[bytes], path: PathLike) -> ArrayHeader:
+    size = file.seek(0, 2)
+    file.seek(0)
+    return _read_header(file, size, f"{path}")
 
 
 def read_arrays(
@@ -155,9 +159,7 @@ def read_arrays(
 def _read_npy(
     file: IO[bytes], path: PathLike, check: Callable[[Headers], object] | None
 ) -> dict[str, np.ndarray]:
-    size = file.seek(0, 2)
-    file.seek(0)
-    header = _read_header(file, size, f"{path}")
+    header = _npy_header(file, path)
     if check is not None:
         check({"": header})
     file.seek(header.start)

@@ -10,8 +10,7 @@ import pytest
 
 from leanrank import simulate
 from leanrank.operators import ObservedEntries
-from leanrank.posterior import Layout, State, entries_of, fit, start, sweeps
-from leanrank.posterior._sweep import Moments, packed
+from leanrank.posterior import Layout, Moments, State, entries_of, fit, packed, start, sweeps
 from leanrank.problem import Problem
 
 
@@ -93,7 +92,7 @@ def test_only_leading_columns_stand_out(full):
     for size in (0.1, 1e-3, 0.0):
         columns = state.columns.mapped(np.eye(4))
         columns.mean[:, 1] *= size
-        assert replace(state, columns=columns).standing_out(1.25) == 1
+        assert replace(state, columns=columns).standing_out() == 1
 
 
 # --- fewer columns ------------------------------------------------------------------------------

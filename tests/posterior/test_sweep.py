@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chi2, kstest
 
-from leanrank.posterior._sweep import Entries, Gaussian, Moments, Sweep, packed, unpacked
+from leanrank.posterior import Entries, Gaussian, Moments, Sweep, packed
+from leanrank.posterior._moments import unpacked
 
 SHAPE = (23, 17)
 
@@ -188,5 +189,4 @@ def test_entries_know_what_each_column_holds(rng):
     Y = np.zeros(SHAPE)
     Y[entries.rows, entries.cols] = entries.y
     assert np.array_equal(entries.counts(), (W > 0).sum(axis=0))
-    np.testing.assert_allclose(entries.by_column(), W.sum(axis=0))
-    np.testing.assert_allclose(entries.by_column(entries.y**2), (W * Y**2).sum(axis=0))
+    np.testing.assert_allclose(entries.sums(), [W.sum(axis=0), (W * Y**2).sum(axis=0)])

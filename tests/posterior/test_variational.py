@@ -10,8 +10,7 @@ import pytest
 
 from leanrank import Squared, StudentT, simulate
 from leanrank.operators import DenseSensing, ObservedEntries
-from leanrank.posterior import Layout, State, entries_of, fit, start, sweeps
-from leanrank.posterior._sweep import Gaussian, Sweep
+from leanrank.posterior import Gaussian, Layout, State, Sweep, entries_of, fit, start, sweeps
 from leanrank.posterior._variational import _turned
 from leanrank.problem import Problem
 from leanrank.solvers import GaussNewton, solve

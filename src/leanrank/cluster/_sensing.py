@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from operator import attrgetter, itemgetter, matmul
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
+from distributed import Client
 
 from leanrank._arrays import Array, MatrixLike
 from leanrank.factors import Factors
@@ -17,15 +18,7 @@ from leanrank.operators import Measurement, Stacked, Tangent
 __all__ = ["stacked"]
 
 
-class _Client(Protocol):
-    """What is asked of ``distributed.Client``."""
-
-    def submit(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any: ...
-
-    def gather(self, futures: Any) -> Any: ...
-
-
-def stacked(parts: Sequence[Any], client: _Client) -> Stacked:
+def stacked(parts: Sequence[Any], client: Client) -> Stacked:
     """Operators held by the workers of a Dask cluster, as one :class:`~leanrank.operators.Stacked`.
 
     What travels is factors, gradients in them, and measurements: m numbers a pass, where dense
@@ -64,7 +57,7 @@ def stacked(parts: Sequence[Any], client: _Client) -> Stacked:
 class _Held:
     """Something that a worker holds."""
 
-    client: _Client
+    client: Client
     future: Any
 
     def ask(self, function: Callable[..., Any], *args: Any) -> Any:
@@ -81,7 +74,7 @@ class _Held:
 class _Remote(Measurement):
     """An operator that a worker holds."""
 
-    def __init__(self, client: _Client, future: Any) -> None:
+    def __init__(self, client: Client, future: Any) -> None:
         self.held = _Held(client, future)
         self.shape, self.size, self.symmetric, self.eliminated, dtype = self.held.ask(_described)
         self._reference, self._entries = np.zeros(0, dtype), _UNKNOWN

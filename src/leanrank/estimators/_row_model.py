@@ -207,9 +207,10 @@ class MeansChain:
     @classmethod
     def of(cls, entries: Entries) -> MeansChain:
         """From the observed entries; a column that has none is like the others."""
-        weights, y, counts = entries.by_column(), entries.y, entries.counts()
+        weights, y, counts = entries.sums()[0], entries.y, entries.counts()
         w = entries.weights if entries.weights.size else np.ones(y.size)
-        mean = entries.by_column(y) / np.where(weights > 0, weights, 1.0)
+        total = np.bincount(entries.cols, w * y, entries.shape[1])
+        mean = total / np.where(weights > 0, weights, 1.0)
         square = w * (y - mean[entries.cols]) ** 2
         squares = np.bincount(entries.cols, square, entries.shape[1])
         common = float(squares.sum()) / max(y.size, 1)

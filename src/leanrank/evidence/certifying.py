@@ -27,7 +27,7 @@ from leanrank.evidence.structure import (
 from leanrank.factors import Factors, check_factors, degrees_of_freedom
 from leanrank.linalg import smallest_eigenvalue
 from leanrank.losses import Loss, Squared
-from leanrank.operators import Measurement, Tangent
+from leanrank.operators import Measurement, ObservedEntries, Tangent
 from leanrank.penalties import Penalty
 from leanrank.policy import EvidencePolicy
 from leanrank.problem import (
@@ -186,9 +186,7 @@ def certify(
         if prediction is None
         else replace(prediction, in_hole=filled.in_hole, apart=filled.apart),
     )
-    facts = _facts(problem, point, certificate, answer, exact, policy, rng)
-    if seen is not None:
-        facts = replace(facts, distinct=different(seen, factors.symmetric))
+    facts = _facts(problem, point, seen, certificate, answer, exact, policy, rng)
     reasons = judge(replace(facts, shrunk=change is not None), policy)
     return replace(certificate, holds=not reasons, reasons=reasons)
 
@@ -258,6 +256,7 @@ def _undetermined(problem: Problem, point: Point) -> tuple[np.ndarray, np.ndarra
 def _facts(
     problem: Problem,
     point: Point,
+    seen: ObservedEntries | None,
     c: Certificate,
     answer: Sensitivity | None,
     exact: bool,
@@ -285,7 +284,7 @@ def _facts(
         wider=wider,
         opposed=opposed,
         rounding=max(exact_tolerance(problem.y), 1e-6),
-        distinct=op.size,
+        distinct=op.size if seen is None else different(seen, symmetric),
         leading_gap=weak,
         strain=0.0 if answer is None else answer.strain,
         held_by=math.inf if answer is None else answer.held_by,

@@ -323,13 +323,6 @@ class Entries(Blocks):
         """Row of each entry, also of those that do not count."""
         return np.repeat(np.arange(self.shape[0], dtype=np.int32), np.diff(self.indptr))
 
-    def by_column(self, values: np.ndarray | None = None) -> np.ndarray:
-        """Sums over the entries of each column of values times weights (ones by default)."""
-        w = self.weights if self.weights.size else None
-        if values is not None:
-            w = values if w is None else w * values
-        return np.bincount(self.cols, weights=w, minlength=self.shape[1]).astype(float)
-
     def _read(self) -> Iterator[Block]:
         for first, last in ranges(self.indptr):
             start, end = int(self.indptr[first]), int(self.indptr[last])

@@ -90,7 +90,7 @@ class EntriesOnDisk(Blocks):
         return [name for name in _FILES if name != "weights" or self.weighted]
 
     def _read(self) -> Iterator[Block]:
-        with ThreadPoolExecutor(1) as ahead, ExitStack() as stack:
+        with ExitStack() as stack, ThreadPoolExecutor(1) as ahead:
             files = {}
             for name in self._names:
                 path = self.folder / f"{name}.npy"

@@ -44,15 +44,16 @@ def entries_of(problem: Problem) -> tuple[Entries, Loss | None]:
     loss = problem.loss
     weights = None if loss.weights is None else to_numpy(loss.weights)
     # What weighs nothing, or is multiplied by zero, must not count where entries are counted.
-    told = scale != 0.0 if weights is None else (scale != 0.0) & (weights > 0)
-    order = np.argsort(rows, kind="stable")
-    order = order[told[order]]
-    weights = None if weights is None else weights[order]
-    y = to_numpy(problem.y).astype(float)[order] / scale[order]
+    told = np.flatnonzero((scale != 0.0) if weights is None else (scale != 0.0) & (weights > 0))
+    weights = None if weights is None else weights[told]
+    rows, scale = rows[told], scale[told]
+    y = to_numpy(problem.y).astype(float)[told] / scale
     if (scale != 1.0).any():
-        weights = (1.0 if weights is None else weights) * scale[order] ** 2
-    entries = Entries.of(rows[order], cols[order], y, problem.op.shape, weights)
-    return entries, None if loss.quadratic else loss.subset(order)
+        weights = (1.0 if weights is None else weights) * scale**2
+    entries = Entries.of(rows, cols[told], y, problem.op.shape, weights)
+    if loss.quadratic:
+        return entries, None
+    return entries, loss.subset(told[np.argsort(rows, kind="stable")])
 
 
 def start(

@@ -14,6 +14,9 @@ from leanrank.posterior._moments import Gaussian, Moments
 
 __all__ = ["Layout", "State"]
 
+_EDGE = 1.25
+"""Singular value over the edge of noise up to which a column may be noise."""
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -114,7 +117,7 @@ class State:
         mean = float(np.sum((self.rows.T @ self.rows) * (self.columns.mean.T @ self.columns.mean)))
         return math.sqrt(max(1.0 - mean / size, 0.0)) if size > 0 else 0.0
 
-    def standing_out(self, factor: float) -> int:
+    def standing_out(self, factor: float = _EDGE) -> int:
         r"""Number of leading columns whose singular values lie beyond ``factor`` times the edge.
 
         Noise in a share p of the entries has singular values up to

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from leanrank.posterior import _kernels
-from leanrank.posterior._entries import Block, Blocks, Entries, added
-from leanrank.posterior._moments import Gaussian, Moments, packed, unpacked
+from leanrank.posterior._entries import Block, Blocks, added
+from leanrank.posterior._moments import Gaussian, Moments
 from leanrank.posterior._team import Team
 
-__all__ = ["Entries", "Gaussian", "Moments", "Sweep", "packed", "unpacked"]
+__all__ = ["Sweep"]
 
 
 class Sweep:
@@ -101,9 +101,9 @@ class Sweep:
         fixed: int,
         key: int | None = None,
     ) -> Moments:
-        """All rows given the columns, or a draw of them."""
+        """All rows given the columns, or a draw of them; of entries that are here, in one part."""
         known = _Given(columns, 1.0 / noise, prior, fixed, key)
-        return Moments(*self.entries.each(_moments, known, team=self.team)[0], fixed)
+        return Moments(*_moments(self.entries, known, self.team), fixed)
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from leanrank.search.holding_out import Split, rounds_of, split, while_better
 from leanrank.search.monitor import StopRun
 from leanrank.search.paths import Paths
 from leanrank.search.penalising import PENALISED
-from leanrank.search.predicting import Predicted, Sampler, predicted, splits_by_rows
+from leanrank.search.predicting import LOOKS, Predicted, Sampler, predicted, splits_by_rows
 
 __all__ = ["Plan"]
 
@@ -40,8 +40,6 @@ _STEPS = 3
 """Of Gauss-Newton from posterior means to where the prior does not count."""
 _NOISY = 0.1
 """Noise over the size of y, as columns with a prior see it, beyond which no fit is exact."""
-_LOOKS = 3
-"""Draws of noise for a first look at a residual."""
 _BY_CHANCE = 2
 """Directions of noise that pass for columns; photographs show ten and more at its edge."""
 _BETTER = 0.99
@@ -183,10 +181,8 @@ class Plan:
         """
         problem, fitter, limits = self.problem, self.fitter, self.fitter.policy.evidence
         factors, plain = found.factors(problem), None
-        if (
-            found.doubtful > _BY_CHANCE
-            or found.state.sweeps
-            or not leaves_noise(problem, problem.evaluate(factors), fitter.rng, limits, _LOOKS)
+        if found.doubtful > _BY_CHANCE or not leaves_noise(
+            problem, problem.evaluate(factors), fitter.rng, limits, LOOKS
         ):
             alike = self._shrunk_alike(found, path)
             if alike is not None:

@@ -31,7 +31,10 @@ from leanrank.search.fitting import Fitter
 from leanrank.search.holding_out import Split, choose_width, relative_error
 from leanrank.solvers import State as SolverState
 
-__all__ = ["Predicted", "Sampler", "predicted", "splits_by_rows"]
+__all__ = ["LOOKS", "Predicted", "Sampler", "predicted", "splits_by_rows"]
+
+LOOKS = 3
+"""Draws of noise for a first look at what a fit leaves."""
 
 
 def splits_by_rows(problem: Problem, symmetric: bool) -> bool:
@@ -166,7 +169,7 @@ def predicted(
 def _is_all(state: State, problem: Problem, fitter: Fitter) -> bool:
     """Whether a state, of a model that holds, leaves nothing but noise."""
     point, policy = problem.evaluate(state.factors), fitter.policy.evidence
-    return problem.loss.quadratic and leaves_noise(problem, point, fitter.rng, policy, _LOOKS)
+    return problem.loss.quadratic and leaves_noise(problem, point, fitter.rng, policy, LOOKS)
 
 
 def _worth_keeping(rounds: list[tuple[Split, State]]) -> int:
@@ -174,7 +177,7 @@ def _worth_keeping(rounds: list[tuple[Split, State]]) -> int:
 
     Only columns are looked at that may be the strongest directions of noise.
     """
-    sure = min(state.standing_out(_EDGE) for _, state in rounds)
+    sure = min(state.standing_out() for _, state in rounds)
     errors = {}
     for k in range(sure, max(state.width for _, state in rounds) + 1):
         errors[k] = np.concatenate([part.errors(_leading(state, k)) for part, state in rounds])
@@ -271,12 +274,8 @@ class Sampler:
         return self.found.sample(rng, self.size).scaled(self.scale)
 
 
-_EDGE = 1.25
-"""Singular value over the edge of noise up to which a column may be noise."""
 _SWEEPS = 100
 """At most, where they are not stopped early."""
-_LOOKS = 3
-"""Draws of noise that what is left is compared with."""
 _PAYS = 0.998
 """Held-out error of a wider fit over that of a narrower one from which on it is not taken."""
 _WIDER = 8

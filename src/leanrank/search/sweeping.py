@@ -47,8 +47,6 @@ _HARDLY = 0.25
 """The same, for columns that are there to be kept: shrinkage costs them less than dropping."""
 _ALIVE = 0.1
 """Mean square of a column's means over its variance, below which it is on the way to be emptied."""
-_EDGE = 1.25
-"""Singular value over the edge of noise up to which a column may be noise."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +106,7 @@ class Held:
         """
         means = np.mean(state.columns.mean[:, : state.width] ** 2, axis=0)
         alive = int(np.argmin(np.append(means > _ALIVE * state.variances, False)))
-        sure = min(state.standing_out(_EDGE), alive)
+        sure = min(state.standing_out(), alive)
         parts = state.rows[self.rows] * state.columns.mean[self.cols]
         missed = parts[:, state.width :].sum(axis=1) + parts[:, :sure].sum(axis=1) - self.y
         errors = {sure: self.costs(missed)}
