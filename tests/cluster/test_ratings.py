@@ -1,6 +1,7 @@
 """Ratings that workers hold."""
 
 import os
+import time
 
 import numpy as np
 import pytest
@@ -104,6 +105,7 @@ def test_goes_on_after_a_worker_has_died(rng, cluster):
 
         def kill(progress):
             if progress.sweep == 2 and not killed:
+                time.sleep(5.0)  # until the cluster has dropped spare copies
                 (worker, process), *_ = client.run(os.getpid).items()
                 killed.append(worker)
                 os.kill(process, 9)

@@ -165,16 +165,16 @@ def test_columns_that_predict_nothing_are_not_kept():
 
 
 def test_columns_that_stand_out_are_not_asked_after(monkeypatch):
-    monkeypatch.setattr(State, "standing_out", lambda state, factor: 4)
+    monkeypatch.setattr(State, "standing_out", lambda state: 4)
     assert _worth_keeping(rounds_of(6)) == 4
     # What predicts clearly better is kept, though none of it stands out.
-    monkeypatch.setattr(State, "standing_out", lambda state, factor: 0)
+    monkeypatch.setattr(State, "standing_out", lambda state: 0)
     assert _worth_keeping(rounds_of(6)) == 2
 
 
 def test_columns_sure_in_every_round_are_what_counts(monkeypatch):
     given = iter([5, 3])
-    monkeypatch.setattr(State, "standing_out", lambda state, factor: next(given))
+    monkeypatch.setattr(State, "standing_out", lambda state: next(given))
     assert _worth_keeping(rounds_of(6)) == 3
 
 

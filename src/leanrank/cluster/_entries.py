@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, TypeVar
 
+import dask
 import numpy as np
 from distributed import CancelledError, Client, KilledWorker
 
@@ -40,8 +41,6 @@ class EntriesOnCluster(Blocks):
     row_ends, ends : ndarray of int64, shape (parts + 1,)
         Rows and entries before each part, and in all.
     shape : tuple of int
-    kept : tuple of Future
-        What the parts were made with, so that it is there when they are to be made again.
     weighted : bool
     omitted : ndarray of int64
     """
@@ -51,7 +50,6 @@ class EntriesOnCluster(Blocks):
     row_ends: np.ndarray
     ends: np.ndarray
     shape: tuple[int, int]
-    kept: tuple[Any, ...] = ()
     weighted: bool = False
     omitted: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
 
@@ -100,8 +98,10 @@ class EntriesOnCluster(Blocks):
         self, work: Callable[..., _T], common: tuple[Any, ...], of_rows: tuple[np.ndarray, ...]
     ) -> list[_T]:
         """What the workers make of their parts, if none of them dies meanwhile."""
-        # Once to each worker, not once with each part.
-        (sent,) = self.client.scatter([common], broadcast=True, hash=False)
+        # Sent once, not once with each part; and as work, so that it can be sent again: what is
+        # scattered is lost with the last worker that holds it, and hangs while one dies.
+        with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TiB"}):
+            sent = self.client.submit(tuple, list(common), pure=False)
         rows = [slice(*ends) for ends in pairwise(self.row_ends)]
         asked = [
             self.client.submit(_worked, part, work, sent, tuple(x[at] for x in of_rows), pure=False)

@@ -51,17 +51,10 @@ def shared_entries(
     client = get_client() if client is None else client
     names = _chosen(source, columns)
     tables = client.compute(_partitions(source))
-    seen = client.gather([client.submit(_distinct, table, names, pure=False) for table in tables])
-    users, items = (_all_of([own[side][0] for own in seen], "users") for side in (0, 1))
-    counts = np.zeros(users.size, np.int64)
-    for (own, times), _ in seen:
-        counts[users.codes(own.values, "users")] += times
-    # As many entries in each part; a user is in one of them.
-    before = np.concatenate([[0], np.cumsum(counts)])
-    shares = np.linspace(0, before[-1], len(tables) + 1)[1:-1]
-    inner = np.searchsorted(before, shares)
-    row_ends = np.unique(np.concatenate([[0], inner, [users.size]]))
-    known = client.scatter([(users, items, row_ends)], broadcast=True, hash=False)[0]
+    seen = [client.submit(_distinct, table, names, pure=False) for table in tables]
+    # Not scattered: the cluster would drop spare copies, and could not make the last one again.
+    known = client.submit(_known, seen, pure=False)
+    users, items, row_ends = client.gather(known)
     dealt = [client.submit(_dealt, table, names, known, pure=False) for table in tables]
     parts = []
     for b, (first, last) in enumerate(pairwise(row_ends)):
@@ -77,7 +70,7 @@ def shared_entries(
         parts = [client.submit(_with_weights, part, mean, pure=False) for part in parts]
     ends = np.concatenate([[0], np.cumsum(sizes)])
     shape = users.size, items.size
-    entries = EntriesOnCluster(client, tuple(parts), row_ends, ends, shape, (known,), weighted)
+    entries = EntriesOnCluster(client, tuple(parts), row_ends, ends, shape, weighted)
     return users, items, entries
 
 
@@ -123,6 +116,20 @@ def _distinct(table: Any, names: list[Any]) -> list[tuple[Labels, np.ndarray]]:
         labels, codes = labelled(column, name)
         found.append((labels, np.bincount(codes, minlength=labels.size)))
     return found
+
+
+def _known(
+    seen: list[list[tuple[Labels, np.ndarray]]],
+) -> tuple[Labels, Labels, np.ndarray]:
+    """On a worker: all users and items, and the users before each part, and in all."""
+    users, items = (_all_of([own[side][0] for own in seen], "users") for side in (0, 1))
+    counts = np.zeros(users.size, np.int64)
+    for (own, times), _ in seen:
+        counts[users.codes(own.values, "users")] += times
+    # As many entries in each part; a user is in one of them.
+    before = np.concatenate([[0], np.cumsum(counts)])
+    inner = np.searchsorted(before, np.linspace(0, before[-1], len(seen) + 1)[1:-1])
+    return users, items, np.unique(np.concatenate([[0], inner, [users.size]]))
 
 
 def _all_of(labels: list[Labels], name: str) -> Labels:
