@@ -184,10 +184,22 @@ class Factors(LowRankMatrix):
         """The same matrix to rounding, balanced, without columns that add nothing to it."""
         if not self.width:
             return self
-        balanced = self.balance()
+        balanced = self if self._is_balanced() else self.balance()
         xp = array_namespace(self.W)
         squares = balanced.column_norms() ** 2  # singular values, or twice those
-        return balanced.keep(squares > xp.finfo(self.W.dtype).eps * xp.max(squares))
+        mask = squares > xp.finfo(self.W.dtype).eps * xp.max(squares)
+        return balanced if bool(xp.all(mask)) else balanced.keep(mask)
+
+    def _is_balanced(self) -> bool:
+        """Whether U^T U and V^T V are, to rounding, the same decreasing diagonal."""
+        xp = array_namespace(self.W)
+        squares = xp.sum(self.U * self.U, axis=0)
+        sizes = xp.sqrt(squares)
+        limit = 100.0 * float(xp.finfo(self.W.dtype).eps) * sizes[:, None] * sizes[None, :]
+        grams = [self.U.T @ self.U] + ([] if self.symmetric else [self.V.T @ self.V])
+        diagonal = xp.eye(self.width, dtype=self.W.dtype, device=device_of(self.W)) * squares
+        along = all(bool(xp.all(xp.abs(gram - diagonal) <= limit)) for gram in grams)
+        return along and bool(xp.all(squares[1:] <= squares[:-1]))
 
     def distance(self, other: Factors) -> float:
         """Frobenius norm of the difference of two matrices, without forming either."""

@@ -163,6 +163,8 @@ class Policy:
     spare_for_outliers : float
         Further measurements, over the number of factors, from which a row counts as well observed
         where there may be outliers: rows of six and nine entries followed theirs at rank 3.
+    most_freed : int
+        Further fits, at most, without the rows that a direction was spent on.
     determined : float
         Measurements over the unknowns of a matrix of twice the width, below which they are few:
         growing was seen trapped below 1.3.
@@ -173,6 +175,8 @@ class Policy:
         Unknowns of the widest factors over the measurements.
     appended_share : int
         Factors grow by one column, and by one more for each so many.
+    appended_at_once : int
+        And by so many at most where they stand clear of noise.
     weakest_appended : float
         Strength of appended columns relative to the strongest.
     progress, steps_of_progress : float, int
@@ -223,10 +227,12 @@ class Policy:
     patience: int = 2
     slack: int = 2
     spare_for_outliers: float = 2.0
+    most_freed: int = 3
     determined: float = 1.5
     unpredicted: float = 0.25
     widest_share: float = 0.9
     appended_share: int = 8
+    appended_at_once: int = 10
     weakest_appended: float = 1e-3
     progress: float = 0.7
     steps_of_progress: int = 3

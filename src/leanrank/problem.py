@@ -143,11 +143,12 @@ class Problem:
         self.penalty: Penalty = NoPenalty() if penalty is None else penalty
         self.loss = check_loss(op, self.y, loss)
         self.meter = Meter()
+        self._latest: tuple[Point, Tangent] | None = None
 
     def _with(self, **changes: Any) -> Problem:
         """The same but for some attributes; passes are counted together."""
         new = Problem.__new__(Problem)
-        vars(new).update(vars(self) | changes)
+        vars(new).update(vars(self) | {"_latest": None} | changes)
         return new
 
     def with_penalty(self, penalty: Penalty) -> Problem:
@@ -247,6 +248,8 @@ class Problem:
 
     def evaluate_many(self, many: Sequence[Factors]) -> list[Point]:
         """As :meth:`evaluate` at each of many factors, in one sweep where the operator can."""
+        if not any(factors.width for factors in many):
+            return [self._point(f, -self.y, f.W) for f in many]  # the zero matrix, unmeasured
         if self.loss.quadratic:
             residuals, matrices, cost = self.op.residuals_and_adjoints(
                 many, self.y, self.loss.weights
@@ -262,13 +265,23 @@ class Problem:
             for factors, residual, S in zip(many, residuals, matrices, strict=True)
         ]
 
-    def linearise(self, factors: Factors) -> tuple[Point, Tangent]:
-        """As :meth:`evaluate`, and the derivative of the measurements there."""
-        tangent = self.op.tangent(factors)
-        residual = tangent.value - self.y
-        self.passes += tangent.build_cost + tangent.apply_cost
-        pulled = tangent.rmatvec(self.op.weight * self.loss.slope(residual))
-        return self._point(factors, residual, pulled), tangent
+    def linearise(self, factors: Factors, *, last: bool = False) -> tuple[Point, Tangent]:
+        """As :meth:`evaluate`, and the derivative of the measurements there.
+
+        What it was for the latest factors is kept, so that a certificate can begin where a fit
+        ended; not when this is the ``last`` time.
+        """
+        latest, self._latest = self._latest, None
+        if latest is None or latest[0].factors is not factors:
+            del latest  # a second tangent would take as much memory again
+            tangent = self.op.tangent(factors)
+            residual = tangent.value - self.y
+            self.passes += tangent.build_cost + tangent.apply_cost
+            pulled = tangent.rmatvec(self.op.weight * self.loss.slope(residual))
+            latest = self._point(factors, residual, pulled), tangent
+        if not last:
+            self._latest = latest
+        return latest
 
     def value(self, factors: Factors) -> float:
         """Loss plus penalty at ``factors``; one pass."""

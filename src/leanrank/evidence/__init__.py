@@ -4,6 +4,7 @@ from leanrank.evidence.certificate import Certificate, of_shrunk, rescaled
 from leanrank.evidence.certifying import certify, check_certificate
 from leanrank.evidence.prediction import Prediction
 from leanrank.evidence.structure import (
+    bulk_centre,
     explained_of_noise,
     leaves_noise,
     noise_level,
@@ -14,6 +15,7 @@ from leanrank.evidence.structure import (
 __all__ = [
     "Certificate",
     "Prediction",
+    "bulk_centre",
     "certify",
     "check_certificate",
     "explained_of_noise",

@@ -145,7 +145,7 @@ def certify(
     if factors.width and factors.norm() == 0:  # nor are those too small for a product
         factors = factors.keep(np.zeros(factors.width, dtype=bool))
     rank = factors.width
-    point, tangent = problem.linearise(factors)
+    point, tangent = problem.linearise(factors, last=True)
     if problem.loss.estimated:
         problem = problem.refitted(point)
         point = problem.evaluate(factors)

@@ -21,13 +21,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from leanrank._arrays import Array, MatrixLike, array_namespace, like, norm, to_numpy
+from leanrank._arrays import (
+    Array,
+    MatrixLike,
+    array_namespace,
+    gaussian,
+    like,
+    norm,
+    to_numpy,
+)
 from leanrank.factors import Factors
 from leanrank.linalg import leading_pairs
 from leanrank.policy import EvidencePolicy
 from leanrank.problem import Point, Problem
 
 __all__ = [
+    "bulk_centre",
     "explained_of_noise",
     "leading_gap",
     "leaves_noise",
@@ -42,7 +51,7 @@ _MANY = 100_000
 """Measurements from which singular values of noise hardly differ from draw to draw."""
 
 _FEW = 3
-"""Draws that tell them there."""
+"""Draws that tell them there, and random directions that tell a mean."""
 
 
 def virtual_columns(
@@ -89,6 +98,19 @@ class _Negated:
 
     def __matmul__(self, other: Array) -> Array:
         return -(self.matrix @ other)
+
+
+def bulk_centre(matrix: MatrixLike, factors: Factors, rng: np.random.Generator) -> float:
+    """Mean of the strengths that virtual columns have in all directions, by a few random ones.
+
+    Zero where factors are not symmetric. Where they are, quadratic measurements of a positive
+    semi-definite matrix lift all directions alike, by its trace.
+    """
+    if not factors.symmetric:
+        return 0.0
+    Z = gaussian(rng, (factors.shape[0], _FEW), factors.W)
+    along = array_namespace(Z).sum(Z * (matrix @ Z))
+    return -2.0 * float(along) / norm(Z) ** 2
 
 
 def residual_spectral_norm(matrix: MatrixLike, factors: Factors, rng: np.random.Generator) -> float:

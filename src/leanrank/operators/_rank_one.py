@@ -90,10 +90,14 @@ class RankOneSensing(Measurement):
         rows, k = factors.W.shape
         if k == 0 or self.size * rows * k > 1 << 24:
             return _RankOneTangent(self, factors)
-        left, right = self.x @ factors.U, self.z @ factors.V
-        J = right[:, :, None] * self.x[:, None, :]
-        J_right = left[:, :, None] * self.z[:, None, :]
-        J = J + J_right if factors.symmetric else xp.concat([J, J_right], axis=2)
+        left = self.x @ factors.U
+        if self.symmetric and factors.symmetric:
+            right, J = left, (2.0 * left)[:, :, None] * self.x[:, None, :]
+        else:
+            right = self.z @ factors.V
+            J = right[:, :, None] * self.x[:, None, :]
+            J_right = left[:, :, None] * self.z[:, None, :]
+            J = J + J_right if factors.symmetric else xp.concat([J, J_right], axis=2)
         value = xp.sum(left * right, axis=1)
         cost = rows * k / sum(self.shape)
         return ExplicitTangent(self, factors, xp.reshape(J, (self.size, -1)), value, cost)

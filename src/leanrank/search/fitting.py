@@ -12,6 +12,7 @@ from leanrank._arrays import norm
 from leanrank.factors import Factors
 from leanrank.policy import Policy
 from leanrank.problem import Point, Problem
+from leanrank.search.coherence import without_spent
 from leanrank.search.consensus import agreed_rows
 from leanrank.search.monitor import Monitor
 from leanrank.solvers import GaussNewton, Solver, State, iterate
@@ -129,7 +130,8 @@ class Fitter:
         """Fit to the measurements of well-observed rows and columns, then estimate the others.
 
         Rows with hardly more measurements than factors are left out of the fit, as they can trap
-        it; see :meth:`leanrank.operators.Measurement.well_observed`.
+        it; see :meth:`leanrank.operators.Measurement.well_observed`. So are, in further fits, those
+        that did (see :mod:`leanrank.search.coherence`), for as long as that lowers the loss.
         """
         if factors.width == 0:
             return problem.evaluate(factors)
@@ -137,6 +139,25 @@ class Fitter:
         if problem.loss.estimated:
             least += round(self.policy.spare_for_outliers * factors.width)
         index = problem.op.well_observed(least, factors.symmetric)
+        point = self._fit_within(problem, factors, index, phase)
+        for _ in range(self.policy.most_freed):
+            rest = None if problem.is_exact(point) else without_spent(problem.op, point.factors)
+            if rest is None:
+                break
+            index, factors = rest
+            inside = problem.op.subset(index).well_observed(least, factors.symmetric)
+            index = index if inside is None else index[inside]
+            other = self._fit_within(problem, factors, index, phase)
+            better, as_it_was = problem.comparable([other, point])
+            if not better < as_it_was:
+                break
+            point = other
+        return point
+
+    def _fit_within(
+        self, problem: Problem, factors: Factors, index: np.ndarray | None, phase: str
+    ) -> Point:
+        """Fit to some measurements, all if None, and estimate the rows that these do not tell."""
         if index is None:
             return self.fit(problem, factors, phase).point
         inner = problem.subset(index)

@@ -1,22 +1,26 @@
 """Growing: fit, add the leading virtual columns of the certificate, fit again.
 
-It starts from nothing and adds a column whenever progress stalls, the better way where singular
-values are far apart. A path that was grown is walked back from wider factors where it may have been
-trapped.
+It starts from nothing and adds columns whenever progress stalls: all that stand clear of noise, or
+one where none does. Where singular values are close the first look shows nearly all of them; where
+they are far apart each shows when those above it are fitted. A path that was grown is walked back
+from wider factors where it may have been trapped.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
-from leanrank._arrays import like
-from leanrank.evidence import explained_of_noise, virtual_columns
+from leanrank._arrays import MatrixLike, like, norm
+from leanrank.evidence import bulk_centre, explained_of_noise, noise_level, virtual_columns
 from leanrank.factors import Factors, degrees_of_freedom
 from leanrank.policy import Policy
 from leanrank.problem import Point, Problem
 from leanrank.search.fitting import Fitter, Stage
+from leanrank.search.left_out import column_weight
 
 __all__ = [
     "append_leading",
@@ -47,13 +51,14 @@ def grow(
     max_width: int,
     greedy: bool = False,
 ) -> Iterator[Stage]:
-    """A stage for each width, each from the one before and its leading virtual columns.
+    """Stages of rising width, each from the one before and its leading virtual columns.
 
     Ends with an exact fit, at ``max_width``, where no virtual column descends, or (unless
-    ``greedy``) with the first column that lowers the loss no more than a fit to noise would. Wide
-    factors grow by several columns at once.
+    ``greedy``) with the first columns that lower the loss no more than a fit to noise would. Those
+    that stand clear of noise come at once, and wide factors grow by several in any case.
     """
     before: Point | None = None
+    widening = _Widening(problem, fitter, max_width)
     while True:
         stage = fitter.stage(problem, factors, phase)
         yield stage
@@ -62,10 +67,53 @@ def grow(
         if stage.exact or not worth:
             return
         before = point
-        more = min(max_width - stage.width, 1 + stage.width // fitter.policy.appended_share)
-        factors = append_leading(problem, point, fitter, more)
+        factors = widening.widened(point)
         if factors.width == stage.width:
             return
+
+
+@dataclass
+class _Widening:
+    """Which virtual columns are appended to factors on a path.
+
+    A direction of singular value s that noise blurs is worth having from the threshold on at which
+    keeping it costs no more than leaving it out (Gavish and Donoho 2014, eq. 11), a little above
+    the edge of what noise alone shows.
+    """
+
+    problem: Problem
+    fitter: Fitter
+    max_width: int
+
+    def widened(self, point: Point) -> Factors:
+        """The factors with the columns that are clear of noise, or the fewest there may be."""
+        policy, width = self.fitter.policy, point.factors.width
+        fewest = 1 + width // policy.appended_share
+        room = self.max_width - width
+        if room <= fewest:
+            return append_leading(self.problem, point, self.fitter, room)
+        problem = self.problem.refitted(point)
+        G = problem.gradient_matrix(point.residual)
+        # One more than is asked for tells whether to ask for many.
+        columns, strength = self._leading(G, point, fewest + 1)
+        clear = self._threshold(problem, point, G)
+        most = min(room, policy.appended_at_once)
+        if strength[-1] > clear and fewest + 1 < most:
+            columns, strength = self._leading(G, point, most)
+        count = max(fewest, int((strength > clear).sum()))
+        columns = leading_columns(columns, count)
+        return _appended(problem, point, columns, strength[:count], self.fitter)
+
+    def _leading(self, G: MatrixLike, point: Point, k: int) -> tuple[Factors, np.ndarray]:
+        return virtual_columns(G, point.factors, self.fitter.rng, k)
+
+    def _threshold(self, problem: Problem, point: Point, G: MatrixLike) -> float:
+        """Strength from which a column is worth having."""
+        n1, n2 = problem.op.shape
+        beta = min(n1, n2) / max(n1, n2)
+        over_edge = math.sqrt(2.0 * (1.0 + beta) * column_weight((n1, n2))) / (1.0 + math.sqrt(beta))
+        edge = noise_level(problem, point, self.fitter.rng, 1)
+        return bulk_centre(G, point.factors, self.fitter.rng) + over_edge * edge
 
 
 def stages_from(
@@ -143,6 +191,18 @@ def append_leading(
     problem = problem.refitted(point)
     G = problem.gradient_matrix(point.residual)
     columns, strength = virtual_columns(G, point.factors, fitter.rng, k)
+    return _appended(problem, point, columns, strength, fitter, least)
+
+
+def _appended(
+    problem: Problem,
+    point: Point,
+    columns: Factors,
+    strength: np.ndarray,
+    fitter: Fitter,
+    least: float = 0.0,
+) -> Factors:
+    """The factors with such virtual columns, those that are strong enough."""
     mask = strength > max(fitter.policy.weakest_appended * strength[0], least)
     if not mask.any():
         return point.factors

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,12 +16,33 @@ from leanrank.solvers._base import State
 
 __all__ = ["GaussNewton"]
 
+_CHEAP = 1.5
+"""Passes of an inner solve over those of a tangent up to which accuracy saves tangents."""
+
 
 @dataclass(frozen=True)
 class _Memory:
     damping: float
     tangent: Tangent
     scale: float
+    inner: float = math.inf
+
+    @property
+    def cheap(self) -> bool:
+        """Whether the last inner solve took few passes beside those of a tangent.
+
+        Then what saves steps is worth it: convergence is to be quadratic.
+        """
+        return self.inner <= _CHEAP * self.tangent.build_cost
+
+    def residual(self, point: Point) -> float:
+        """Root of the loss, relative to that of the zero matrix."""
+        return math.sqrt(point.loss / self.scale) if self.scale > 0 else 0.0
+
+    def accuracy(self, point: Point) -> float:
+        """Relative accuracy of the inner solve that suits a point: rough far from a solution."""
+        residual = self.residual(point)
+        return max(residual, 1e-6) if self.cheap else max(math.sqrt(residual), 1e-3)
 
 
 @dataclass(frozen=True)
@@ -80,14 +102,16 @@ class GaussNewton:
         point, memory = state.point, state.memory
         if point.factors.width == 0:
             return replace(state, stalled="there are no columns to move")
-        damping = memory.damping
+        # Damping that falls as fast as the residual leaves convergence quadratic.
+        most = memory.residual(point) if memory.cheap else math.inf
+        damping = min(memory.damping, most)
         for _ in range(self._tries):
-            direction, predicted = self._direction(problem, point, memory, damping)
+            direction, predicted, inner = self._direction(problem, point, memory, damping)
             trial, tangent = self._trial(problem, point, direction)
             if trial.is_finite and trial.value < point.value:
                 ratio = (point.value - trial.value) / predicted if predicted > 0 else 1.0
                 damping *= 0.3 if ratio > 0.75 else 3.0 if ratio < 0.25 else 1.0
-                memory = replace(memory, damping=damping, tangent=tangent)
+                memory = replace(memory, damping=damping, tangent=tangent, inner=inner)
                 return replace(
                     state,
                     point=trial,
@@ -112,8 +136,8 @@ class GaussNewton:
 
     def _direction(
         self, problem: Problem, point: Point, memory: _Memory, damping: float
-    ) -> tuple[Array, float]:
-        """The step, and the decrease that the damped quadratic model predicts for it."""
+    ) -> tuple[Array, float, float]:
+        """The step, the decrease that the damped model predicts for it, and its passes."""
         xp = array_namespace(point.gradient)
         tangent = memory.tangent
         curvature, weights = problem.majoriser(point.residual)
@@ -126,15 +150,14 @@ class GaussNewton:
             problem.passes += tangent.normal_cost
             return curvature * tangent.normal(Z, weights) + Z * shift
 
-        fit = point.loss / memory.scale if memory.scale > 0 else 0.0
         solution = conjugate_gradients(
             hessian,
             -point.gradient,
             inverse,
-            tol=min(self.forcing, max(fit**0.25, 1e-3)),
+            tol=min(self.forcing, memory.accuracy(point)),
             max_iter=self.max_inner,
         )
         Z: Any = solution.x
         descent = -float(xp.sum(point.gradient * Z))
         damped = float(xp.sum(Z * Z * marquardt))
-        return Z, 0.5 * (descent + damped)
+        return Z, 0.5 * (descent + damped), solution.iterations * tangent.normal_cost
