@@ -1,0 +1,51 @@
+"""Coherence: rows that a direction of the factors spends itself on.
+
+Completion has local minima that can be told by sight. One column of the factors is hardly more than
+one row, whose few entries it fits with huge values, and is missing everywhere else: all other
+rows are nearly fitted by the remaining columns, and no small change helps. Such a row has a
+leverage far above the mean, as no row has that a direction shares with many others.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from leanrank._arrays import array_namespace, like, to_numpy
+from leanrank.factors import Factors
+from leanrank.operators import Measurement
+
+__all__ = ["spent_rows", "without_spent"]
+
+
+def spent_rows(factors: Factors) -> np.ndarray:
+    """Flags of the rows of W whose leverage no Gaussian factor would show, shape (rows,).
+
+    There n times a leverage is about chi-squared with k degrees of freedom, and with probability
+    1 - 1 / n none of n exceeds the limit (Laurent and Massart 2000, Lemma 1, at x = 2 log n).
+    """
+    xp, k = array_namespace(factors.W), factors.width
+    flags = []
+    for side in [factors.U] if factors.symmetric else [factors.U, factors.V]:
+        Q = to_numpy(xp.linalg.qr(side)[0])
+        n, x = Q.shape[0], 2.0 * math.log(Q.shape[0])
+        flags.append(n * np.sum(Q * Q, axis=1) > k + 2.0 * math.sqrt(k * x) + 2.0 * x)
+    return np.concatenate(flags)
+
+
+def without_spent(op: Measurement, factors: Factors) -> tuple[np.ndarray, Factors] | None:
+    """Indices of the entries outside spent rows, and factors without these.
+
+    None where there is no such row, or where measurements are not single entries.
+    """
+    entries = op.entries()
+    if entries is None:
+        return None
+    spent = spent_rows(factors)
+    start = 0 if factors.symmetric else factors.shape[0]
+    touched = spent[entries[0]] | spent[start + entries[1]]
+    if not touched.any() or touched.all():
+        return None
+    kept = like(np.where(spent, 0.0, 1.0), factors.W)
+    return np.flatnonzero(~touched), factors.with_stacked(factors.W * kept[:, None])
