@@ -16,7 +16,7 @@ from leanrank._arrays import array_namespace, like, to_numpy
 from leanrank.factors import Factors
 from leanrank.operators import Measurement
 
-__all__ = ["spent_rows", "without_spent"]
+__all__ = ["spent_rows", "untouched", "without_rows"]
 
 
 def spent_rows(factors: Factors) -> np.ndarray:
@@ -34,18 +34,15 @@ def spent_rows(factors: Factors) -> np.ndarray:
     return np.concatenate(flags)
 
 
-def without_spent(op: Measurement, factors: Factors) -> tuple[np.ndarray, Factors] | None:
-    """Indices of the entries outside spent rows, and factors without these.
-
-    None where there is no such row, or where measurements are not single entries.
-    """
-    entries = op.entries()
+def untouched(op: Measurement, rows: np.ndarray, symmetric: bool) -> np.ndarray:
+    """Indices of the entries outside flagged rows of W; none where measurements are no entries."""
+    entries, start = op.entries(), 0 if symmetric else op.shape[0]
     if entries is None:
-        return None
-    spent = spent_rows(factors)
-    start = 0 if factors.symmetric else factors.shape[0]
-    touched = spent[entries[0]] | spent[start + entries[1]]
-    if not touched.any() or touched.all():
-        return None
-    kept = like(np.where(spent, 0.0, 1.0), factors.W)
-    return np.flatnonzero(~touched), factors.with_stacked(factors.W * kept[:, None])
+        return np.zeros(0, dtype=np.intp)
+    return np.flatnonzero(~(rows[entries[0]] | rows[start + entries[1]]))
+
+
+def without_rows(factors: Factors, rows: np.ndarray) -> Factors:
+    """The factors with zeros in flagged rows of W."""
+    kept = like(np.where(rows, 0.0, 1.0), factors.W)
+    return factors.with_stacked(factors.W * kept[:, None])

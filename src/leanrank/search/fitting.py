@@ -12,7 +12,7 @@ from leanrank._arrays import norm
 from leanrank.factors import Factors
 from leanrank.policy import Policy
 from leanrank.problem import Point, Problem
-from leanrank.search.coherence import without_spent
+from leanrank.search.coherence import spent_rows, untouched, without_rows
 from leanrank.search.consensus import agreed_rows
 from leanrank.search.monitor import Monitor
 from leanrank.solvers import GaussNewton, Solver, State, iterate
@@ -131,7 +131,7 @@ class Fitter:
 
         Rows with hardly more measurements than factors are left out of the fit, as they can trap
         it; see :meth:`leanrank.operators.Measurement.well_observed`. So are, in further fits, those
-        that did (see :mod:`leanrank.search.coherence`), for as long as that lowers the loss.
+        that did (see :mod:`leanrank.search.coherence`); the best fit is taken.
         """
         if factors.width == 0:
             return problem.evaluate(factors)
@@ -139,20 +139,22 @@ class Fitter:
         if problem.loss.estimated:
             least += round(self.policy.spare_for_outliers * factors.width)
         index = problem.op.well_observed(least, factors.symmetric)
-        point = self._fit_within(problem, factors, index, phase)
-        for _ in range(self.policy.most_freed):
-            rest = None if problem.is_exact(point) else without_spent(problem.op, point.factors)
-            if rest is None:
+        tried = [self._fit_within(problem, factors, index, phase)]
+        spent = spent_rows(tried[0].factors)
+        while spent.any() and not problem.is_exact(tried[-1]) and len(tried) <= self.policy.most_freed:
+            rest = untouched(problem.op, spent, factors.symmetric)
+            if not rest.size:
                 break
-            index, factors = rest
-            inside = problem.op.subset(index).well_observed(least, factors.symmetric)
-            index = index if inside is None else index[inside]
-            other = self._fit_within(problem, factors, index, phase)
-            better, as_it_was = problem.comparable([other, point])
-            if not better < as_it_was:
+            inside = problem.op.subset(rest).well_observed(least, factors.symmetric)
+            index = rest if inside is None else rest[inside]
+            freed = without_rows(tried[-1].factors, spent)
+            tried.append(self._fit_within(problem, freed, index, phase))
+            more = spent_rows(tried[-1].factors) & ~spent
+            if not more.any():
                 break
-            point = other
-        return point
+            spent |= more
+        costs = problem.comparable(tried)
+        return tried[costs.index(min(costs))]
 
     def _fit_within(
         self, problem: Problem, factors: Factors, index: np.ndarray | None, phase: str
