@@ -164,6 +164,23 @@ def test_other_array_libraries(convert, symmetric):
     assert g.astype(convert(np.zeros(1, np.float32))).W.dtype != g.W.dtype
 
 
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_what_is_compressed_already_is_handed_back(symmetric, rng):
+    W = rng.standard_normal((12, 3)) * [1e2, 1.0, 1e-2]
+    factors = Factors.stacked(W, (12 if symmetric else 7, 12 if symmetric else 5), symmetric)
+    lean = factors.compress()
+    assert lean is not factors
+    assert lean.compress() is lean
+    turned = lean.with_stacked(lean.W @ np.linalg.qr(rng.standard_normal((3, 3)))[0])
+    backwards = lean.with_stacked(lean.W[:, ::-1])
+    for other in (turned, backwards):
+        assert other.compress() is not other
+        np.testing.assert_allclose(other.compress().to_dense(), lean.to_dense(), atol=1e-8)
+    if not symmetric:
+        skew = lean.with_stacked(lean.W * np.where(np.arange(12) < 7, 2.0, 0.5)[:, None])
+        assert skew.compress() is not skew
+
+
 def test_compress_drops_what_rounding_cannot_tell_from_zero(rng):
     U, V = rng.standard_normal((7, 2)), rng.standard_normal((5, 2))
     wide = Factors(np.hstack([U, 0 * U, U]), np.hstack([V, V, 1e-18 * V]))

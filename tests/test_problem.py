@@ -190,6 +190,41 @@ def test_passes_are_counted():
     assert fused.passes == 1.0
 
 
+def test_the_zero_matrix_needs_no_pass():
+    for make in KINDS.values():
+        instance = make(0)
+        problem = Problem(instance.op, instance.y, GroupLasso(0.1, 0.01))
+        nothing = instance.truth.keep(np.zeros(instance.truth.width, dtype=bool))
+        zero = instance.truth.with_stacked(0.0 * instance.truth.W)
+        point = problem.evaluate(nothing)
+        assert problem.passes == 0
+        expected = problem.evaluate(zero)
+        np.testing.assert_array_equal(point.residual, expected.residual)
+        assert (point.loss, point.value) == pytest.approx((expected.loss, expected.value))
+        assert point.gradient.shape == nothing.W.shape
+
+
+def test_the_latest_tangent_is_handed_over_once():
+    instance = KINDS["dense"](0)
+    problem = Problem(instance.op, instance.y)
+    f, g = start(instance, 0), start(instance, 1)
+    first = problem.linearise(f)
+    passes = problem.passes
+    assert problem.linearise(f) is first
+    assert problem.passes == passes
+    assert problem.linearise(f, last=True) is first
+    again = problem.linearise(f)
+    assert again is not first
+    assert problem.passes == 2 * passes
+    # Other factors, or another problem, have a tangent of their own.
+    assert problem.linearise(f.with_stacked(f.W)) is not again
+    assert problem.linearise(g)[0].factors is g
+    other = problem.with_measurements(2.0 * problem.y)
+    np.testing.assert_allclose(
+        other.linearise(g)[0].residual, problem.evaluate(g).residual - problem.y, rtol=1e-12
+    )
+
+
 def test_zero_factors_are_stationary_and_finite():
     for make in KINDS.values():
         instance = make(0)

@@ -7,6 +7,7 @@ import pytest
 
 from leanrank import Factors, check_certificate, recover, simulate
 from leanrank.evidence import (
+    bulk_centre,
     explained_of_noise,
     noise_level,
     residual_spectral_norm,
@@ -41,6 +42,14 @@ def test_structure_of_both_signs(rng):
     assert residual_spectral_norm(G, Factors.empty((4, 4), True), rng) == pytest.approx(6.0)
     assert residual_spectral_norm(-G, Factors.empty((4, 4), True), rng) == pytest.approx(6.0)
     assert residual_spectral_norm(G, Factors.empty((4, 4)), rng) == pytest.approx(3.0)
+
+
+def test_the_centre_of_the_bulk(rng):
+    """The mean of all strengths, which quadratic measurements shift by a trace."""
+    G = rng.standard_normal((300, 300)) / np.sqrt(300) - 5.0 * np.eye(300)
+    empty = Factors.empty((300, 300), True)
+    assert bulk_centre(G, empty, rng) == pytest.approx(10.0, abs=0.4)
+    assert bulk_centre(G, Factors.empty((300, 300)), rng) == 0.0
 
 
 # --- noise --------------------------------------------------------------------------------------

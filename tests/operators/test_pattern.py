@@ -243,6 +243,12 @@ def test_well_observed_of_an_operator(rng):
     assert op.well_observed(2) is None
     np.testing.assert_array_equal(op.well_observed(3), np.flatnonzero(op.rows < 8))
     assert op.well_observed(100) is None  # nothing would be left
+    flags = np.zeros(sum(op.shape), dtype=bool)
+    flags[[1, op.shape[0] + 2]] = True  # row 1 and column 2
+    away = np.flatnonzero((op.rows != 1) & (op.cols != 2))
+    np.testing.assert_array_equal(op.well_observed(0, without=flags), away)
+    assert set(op.well_observed(3, without=flags)) <= set(away)
+    assert op.well_observed(0, without=np.ones_like(flags)) is None
 
 
 @pytest.mark.parametrize("links", [2, 3])

@@ -77,8 +77,10 @@ def fit_limited(problem, instance, W, solver):
 def test_growing_ends_with_an_exact_fit_of_the_true_rank(kind):
     instance, problem = posed(kind, kappa=5.0)
     stages = list(grow(problem, empty(instance), fitter(), "grow", max_width=8))
-    assert [stage.width for stage in stages] == [0, 1, 2, 3]
-    assert [stage.exact for stage in stages] == [False] * 3 + [True]
+    widths = [stage.width for stage in stages]
+    assert (widths[0], widths[-1]) == (0, 3)
+    assert widths == sorted(set(widths))
+    assert [stage.exact for stage in stages] == [False] * (len(stages) - 1) + [True]
     losses = [stage.point.loss for stage in stages]
     assert losses == sorted(losses, reverse=True)
     assert stages[-1].held_out == math.inf
@@ -93,6 +95,49 @@ def test_growing_to_noise(kind, greedy):
     widths = [stage.width for stage in stages]
     assert not any(stage.exact for stage in stages)
     assert widths[-1] == (5 if greedy else 4)
+
+
+@pytest.mark.parametrize("greedy", [True, False])
+def test_columns_that_stand_clear_of_noise_come_at_once(greedy):
+    """Unless each width is of interest."""
+    for seed in range(5):
+        instance = simulate.dense_sensing(40, 4, m=800, symmetric=True, random_state=seed)
+        problem = Problem(instance.op, instance.y / np.sqrt(np.mean(instance.y**2)))
+        stages = list(grow(problem, empty(instance), fitter(), "x", max_width=9, greedy=greedy))
+        assert [stage.width for stage in stages] == ([0, 1, 2, 3, 4] if greedy else [0, 4])
+        assert stages[-1].exact
+
+
+def test_at_most_so_many_columns_come_at_once(rng):
+    U = np.linalg.qr(rng.standard_normal((200, 14)))[0]
+    problem = Problem(simulate.FullObservation((200, 200)), U @ U.T)
+    start = Factors.empty((200, 200), symmetric=True)
+    stages = grow(problem, start, fitter(), "x", max_width=20)
+    assert [stage.width for stage in stages] == [0, 10, 14]
+
+
+@pytest.mark.parametrize("shape", [(60, 60), (120, 30)])
+@pytest.mark.parametrize(("share", "taken"), [(0.8, 1), (1.25, 3)])
+def test_columns_that_noise_blurs_too_much_are_not_among_them(shape, share, taken):
+    """Around the threshold of Gavish and Donoho (2014), under noise on every entry."""
+    n1, n2 = shape
+    beta = n2 / n1
+    root = 8 * beta / (beta + 1 + math.sqrt(beta**2 + 14 * beta + 1))
+    shown = share * math.sqrt(n1 * (2 * (beta + 1) + root))
+    # A singular value s of the matrix shows as sqrt((s^2 + n1) (s^2 + n2)) / s.
+    half = (shown**2 - n1 - n2) / 2
+    size = math.sqrt(half + math.sqrt(half**2 - n1 * n2)) if share > 1 else 0.0
+    widths = []
+    for seed in range(11):
+        rng = np.random.default_rng(seed)
+        P, Q = (np.linalg.qr(rng.standard_normal((n, 3)))[0] for n in shape)
+        problem = Problem(
+            simulate.FullObservation(shape), size * P @ Q.T + rng.standard_normal(shape)
+        )
+        stages = grow(problem, Factors.empty(shape), fitter(seed=seed), "x", max_width=6)
+        next(stages)
+        widths.append(next(stages).width)
+    assert np.median(widths) == taken
 
 
 def test_no_column_pays_on_noise():

@@ -257,6 +257,27 @@ def test_the_inner_solve_is_as_accurate_as_the_fit(monkeypatch, loss, forcing, t
     assert asked == [(pytest.approx(tol), 200)]
     GaussNewton(max_inner=3)._direction(problem, state.point, memory, 0.1)
     assert asked[1][1] == 3
+    # Where the solve before was no dearer than a tangent and a half, as the residual itself.
+    for passes, cheap in ((1.5, True), (1.6, False)):
+        again = replace(memory, inner=passes * state.memory.tangent.build_cost)
+        solver._direction(problem, state.point, again, 0.1)
+        fine = min(forcing, max(loss**0.5, 1e-6))
+        assert asked[-1][0] == pytest.approx(fine if cheap else tol)
+
+
+def test_where_inner_solves_are_cheap_convergence_is_quadratic():
+    """Each step squares the error, up to a constant, until nothing but rounding is left."""
+    instance = simulate.dense_sensing(30, 2, m=600, symmetric=True, random_state=3)
+    problem = Problem(instance.op, instance.y)
+    errors = []
+    for state in itertools.islice(iterate(GaussNewton(), problem, near(instance, 0, 0.3)), 12):
+        errors.append(state.factors.distance(instance.truth) / instance.truth.norm())
+        if errors[-1] < 1e-13:
+            break
+    close = [e for e in errors if e < 1e-2]
+    assert len(close) >= 3
+    for now, then in itertools.pairwise(close):
+        assert then <= max(20 * now**2, 1e-13)
 
 
 def test_where_y_is_zero_there_is_nothing_to_fit():

@@ -156,10 +156,13 @@ class Measurement(ABC):
         flags = found[0].distinct().undetermined(max(rank, 1))
         return np.flatnonzero(flags[:n1]), np.flatnonzero(flags[0 if symmetric else n1 :])
 
-    def well_observed(self, least: int, symmetric: bool = False) -> np.ndarray | None:
+    def well_observed(
+        self, least: int, symmetric: bool = False, without: np.ndarray | None = None
+    ) -> np.ndarray | None:
         """Indices of the measurements among rows and columns that have at least so many each.
 
-        None where that is all of them. What lies outside adds unknowns and hardly constraints,
+        None where that is all of them, or none. Flagged rows of W, shape (rows,), are ``without``
+        any. What lies outside adds unknowns and hardly constraints,
         and can trap a solver: a row seen in as few entries as the rank fits whatever the other
         factor is, if need be with huge values.
         """
@@ -167,7 +170,7 @@ class Measurement(ABC):
         if found is None:
             return None
         pattern, seen = found
-        inside = pattern.core(least)
+        inside = pattern.core(least, without)
         return None if inside.all() or not inside.any() else seen[inside]
 
     def gauges(self, factors: Factors) -> Array:

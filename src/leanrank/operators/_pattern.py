@@ -83,10 +83,13 @@ class Pattern:
             return self
         return Pattern(*np.divmod(once, size), self.shape, self.symmetric)
 
-    def core(self, least: int) -> np.ndarray:
-        """Flags of the entries among nodes that have at least ``least`` links to one another."""
-        inside = np.ones(self.nodes, dtype=bool)
-        if self.degrees.min(initial=least) >= least:  # as a rule, where there are millions
+    def core(self, least: int, without: np.ndarray | None = None) -> np.ndarray:
+        """Flags of the entries among nodes that have at least ``least`` links to one another.
+
+        Flagged nodes are left out.
+        """
+        inside = np.ones(self.nodes, dtype=bool) if without is None else ~without
+        if inside.all() and self.degrees.min(initial=least) >= least:  # as a rule, of millions
             return np.ones(self.a.size, dtype=bool)
         while True:
             alive = inside[self.mine] & inside[self.others]

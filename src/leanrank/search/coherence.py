@@ -1,9 +1,9 @@
 """Coherence: rows that a direction of the factors spends itself on.
 
 Completion has local minima that can be told by sight. One column of the factors is hardly more than
-one row, whose few entries it fits with huge values, and is missing everywhere else: all other
-rows are nearly fitted by the remaining columns, and no small change helps. Such a row has a
-leverage far above the mean, as no row has that a direction shares with many others.
+one row, whose few entries it fits with huge values, and it is missing everywhere else; no small
+change helps. Such a row has a leverage far above those of all others. Without it the fit goes on,
+and tells the row in the end.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ import numpy as np
 
 from leanrank._arrays import array_namespace, like, to_numpy
 from leanrank.factors import Factors
-from leanrank.operators import Measurement
 
-__all__ = ["spent_rows", "untouched", "without_rows"]
+__all__ = ["spent_rows", "without_rows"]
 
 
 def spent_rows(factors: Factors) -> np.ndarray:
@@ -32,14 +31,6 @@ def spent_rows(factors: Factors) -> np.ndarray:
         n, x = Q.shape[0], 2.0 * math.log(Q.shape[0])
         flags.append(n * np.sum(Q * Q, axis=1) > k + 2.0 * math.sqrt(k * x) + 2.0 * x)
     return np.concatenate(flags)
-
-
-def untouched(op: Measurement, rows: np.ndarray, symmetric: bool) -> np.ndarray:
-    """Indices of the entries outside flagged rows of W; none where measurements are no entries."""
-    entries, start = op.entries(), 0 if symmetric else op.shape[0]
-    if entries is None:
-        return np.zeros(0, dtype=np.intp)
-    return np.flatnonzero(~(rows[entries[0]] | rows[start + entries[1]]))
 
 
 def without_rows(factors: Factors, rows: np.ndarray) -> Factors:

@@ -12,7 +12,7 @@ from leanrank._arrays import norm
 from leanrank.factors import Factors
 from leanrank.policy import Policy
 from leanrank.problem import Point, Problem
-from leanrank.search.coherence import spent_rows, untouched, without_rows
+from leanrank.search.coherence import spent_rows, without_rows
 from leanrank.search.consensus import agreed_rows
 from leanrank.search.monitor import Monitor
 from leanrank.solvers import GaussNewton, Solver, State, iterate
@@ -140,19 +140,19 @@ class Fitter:
             least += round(self.policy.spare_for_outliers * factors.width)
         index = problem.op.well_observed(least, factors.symmetric)
         tried = [self._fit_within(problem, factors, index, phase)]
-        spent = spent_rows(tried[0].factors)
-        while spent.any() and not problem.is_exact(tried[-1]) and len(tried) <= self.policy.most_freed:
-            rest = untouched(problem.op, spent, factors.symmetric)
-            if not rest.size:
-                break
-            inside = problem.op.subset(rest).well_observed(least, factors.symmetric)
-            index = rest if inside is None else rest[inside]
-            freed = without_rows(tried[-1].factors, spent)
-            tried.append(self._fit_within(problem, freed, index, phase))
-            more = spent_rows(tried[-1].factors) & ~spent
-            if not more.any():
+        spent = np.zeros(int(factors.W.shape[0]), dtype=bool)
+        for _ in range(self.policy.most_freed):
+            point = tried[-1]
+            more = spent_rows(point.factors) & ~spent
+            if problem.is_exact(point) or not more.any():
                 break
             spent |= more
+            index = problem.op.well_observed(least, factors.symmetric, spent)
+            if index is None:
+                break
+            tried.append(
+                self._fit_within(problem, without_rows(point.factors, spent), index, phase)
+            )
         costs = problem.comparable(tried)
         return tried[costs.index(min(costs))]
 

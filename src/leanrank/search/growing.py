@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
-from leanrank._arrays import MatrixLike, like, norm
+from leanrank._arrays import MatrixLike, like
 from leanrank.evidence import bulk_centre, explained_of_noise, noise_level, virtual_columns
 from leanrank.factors import Factors, degrees_of_freedom
 from leanrank.policy import Policy
@@ -55,10 +54,10 @@ def grow(
 
     Ends with an exact fit, at ``max_width``, where no virtual column descends, or (unless
     ``greedy``) with the first columns that lower the loss no more than a fit to noise would. Those
-    that stand clear of noise come at once, and wide factors grow by several in any case.
+    that stand clear of noise come at once, unless ``greedy``, where each width is of interest; wide
+    factors grow by several in any case.
     """
     before: Point | None = None
-    widening = _Widening(problem, fitter, max_width)
     while True:
         stage = fitter.stage(problem, factors, phase)
         yield stage
@@ -67,53 +66,43 @@ def grow(
         if stage.exact or not worth:
             return
         before = point
-        factors = widening.widened(point)
+        room = max_width - stage.width
+        fewest = min(room, 1 + stage.width // fitter.policy.appended_share)
+        if greedy or fewest == room:
+            factors = append_leading(problem, point, fitter, fewest)
+        else:
+            factors = _append_clear(problem, point, fitter, fewest, room)
         if factors.width == stage.width:
             return
 
 
-@dataclass
-class _Widening:
-    """Which virtual columns are appended to factors on a path.
+def _append_clear(
+    problem: Problem, point: Point, fitter: Fitter, fewest: int, most: int
+) -> Factors:
+    """As :func:`append_leading`, with all columns that stand clear of noise, and the fewest."""
+    problem = problem.refitted(point)
+    G = problem.gradient_matrix(point.residual)
+    # One more than is asked for tells whether to ask for many.
+    columns, strength = virtual_columns(G, point.factors, fitter.rng, fewest + 1)
+    clear = _worth_having(problem, point, G, fitter)
+    most = min(most, fitter.policy.appended_at_once)
+    if strength[-1] > clear and most > fewest + 1:
+        columns, strength = virtual_columns(G, point.factors, fitter.rng, most)
+    count = max(fewest, int((strength > clear).sum()))
+    return _appended(problem, point, leading_columns(columns, count), strength[:count], fitter)
 
-    A direction of singular value s that noise blurs is worth having from the threshold on at which
-    keeping it costs no more than leaving it out (Gavish and Donoho 2014, eq. 11), a little above
-    the edge of what noise alone shows.
+
+def _worth_having(problem: Problem, point: Point, G: MatrixLike, fitter: Fitter) -> float:
+    """Strength from which a column is worth having.
+
+    Directions that noise blurs are from a little above the edge of what noise alone shows, where
+    keeping one costs no more than leaving it out (Gavish and Donoho 2014, eq. 11).
     """
-
-    problem: Problem
-    fitter: Fitter
-    max_width: int
-
-    def widened(self, point: Point) -> Factors:
-        """The factors with the columns that are clear of noise, or the fewest there may be."""
-        policy, width = self.fitter.policy, point.factors.width
-        fewest = 1 + width // policy.appended_share
-        room = self.max_width - width
-        if room <= fewest:
-            return append_leading(self.problem, point, self.fitter, room)
-        problem = self.problem.refitted(point)
-        G = problem.gradient_matrix(point.residual)
-        # One more than is asked for tells whether to ask for many.
-        columns, strength = self._leading(G, point, fewest + 1)
-        clear = self._threshold(problem, point, G)
-        most = min(room, policy.appended_at_once)
-        if strength[-1] > clear and fewest + 1 < most:
-            columns, strength = self._leading(G, point, most)
-        count = max(fewest, int((strength > clear).sum()))
-        columns = leading_columns(columns, count)
-        return _appended(problem, point, columns, strength[:count], self.fitter)
-
-    def _leading(self, G: MatrixLike, point: Point, k: int) -> tuple[Factors, np.ndarray]:
-        return virtual_columns(G, point.factors, self.fitter.rng, k)
-
-    def _threshold(self, problem: Problem, point: Point, G: MatrixLike) -> float:
-        """Strength from which a column is worth having."""
-        n1, n2 = problem.op.shape
-        beta = min(n1, n2) / max(n1, n2)
-        over_edge = math.sqrt(2.0 * (1.0 + beta) * column_weight((n1, n2))) / (1.0 + math.sqrt(beta))
-        edge = noise_level(problem, point, self.fitter.rng, 1)
-        return bulk_centre(G, point.factors, self.fitter.rng) + over_edge * edge
+    shape = problem.op.shape
+    beta = min(shape) / max(shape)
+    over_edge = math.sqrt(2.0 * (1.0 + beta) * column_weight(shape)) / (1.0 + math.sqrt(beta))
+    edge = noise_level(problem, point, fitter.rng, 1)
+    return bulk_centre(G, point.factors, fitter.rng) + over_edge * edge
 
 
 def stages_from(

@@ -106,7 +106,9 @@ class GaussNewton:
         most = memory.residual(point) if memory.cheap else math.inf
         damping = min(memory.damping, most)
         for _ in range(self._tries):
-            direction, predicted, inner = self._direction(problem, point, memory, damping)
+            before = problem.passes
+            direction, predicted = self._direction(problem, point, memory, damping)
+            inner = problem.passes - before
             trial, tangent = self._trial(problem, point, direction)
             if trial.is_finite and trial.value < point.value:
                 ratio = (point.value - trial.value) / predicted if predicted > 0 else 1.0
@@ -136,8 +138,8 @@ class GaussNewton:
 
     def _direction(
         self, problem: Problem, point: Point, memory: _Memory, damping: float
-    ) -> tuple[Array, float, float]:
-        """The step, the decrease that the damped model predicts for it, and its passes."""
+    ) -> tuple[Array, float]:
+        """The step, and the decrease that the damped quadratic model predicts for it."""
         xp = array_namespace(point.gradient)
         tangent = memory.tangent
         curvature, weights = problem.majoriser(point.residual)
@@ -160,4 +162,4 @@ class GaussNewton:
         Z: Any = solution.x
         descent = -float(xp.sum(point.gradient * Z))
         damped = float(xp.sum(Z * Z * marquardt))
-        return Z, 0.5 * (descent + damped), solution.iterations * tangent.normal_cost
+        return Z, 0.5 * (descent + damped)
