@@ -37,7 +37,7 @@ class EntriesOnCluster(Blocks):
     ----------
     client : distributed.Client
     parts : tuple of Future
-        Of :class:`~leanrank.posterior.Entries`, their rows numbered from zero.
+        Of ``leanrank.posterior.Entries``, their rows numbered from zero.
     row_ends, ends : ndarray of int64, shape (parts + 1,)
         Rows and entries before each part, and in all.
     shape : tuple of int

@@ -90,7 +90,7 @@ class MatrixFactorization(RatingPredictor):
     n_jobs : int, optional
         Threads; all cores by default and with -1. The answer does not depend on it.
     callbacks : iterable of callables
-        Called with a :class:`~leanrank.search.factorising.Progress` after every sweep; True stops.
+        Called with a ``leanrank.search.factorising.Progress`` after every sweep; True stops.
     random_state : int, Generator, RandomState or None
         Chooses the ratings to hold out. The same seed gives the same answer.
 

@@ -63,10 +63,10 @@ class QuadraticNetworkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[
     correction : bool
         Subtract :math:`(\sum_j |u_j|^2 - \bar y)^2` from the penalised loss (eq. 348 of Rajaraman
         et al., 2023, which prints the penalty without its strength). For standard normal features
-        that is what the trace of X adds to it. Needs a :class:`~leanrank.GroupLasso`, or takes
-        one that fits standard normal features. Kept for comparison: it needs more samples than
-        the loss itself, on few it is unbounded from below, and ``fit_intercept=True`` removes the
-        trace without that fault.
+        that is what the trace of X adds to it. Needs a
+        :class:`~leanrank.penalties.GroupLasso`, or takes one that fits standard normal features.
+        Kept for comparison: it needs more samples than the loss itself, on few it is unbounded
+        from below, and ``fit_intercept=True`` removes the trace without that fault.
     validation : float, optional
         Share of the samples to hold out for the choice of the number of neurons; see
         :func:`leanrank.recover`.
@@ -78,7 +78,7 @@ class QuadraticNetworkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[
         The same seed gives the same answer.
     on_failure : {"warn", "raise", "ignore"}
         What to do where the status is not CONVERGED: give a
-        :class:`~leanrank.estimators.RecoveryWarning`, raise :class:`~leanrank.RecoveryError`, or
+        :class:`~leanrank.RecoveryWarning`, raise :class:`~leanrank.RecoveryError`, or
         leave it to the caller to look at ``status_``.
 
     Attributes

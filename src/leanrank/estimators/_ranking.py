@@ -55,7 +55,7 @@ class Ranking:
         names: tuple[str, str, str] = ("user", "item", "score"),
         bounds: tuple[float, float] = (-np.inf, np.inf),
     ) -> Ranking:
-        """From the labels that were asked for, those of all items, and what :func:`best` found.
+        """From the labels that were asked for, those of all items, and what ``best`` found.
 
         Scores are cut at bounds; ranks are by what they were before.
         """

@@ -38,10 +38,9 @@ class DeepLinearCompletion(LowRankImputer):
     schedule : sequence of Phase, optional
         Learning rates and ridges of one's own, as :func:`leanrank.research.deep.annealing` makes
         them, for a table of spectral norm one, to which it is brought.
-    width, center, scale, validation, keep_observed, keep_empty_features, max_iter, time_limit, \
-random_state, on_failure
-        As in :class:`~leanrank.LowRankImputer`, but that columns are neither centred nor scaled
-        if not asked for.
+    **parameters
+        All others as in :class:`~leanrank.LowRankImputer`, but that columns are neither centred
+        nor scaled if not asked for.
 
     See Also
     --------

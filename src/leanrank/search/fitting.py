@@ -81,7 +81,7 @@ class Fitter:
         """Run the solver while it makes progress.
 
         Stops when the fit is exact, the gradient vanishes, or the square root of the objective
-        fell by less than ``progress`` over a few steps; see :class:`Policy` for the defaults.
+        fell by less than ``progress`` over a few steps; :class:`~leanrank.Policy` has the defaults.
         Where the loss estimates its scale, that and the fit take turns, until it changes the loss
         by less than that, too.
         """
@@ -131,7 +131,7 @@ class Fitter:
 
         Rows with hardly more measurements than factors are left out of the fit, as they can trap
         it; see :meth:`leanrank.operators.Measurement.well_observed`. So are, in further fits, those
-        that did (see :mod:`leanrank.search.coherence`); the best fit is taken.
+        that did (see ``leanrank.search.coherence``); the best fit is taken.
         """
         if factors.width == 0:
             return problem.evaluate(factors)

@@ -156,7 +156,7 @@ def solve(
         Where to start.
     tol : float
         Gradient norm that counts as stationary, as a multiple of
-        :attr:`~leanrank.problem.Problem.gradient_scale`: the same problem in other units ends in
+        :attr:`~leanrank.Problem.gradient_scale`: the same problem in other units ends in
         the same step.
     max_iter : int
         Largest number of steps.

@@ -97,7 +97,7 @@ def offshoots(
     ----------
     problem : Problem
     kept : mapping of int to sequence of DeepFactors or None
-        :attr:`Training.kept`: by step, None for a run that had ended.
+        ``Training.kept``: by step, None for a run that had ended.
     schedule, batch_size, replacement, threads, random_state
         As for :func:`train`.
 

@@ -18,7 +18,7 @@ __all__ = ["gradient_lower_bound", "invariant_step_size", "smoothness_constants"
 
 
 def invariant_step_size(spectral_norm: float = 1.0) -> float:
-    r"""Step size with which perturbed descent stays in the ball |U|_op <= 3 |U*|_op.
+    r"""Step size with which perturbed descent keeps :math:`|U|_{op} \le 3 |U_\star|_{op}`.
 
     Holds for :math:`\alpha \le 1 / (32\, |U_\star|_{op}^2)`, :math:`\lambda \le \sqrt\beta\,
     |U_\star|_{op}^2` and perturbations with :math:`|P_t|_{op} \le |U_\star|_{op}^3`, for the
@@ -49,7 +49,7 @@ def invariant_step_size(spectral_norm: float = 1.0) -> float:
 
 
 def smoothness_constants(lam: float, beta: float, *, radius: float = 3.0) -> tuple[float, float]:
-    r"""Lipschitz constants of gradient and Hessian on the ball |U|_op <= radius, Theorem 7.
+    r"""Lipschitz constants of gradient and Hessian for :math:`|U|_{op} \le R`, Theorem 7.
 
     .. math:: 12 R^2 + \frac{2\lambda}{\sqrt\beta},\qquad 24 R + 2.743\, \frac\lambda\beta
 

@@ -1,0 +1,10 @@
+"""
+Sensing
+=======
+
+Test.
+"""
+
+import leanrank as lr
+
+print(lr.__version__)
