@@ -14,11 +14,11 @@ from sklearn.datasets import load_sample_image
 import leanrank as lr
 
 # %%
-# A photograph that scikit-learn ships, made smaller. Half of the pixels are hidden, in all three
+# A part of a photograph that scikit-learn ships. Half of the pixels are hidden, in all three
 # colours at once.
 
 photograph = load_sample_image("flower.jpg")[120:280, 200:400] / 255.0
-side = 8
+side = 4
 h, w = (n - n % side for n in photograph.shape[:2])
 photograph = photograph[:h, :w]
 hidden = np.random.default_rng(0).random((h, w)) < 0.5
@@ -37,14 +37,12 @@ def picture(rows):
 
 
 # %%
-# ``posterior`` draws matrices of low rank that go with the pixels that were kept; their mean is
-# the best guess. The mean shade of all pixels is taken off before and put back afterwards.
+# To the imputer a patch is a row like any other. Where a patch has lost a pixel, its other pixels
+# and patches like it tell.
 
-op, values = lr.operators.ObservedEntries.from_dense(patches(seen))
-shade = values.mean()
-posterior = lr.posterior(op, values - shade, draws=20)
-guess = shade + np.mean([factors.to_dense() for factors in posterior.draws(20)], axis=0)
-completed = np.where(hidden[:, :, None], picture(guess), photograph).clip(0, 1)
+imputer = lr.LowRankImputer(min_value=0, max_value=1)
+completed = picture(imputer.fit_transform(patches(seen)))
+print(f"{imputer.status_.name}: {imputer.message_}\n")
 
 error = np.sqrt(np.mean((completed - photograph)[hidden] ** 2))
 print(f"error on hidden pixels: {error:.3f}; spread of the picture: {photograph.std():.3f}")

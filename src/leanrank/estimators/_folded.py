@@ -21,7 +21,7 @@ class FoldedUser:
 
     Attributes
     ----------
-    factors : ndarray, shape (rank_,)
+    factors : ndarray, shape (rank,)
         Posterior mean, on the scale of ``user_factors_``.
     bias : float
         Intercept, on the scale of ``user_bias_``.

@@ -90,10 +90,10 @@ class LowRankImputer(TableFitter):
     ----------
     rank_ : int
         Number of components.
-    components_ : ndarray, shape (rank_, n_features)
+    components_ : ndarray, shape (rank, n_features)
         Orthonormal rows, in scaled units and in decreasing order of ``singular_values_``; zero
         in columns that are empty or constant.
-    singular_values_ : ndarray, shape (rank_,)
+    singular_values_ : ndarray, shape (rank,)
         Standard deviations of the rows along the components times the root of the number of rows
         that have entries, in scaled units.
     covariance_ : ndarray, shape (n_features, n_features), or None

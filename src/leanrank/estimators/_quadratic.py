@@ -83,7 +83,7 @@ class QuadraticNetworkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[
 
     Attributes
     ----------
-    neurons_ : ndarray, shape (rank_, n_features)
+    neurons_ : ndarray, shape (rank, n_features)
         Orthogonal, the longest first. The data determine neurons up to an orthogonal mixing
         among them, which changes no output; these are the principal axes of X.
     rank_ : int
