@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 import shlex
+from importlib import import_module
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from typer.testing import CliRunner
@@ -22,7 +24,15 @@ def blocks(page: str) -> list[tuple[int, str]]:
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/extending.md", "docs/noise.md", "docs/ratings.md"]
+    "page",
+    [
+        "README.md",
+        "docs/certificate.md",
+        "docs/extending.md",
+        "docs/noise.md",
+        "docs/ratings.md",
+        "docs/start.md",
+    ],
 )
 def test_every_block_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -63,3 +73,58 @@ def test_every_kind_of_part_has_a_section():
     parts = ("An operator", "A loss", "A penalty", "A solver", "A strategy", "An experiment")
     for kind in parts:
         assert f"\n## {kind}\n" in text
+
+
+def referenced() -> list[object]:
+    """What the pages of the reference list, by the names that they give."""
+    found = []
+    for page in sorted((ROOT / "docs/reference").glob("*.rst")):
+        module = None
+        for line in page.read_text(encoding="utf-8").splitlines():
+            if told := re.match(r"\.\. (?:current)?module:: (\S+)", line):
+                module = import_module(told[1])
+            elif name := re.fullmatch(r"   (\w+)", line):
+                found.append(getattr(module, name[1]))
+    return found
+
+
+PUBLIC = [
+    "",
+    *("callbacks", "cluster", "estimators", "io", "losses", "operators", "plotting", "simulate"),
+    *("initial", "penalties", "policy", "search", "evidence", "solvers", "testing"),
+    *("research.deep", "research.diagnostics", "research.experiments", "research.solvers"),
+    "research.theory",
+]
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_every_public_name_is_in_the_reference(module):
+    home = import_module(f"leanrank.{module}".rstrip("."))
+    known = {id(each) for each in referenced()}
+    public = {name: getattr(home, name) for name in home.__all__}
+    missing = [
+        name
+        for name, each in public.items()
+        if id(each) not in known and not hasattr(each, "__path__") and name not in PUBLIC
+    ]
+    assert not missing
+
+
+def test_no_name_has_two_pages_in_the_reference():
+    found = [id(each) for each in referenced()]
+    assert len(found) == len(set(found))
+
+
+def test_links_to_elsewhere_are_well_formed():
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")]
+    links = [
+        (page.name, link)
+        for page in pages
+        for link in re.findall(r"\]\((\w+:[^)]*)\)|<(https?:[^>]*)>", page.read_text("utf-8"))
+    ]
+    assert links
+    for page, pair in links:
+        parts = urlsplit("".join(pair))
+        assert parts.scheme == "https", page
+        assert re.fullmatch(r"[\w-]+(\.[\w-]+)+", parts.netloc), page
+        assert not re.search(r"\s", "".join(pair)), page

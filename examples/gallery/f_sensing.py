@@ -7,6 +7,7 @@ is the inner product of the matrix with a sensing matrix. A scanner, a random pr
 quantum state that is measured are of this kind.
 """
 
+# sphinx_gallery_thumbnail_number = 2
 import matplotlib.pyplot as plt
 import numpy as np
 

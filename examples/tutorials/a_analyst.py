@@ -100,7 +100,7 @@ plt.show()
 
 width = pd.DataFrame(
     {
-        "interval": np.where(hidden, high - low, np.nan).mean(axis=0).round(2),
+        "interval": np.nanmean(np.where(hidden, high - low, np.nan), axis=0).round(2),
         "range of 90 %": (wine.quantile(0.95) - wine.quantile(0.05)).to_numpy().round(2),
     },
     index=wine.columns,

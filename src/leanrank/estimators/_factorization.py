@@ -105,7 +105,7 @@ class MatrixFactorization(RatingPredictor):
         Mean over users and items; zero without intercepts.
     user_bias_, item_bias_ : ndarray, shape (n_users,) and (n_items,)
         Intercepts about that, in the units of the ratings.
-    user_factors_, item_factors_ : ndarray, shape (n_users, rank) and (n_items, rank_)
+    user_factors_, item_factors_ : ndarray, shape (n_users, rank) and (n_items, rank)
         Posterior means. Those of users are on the scale of a variance of one; a prediction is
         ``intercept_ + user_bias_[i] + item_bias_[j] + user_factors_[i] @ item_factors_[j]``.
     noise_ : float
