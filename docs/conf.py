@@ -9,6 +9,8 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "src"))
 
+import numpydoc.xref  # noqa: E402
+
 import leanrank  # noqa: E402  the checkout's, whatever is installed
 
 project = "leanrank"
@@ -32,7 +34,8 @@ root_doc = "index"
 language = "en"
 nitpicky = True
 # What other projects document: there is no inventory of it, so that a build needs no network.
-nitpick_ignore_regex = [(r".*", r"(python|numpy|sklearn|collections)[:.].*")]
+nitpick_ignore_regex = [(r".*", r"(numpy|sklearn|collections)[:.].*")]
+numpydoc.xref.DEFAULT_LINKS.clear()
 smartquotes = False
 
 myst_enable_extensions = ["colon_fence", "dollarmath", "deflist"]
@@ -40,6 +43,7 @@ myst_heading_anchors = 3
 
 autodoc_typehints = "none"  # numpydoc's sections say the types in words
 autodoc_member_order = "bysource"
+toc_object_entries_show_parents = "hide"
 autosummary_generate = True
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = True
