@@ -31,7 +31,6 @@ def blocks(page: str) -> list[tuple[int, str]]:
         "docs/extending.md",
         "docs/noise.md",
         "docs/ratings.md",
-        "docs/start.md",
     ],
 )
 def test_every_block_runs(page, tmp_path, monkeypatch):
@@ -43,6 +42,17 @@ def test_every_block_runs(page, tmp_path, monkeypatch):
         # Empty lines put the block where it is on the page, for tracebacks.
         program = compile("\n" * line + code, str(ROOT / page), "exec", dont_inherit=True)
         exec(program, names)
+
+
+def test_what_the_first_page_prints(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "docs/start.md").read_text(encoding="utf-8")
+    names: dict[str, object] = {}
+    found = re.findall(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```)?", text, re.S | re.M)
+    for code, shown in found:
+        exec(code, names)
+        assert capsys.readouterr().out == shown
+    assert sum(bool(shown) for _, shown in found) == 3
 
 
 def test_every_command_runs(tmp_path, monkeypatch):

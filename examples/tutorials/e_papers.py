@@ -85,7 +85,7 @@ ax.legend(ncols=3, fontsize=8)
 plt.show()
 
 # %%
-# All three fit the measurements; the smaller the start, the closer they come to the matrix.
+# All three come to fit the measurements; the smaller the start, the closer they come to the matrix.
 #
 # Bounds and step sizes
 # ---------------------
