@@ -48,7 +48,9 @@ def test_what_the_first_page_prints(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     text = (ROOT / "docs/start.md").read_text(encoding="utf-8")
     names: dict[str, object] = {}
-    found = re.findall(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```)?", text, re.S | re.M)
+    found = re.findall(
+        r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```)?", text, re.DOTALL | re.MULTILINE
+    )
     for code, shown in found:
         exec(code, names)
         assert capsys.readouterr().out == shown
