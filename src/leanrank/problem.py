@@ -20,7 +20,9 @@ from leanrank._arrays import (
     ArrayLike,
     MatrixLike,
     array_namespace,
+    device_of,
     integers,
+    is_array,
     norm,
 )
 from leanrank._guidance import check_penalty, explains_arguments
@@ -49,6 +51,10 @@ __all__ = [
     "exact_tolerance",
     "measurement_scale",
 ]
+
+
+_SMALL = 64
+"""Rows and columns up to which a gradient in X is formed: it is multiplied many times."""
 
 
 @dataclass(frozen=True)
@@ -341,7 +347,11 @@ class Problem:
     def gradient_matrix(self, residual: Array) -> MatrixLike:
         """Gradient of the loss in X where the residual is so, n1 x n2, to multiply; one pass."""
         self.passes += 1.0
-        return self.op.adjoint(self.op.weight * self.loss.slope(residual))
+        G = self.op.adjoint(self.op.weight * self.loss.slope(residual))
+        if is_array(G) or max(G.shape) > _SMALL:
+            return G
+        xp = array_namespace(residual)
+        return G @ xp.eye(G.shape[1], dtype=residual.dtype, device=device_of(residual))
 
     def hessian(self, point: Point, tangent: Tangent | None = None) -> Callable[[Array], Array]:
         """The Hessian of ``value`` at a point, as a function of a direction (the shape of W).
