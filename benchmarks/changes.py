@@ -65,7 +65,7 @@ def is_called(record: dict[str, Any], name: str) -> bool:
 def changed(before: float | None, after: float | None) -> str:
     """Two figures in markup: green where the second is clearly smaller, red where larger."""
     if before is None or after is None:
-        return " → ".join("" if x is None else f"{x:.3g}" for x in (before, after)).strip()
+        return "" if before is after else f"{before or 'not measured'} → {after or 'not measured'}"
     text = f"{before:.3g} → {after:.3g}"
     if after * SAME < before:
         return f"[green]{text}[/green]"

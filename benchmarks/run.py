@@ -190,7 +190,10 @@ def main() -> None:
     if options.against:
         run_against(rows, options, console)
         return
-    origin = history.origin() if options.record else {}
+    try:
+        origin = history.origin() if options.record else {}
+    except RuntimeError as error:
+        sys.exit(str(error))
     saved: dict[str, list] = {"records": [], "bandwidth": []}
     for row in rows:
         records = run_row(row, options, console)
@@ -212,7 +215,8 @@ def to_keep(row: Row, records: list[Record]) -> dict[str, Any]:
     mine = [r for r in records if r.method == LEANRANK.name]
     solved = sum(succeeds(row, r, records) for r in mine)
     told = {"row": row.name, "first": min(r.seed for r in mine), "seeds": len(mine)}
-    return told | {"solved": solved, **summary(row, records)}
+    quantities = {name: float(f"{x:.4g}") for name, x in summary(row, records).items()}
+    return told | {"solved": solved, **quantities}
 
 
 def run_against(rows: list[Row], options: argparse.Namespace, console: Console) -> None:

@@ -137,7 +137,8 @@ def test_only_clear_changes_have_a_colour(bench: SimpleNamespace) -> None:
     assert bench.changes.changed(1.0, 2.0) == "[red]1 → 2[/red]"
     assert bench.changes.changed(1.0, 1.05) == "1 → 1.05"
     assert bench.changes.changed(1.05, 1.0) == "1.05 → 1"
-    assert bench.changes.changed(None, 1.0) == "→ 1"
+    assert bench.changes.changed(None, 1.5) == "not measured → 1.5"
+    assert bench.changes.changed(None, None) == ""
 
 
 def test_seconds_of_two_machines_are_not_compared(bench: SimpleNamespace) -> None:
