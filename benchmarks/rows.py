@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import reference as ref
+from reference_full import shrunk_svd
 
 import leanrank as lr
 from leanrank import simulate
@@ -252,6 +253,17 @@ ROWS = (
         tolerance=1e-8,
         seeds=10,
         warm_up=lambda: simulate.rank_one_sensing(8, 1, symmetric=True, random_state=0),
+    ),
+    Row(
+        "full-noise",
+        "Full observation 2000 x 1500, r=20, noise half of the signal",
+        ALWAYS | {"ratio": 1.0},
+        lambda seed: simulate.full_observation((2000, 1500), 20, noise=0.5, random_state=seed),
+        (LEANRANK, Method("randomised SVD, shrunk", shrunk_svd)),
+        tolerance=1.02,
+        seeds=5,
+        oracle="randomised SVD, shrunk",
+        warm_up=lambda: simulate.full_observation((30, 20), 2, noise=0.5, random_state=0),
     ),
 )
 LIMITS = tuple(
