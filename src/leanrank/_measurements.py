@@ -53,7 +53,7 @@ def check_loss(op: Measurement, y: Array, loss: Loss | None) -> Loss:
             "eliminating is exact for that one only; for weights use "
             "Projected(Weighted(op, weights), basis) and weigh the basis, too"
         )
-    return loss.bound(y).fitted(-y)
+    return loss if loss.plain else loss.bound(y).fitted(-y)
 
 
 def counted(
@@ -64,12 +64,13 @@ def counted(
     Under a penalty the loss must not change in size: weights of the loss are relative, and those
     of the operator are not; nor are any where the loss is a sum.
     """
-    weights = np.ones(op.size) if loss.weights is None else to_numpy(loss.weights)
+    weights = None if loss.weights is None else to_numpy(loss.weights)
     if not penalised:
-        weights = weights * to_numpy(op.gains())
+        gains = to_numpy(op.gains())
+        weights = gains if weights is None else weights * gains
     elif op.weight * op.size > 1.5:
         return op, y, loss
-    if weights.all():
+    if weights is None or weights.all():
         return op, y, loss
     index = np.flatnonzero(weights)
     if not index.size:
@@ -94,7 +95,7 @@ def measurement_scale(op: Measurement, y: Array, loss: Loss | None = None) -> fl
     Computed without overflow for any finite y. Of a loss, one whose numbers are known.
     """
     xp = array_namespace(y)
-    largest = float(xp.max(xp.abs(y)))
+    largest = max(float(xp.max(y)), -float(xp.min(y)))
     if largest == 0:
         return 0.0
     if loss is None or loss.plain:

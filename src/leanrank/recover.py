@@ -21,7 +21,6 @@ from leanrank.problem import (
     check_loss,
     check_measurements,
     counted,
-    measurement_scale,
 )
 from leanrank.results import Result
 from leanrank.search import Fitter, Monitor, Paths, Plan, Strategy
@@ -159,8 +158,7 @@ def recover(
     check_recoverable(op, symmetric)
     rank, width = (number_of_columns(op, k, name) for k, name in ((rank, "rank"), (width, "width")))
     loss = loss.normalised()
-    scale = measurement_scale(op, y, loss) or 1.0
-    problem = Problem(op, y / scale, loss=loss.scaled(1.0 / scale))
+    problem, scale = Problem.in_unit_scale(op, y, loss)
     if _checks.flag(intercepts, "intercepts") and not splits_by_rows(problem, symmetric):
         raise ValueError(
             "intercepts are for observed entries of a matrix that is not symmetric; use "
@@ -189,7 +187,8 @@ def recover(
         "policy": policy,
         "random_state": rng.bit_generator.state,
     }
-    run = fingerprint(y, settings)
+    # Only a run that is shown to somebody, or goes on from another, need be told from others.
+    run = fingerprint(y, settings) if callbacks or isinstance(start, SavedRun) else ""
     start, known = checked_start(start, op, symmetric, run)
     monitor = Monitor(callbacks, scale, finished=FinishedFits(known), fingerprint=run, start=start)
     begin = None if start is None else start.scaled(1.0 / scale)

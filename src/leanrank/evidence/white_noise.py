@@ -6,9 +6,9 @@ edge, :math:`\sigma (\sqrt{n_1} + \sqrt{n_2})`. A singular value x of the matrix
 
 .. math:: s^2 = (x^2 + \sigma^2 n_1)(x^2 + \sigma^2 n_2) / x^2,
 
-with singular vectors that are turned by a known angle, and smaller ones do not show at all (
-Benaych-Georges and Nadakuditi 2012). The multiple of what shows that is nearest to what is there, in
-Frobenius norm, has the singular value
+with singular vectors that are turned by a known angle, and smaller ones do not show at all
+(Benaych-Georges and Nadakuditi 2012). The multiple of what shows that is nearest to what is there,
+in Frobenius norm, has the singular value
 
 .. math:: \eta(s) = \sqrt{(s^2 - \sigma^2 (n_1 + n_2))^2 - 4 \sigma^4 n_1 n_2} \,/\, s
 

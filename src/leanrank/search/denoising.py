@@ -70,10 +70,11 @@ def denoised(problem: Problem, fitter: Fitter, *, symmetric: bool, most: int) ->
     xp = array_namespace(problem.y)
     Y = xp.reshape(problem.y, problem.op.shape)
     matrix = (Y + Y.T) / 2 if symmetric else Y
-    found = _Decomposed.of(matrix, symmetric, fitter.rng)
-    problem.passes += found.passes
     skew = norm(Y - matrix) ** 2 if symmetric else 0.0
-    exact = found.rank_of_exact(norm(Y) * exact_tolerance(Y), skew)
+    square = problem.zero_loss if skew == 0 else norm(matrix) ** 2
+    found = _Decomposed.of(matrix, square, symmetric, fitter.rng)
+    problem.passes += found.passes
+    exact = found.rank_of_exact(problem.zero_loss**0.5 * exact_tolerance(Y), skew)
     if exact is not None and exact <= most:
         return _of_leading(found, exact, None, skew)
     rank, noise = found.split()
@@ -94,10 +95,15 @@ class _Decomposed:
     passes: float
 
     @classmethod
-    def of(cls, matrix: Array, symmetric: bool, rng: np.random.Generator) -> _Decomposed:
-        """As many as stand out of the noise, and a few more; all of a small matrix."""
+    def of(
+        cls, matrix: Array, square: float, symmetric: bool, rng: np.random.Generator
+    ) -> _Decomposed:
+        """As many as stand out of the noise, and a few more; all of a small matrix.
+
+        ``square`` is the matrix's sum of squares.
+        """
         n1, n2 = matrix.shape
-        square, space, passes = norm(matrix) ** 2, RitzPairs(matrix, symmetric=symmetric), 1.0
+        space, passes = RitzPairs(matrix, symmetric=symmetric), 0.0
         block, before = gaussian(rng, (n2, _BLOCK), matrix), None
         while space.width + int(block.shape[1]) <= min(n1, n2) // 2 and min(n1, n2) > _SMALL:
             space.extend(block)
@@ -192,8 +198,8 @@ class _Decomposed:
             return True  # nothing but rounding is left
         if before is None or before.is_moving(self, k):
             return False
-        next_one = self.sizes[k]
-        return bool(next_one + 2 * (next_one - before.sizes[k]) <= threshold)
+        # Each block brings it half of the way to where it ends, or more.
+        return bool(2 * self.sizes[k] - before.sizes[k] <= threshold)
 
 
 def _of_leading(found: _Decomposed, rank: int, noise: WhiteNoise | None, skew: float) -> Denoised:
