@@ -169,13 +169,16 @@ def _active_curvature(
     """Smallest eigenvalue of the Hessian's block of the columns that there are.
 
     Of two columns that turn into one another: their own curvature is twice what they hold less
-    what they miss of the other, and they are coupled by what they hold together. Of one that turns
-    into the leading direction of what is left: twice the difference of their singular values.
+    what they miss of the other, and they are coupled by what they hold together. A column by itself
+    is lengthened, or, unless it is symmetric, lengthened in U and shortened in V. And it turns into
+    the leading direction of what is left: twice the difference of their singular values.
     """
     if not taken.size:
         return 0.0
     own = 2.0 * (taken[:, None] - missed[None, :])
     coupled = 2.0 * np.sqrt(np.outer(taken, taken))
     lower = (own + own.T) / 2 - np.sqrt((own - own.T) ** 2 / 4 + coupled**2)
+    itself = 4.0 * taken - 2.0 * missed
+    np.fill_diagonal(lower, itself if symmetric else np.minimum(itself, 2.0 * missed))
     alone = 2.0 * (taken[-1] - spectrum.next_above)
     return (2.0 if symmetric else 1.0) * float(min(np.min(lower), alone))

@@ -148,9 +148,7 @@ class Plan:
 
     def _denoised(self) -> Denoised | None:
         """The answer in closed form, unless the search is to be another one than ours."""
-        own = (
-            isinstance(self.paths.strategy, GrowAndPenalise) and self.fitter.solver == GaussNewton()
-        )
+        own = (self.paths.strategy, self.fitter.solver) == (GrowAndPenalise(), GaussNewton())
         if not own or self.validation is not None:
             return None
         return denoised(
