@@ -71,6 +71,11 @@ def recover(
     chosen by how measurements are predicted that are left out or held out, and the factors are
     refitted to all. Neither rank nor penalty nor step size is needed.
 
+    Where all of X was seen (:class:`~leanrank.operators.FullObservation`) with white noise, the
+    answer has a closed form: the singular values above the noise, shrunk as is best in Frobenius
+    norm (Gavish and Donoho, 2017). Nothing is held out then, and nothing needed to start from. A
+    ``rank``, ``validation``, ``solver`` or ``strategy`` that is passed asks for the search.
+
     Parameters
     ----------
     op : Measurement

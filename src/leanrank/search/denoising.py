@@ -4,11 +4,14 @@ The singular values above the noise and their vectors are what an SVD finds, so 
 growing and nothing holding out: the noise tells itself by the bulk of singular values. Rank is the
 number of those above its edge, and each is shrunk as is best in Frobenius norm
 (:mod:`leanrank.evidence.white_noise`). Least cost: four products with a block of as many columns as
-the rank and a few more, one to see how well the vectors have settled, and one for the sums of
-squares of rows and columns, by which it is checked that the noise is of one size everywhere.
+the rank and a few more; two or four with a few columns, until singular vectors of noise are seen to
+end at its edge; one for the sums of squares of rows and columns, and two with a few columns for the
+fourth moment, by which it is checked that the noise is white; two to certify. A randomised SVD that
+is told the rank takes sixteen, with ten columns more than that.
 
-Where it is not, or what stands out may be a few wild entries, or columns are as many as half of the
-directions, all this is not true: then the usual search, by measurements held out, has its turn.
+Where noise is not white, or what stands out may be a few wild entries, or as many columns are
+needed as half of the directions, all this is not true: then the usual search, by measurements held
+out, has its turn.
 """
 
 from __future__ import annotations
@@ -125,10 +128,11 @@ class _Decomposed:
             k, _ = now.split()
             if k > space.width - _SPARE:  # all of it stands out: there may be as many again
                 fresh = gaussian(rng, (n2, space.width), matrix)
-                block = array_namespace(matrix).concat([right, fresh], axis=1)
-            elif now.is_settled(before, k):
+                block, before = array_namespace(matrix).concat([right, fresh], axis=1), None
+                continue
+            if now.is_settled(before, k):
                 return now
-            elif before is None:
+            if before is None:
                 block = right
             else:
                 block = right[:, 0 if before.is_moving(now, k) else k : k + _SPARE]
@@ -184,8 +188,7 @@ class _Decomposed:
 
     def gained(self, before: _Decomposed, k: int) -> float:
         """Sum of squares by which the leading k have grown."""
-        old = before.sizes[:k]
-        return float(np.sum(self.sizes[:k] ** 2) - np.sum(old**2))
+        return float(np.sum(self.sizes[:k] ** 2) - np.sum(before.sizes[:k] ** 2))
 
     def is_moving(self, now: _Decomposed, k: int) -> bool:
         """Whether the leading k, of these on the way to others, would gain by another block.
@@ -205,7 +208,7 @@ class _Decomposed:
         threshold = self.noise(k).threshold
         if threshold <= self.sizes[0] * float(np.finfo(self.values.dtype).eps):
             return True  # nothing but rounding is left
-        if before is None or before.is_moving(self, k):
+        if before is None or len(before.values) <= k or before.is_moving(self, k):
             return False
         # Each block brings it half of the way to where it ends, or more.
         return bool(2 * self.sizes[k] - before.sizes[k] <= threshold)
