@@ -31,11 +31,18 @@ __all__ = [
 ]
 
 
-def check_measurements(op: Measurement, y: Any, name: str = "y") -> Array:
-    """``y`` as a finite vector of m numbers in the namespace and dtype of the operator."""
+_BLOCK = 1 << 16
+"""Numbers at a time, where an array of all of them would cost more than what is computed."""
+
+
+def check_measurements(op: Measurement, y: Any, name: str = "y", *, copy: bool = True) -> Array:
+    """``y`` as a finite vector of m numbers in the namespace and dtype of the operator.
+
+    Without a ``copy`` it may be the caller's own array, to be read only.
+    """
     y = measured_values(op, y, name)
     if is_numpy_array(y):
-        return like(y.copy(), op.reference)
+        return like(y.copy() if copy else y, op.reference)
     return check_library(y, op, name).astype(y, op.reference.dtype)
 
 
@@ -99,6 +106,7 @@ def measurement_scale(op: Measurement, y: Array, loss: Loss | None = None) -> fl
     if largest == 0:
         return 0.0
     if loss is None or loss.plain:
-        return largest * math.sqrt(op.weight) * norm(y / largest)
+        parts = (norm(y[i : i + _BLOCK] / largest) for i in range(0, op.size, _BLOCK))
+        return largest * math.sqrt(op.weight) * math.hypot(*parts)
     total = float(xp.sum(loss.scaled(1.0 / largest).value(y / -largest)))
     return largest * math.sqrt(op.weight * total)

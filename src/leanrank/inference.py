@@ -125,7 +125,7 @@ def posterior(
     >>> bool(0.9 < np.mean((low <= X) & (X <= high)) < 0.99)
     True
     """
-    y = check_measurements(op, y)
+    y = check_measurements(op, y, copy=False)
     op, y, loss = counted(op, y, check_loss(op, y, loss), False)
     check_recoverable(op, symmetric)
     rank, width = (number_of_columns(op, k, name) for k, name in ((rank, "rank"), (width, "width")))

@@ -155,7 +155,7 @@ def recover(
     >>> result.rank, bool(np.allclose(result.factors.to_dense(), U @ U.T))
     (2, True)
     """
-    y = check_measurements(op, y)
+    y = check_measurements(op, y, copy=False)
     op, y, loss = counted(op, y, check_loss(op, y, loss), penalty is not None)
     callbacks = _checks.functions(callbacks, "callbacks")
     if time_limit is not None:

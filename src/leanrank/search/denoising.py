@@ -246,12 +246,12 @@ def _is_even(matrix: Array, found: _Decomposed, rank: int, noise: WhiteNoise) ->
     """
     xp = array_namespace(matrix)
     n1, n2 = matrix.shape
-    squares, weights = matrix * matrix, like(found.sizes[:rank] ** 2, matrix)
+    weights = like(found.sizes[:rank] ** 2, matrix)
     sides = ((found.left, 1, n2), (found.right, 0, n1))
     for vectors, axis, others in sides[:1] if found.symmetric else sides:
         spread = vectors[:, :rank] ** 2
         held = to_numpy(xp.sum(spread, axis=1))
-        left = to_numpy(xp.sum(squares, axis=axis) - spread @ weights)
+        left = to_numpy(xp.linalg.vecdot(matrix, matrix, axis=axis) - spread @ weights)
         if held.max() > _HELD:
             return False
         ratio = left / (noise.deviation**2 * (others - rank) * (1 - held)) - 1.0
