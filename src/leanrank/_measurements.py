@@ -106,7 +106,8 @@ def measurement_scale(op: Measurement, y: Array, loss: Loss | None = None) -> fl
     if largest == 0:
         return 0.0
     if loss is None or loss.plain:
-        parts = (norm(y[i : i + _BLOCK] / largest) for i in range(0, op.size, _BLOCK))
+        ends = [*range(_BLOCK, op.size, _BLOCK), op.size]
+        parts = [norm(y[start:end] / largest) for start, end in zip([0, *ends], ends, strict=False)]
         return largest * math.sqrt(op.weight) * math.hypot(*parts)
     total = float(xp.sum(loss.scaled(1.0 / largest).value(y / -largest)))
     return largest * math.sqrt(op.weight * total)
