@@ -247,7 +247,7 @@ def _is_even(matrix: Array, found: _Decomposed, rank: int, noise: WhiteNoise) ->
     xp = array_namespace(matrix)
     n1, n2 = matrix.shape
     weights = like(found.sizes[:rank] ** 2, matrix)
-    sides = ((found.left, 1, n2), (found.right, 0, n1))
+    sides = ((found.left, -1, n2), (found.right, -2, n1))
     for vectors, axis, others in sides[:1] if found.symmetric else sides:
         spread = vectors[:, :rank] ** 2
         held = to_numpy(xp.sum(spread, axis=1))
