@@ -146,7 +146,7 @@ def test_scale_and_transpose_change_nothing_else(scale, seed):
 
 
 def rows_of_more_noise(rng):
-    return np.where(np.arange(90)[:, None] < 20, 3.0, 1.0) * rng.standard_normal((90, 80))
+    return np.where(np.arange(90)[:, None] < 45, 1.3, 1.0) * rng.standard_normal((90, 80))
 
 
 def columns_of_more_noise(rng):
