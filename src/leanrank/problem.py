@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -151,10 +152,25 @@ class Problem:
         self.meter = Meter()
         self._latest: tuple[Point, Tangent] | None = None
 
+    @classmethod
+    def in_unit_scale(cls, op: Measurement, y: Array, loss: Loss) -> tuple[Problem, float]:
+        """The unpenalised problem of y divided by what makes its zero loss 1, and that number.
+
+        Of measurements, and a normalised loss, that have been checked; the number is 1 where y is
+        zero.
+        """
+        scale = measurement_scale(op, y, loss) or 1.0
+        self = cls.__new__(cls)
+        self.op, self.y, self.penalty, self.meter = op, y / scale, NoPenalty(), Meter()
+        self.loss = check_loss(op, self.y, loss.scaled(1.0 / scale))
+        self._latest = None
+        return self, scale
+
     def _with(self, **changes: Any) -> Problem:
         """The same but for some attributes; passes are counted together."""
         new = Problem.__new__(Problem)
         vars(new).update(vars(self) | {"_latest": None} | changes)
+        vars(new).pop("zero_loss", None)  # that of what it was made from
         return new
 
     def with_penalty(self, penalty: Penalty) -> Problem:
@@ -204,7 +220,7 @@ class Problem:
         y, loss = self.y * float(factor), self.loss.scaled(factor)
         return self._with(y=y, loss=loss, penalty=NoPenalty())
 
-    @property
+    @cached_property
     def zero_loss(self) -> float:
         """Loss of the zero matrix."""
         if self.loss.plain:
