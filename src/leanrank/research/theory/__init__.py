@@ -2,6 +2,7 @@
 
 from leanrank.factors import degrees_of_freedom
 from leanrank.research.theory._absorbing import AbsorbingSet, absorbing_set
+from leanrank.research.theory._assumption import FlowAssumption
 from leanrank.research.theory._asymmetric import (
     TargetFrame,
     WarmUp,
@@ -16,6 +17,7 @@ from leanrank.research.theory._flow import (
 )
 from leanrank.research.theory._isometry import IsometryBounds, restricted_isometry
 from leanrank.research.theory._landscape import CriticalPoint, two_by_two_critical_points
+from leanrank.research.theory._local import LocalConvergence
 from leanrank.research.theory._noise import noise_floor, oracle_error
 from leanrank.research.theory._pruning import (
     PruningParameters,
@@ -25,6 +27,15 @@ from leanrank.research.theory._pruning import (
     predicted_column_norm,
     pruning_parameters,
     smallest_surviving_sigma,
+)
+from leanrank.research.theory._reduction import (
+    dilation,
+    flow_perturbation,
+    fresh_error_bound,
+    frobenius_residual_bound,
+    imbalance_drive,
+    isometry_error_bound,
+    step_perturbation_bounds,
 )
 from leanrank.research.theory._samples import (
     enough_measurements,
@@ -50,7 +61,9 @@ from leanrank.research.theory._smoothness import (
 __all__ = [
     "AbsorbingSet",
     "CriticalPoint",
+    "FlowAssumption",
     "IsometryBounds",
+    "LocalConvergence",
     "PruningParameters",
     "TargetFrame",
     "WarmUp",
@@ -62,15 +75,21 @@ __all__ = [
     "degrees_of_freedom",
     "descent_steps",
     "descent_window",
+    "dilation",
     "enough_measurements",
     "expected_active",
     "fine_tuning_steps",
+    "flow_perturbation",
     "fresh_batch_size",
+    "fresh_error_bound",
+    "frobenius_residual_bound",
     "gaussian_misalignment_estimate",
     "gradient_flow_limit_norms",
     "gradient_lower_bound",
+    "imbalance_drive",
     "implicit_error_bound",
     "invariant_step_size",
+    "isometry_error_bound",
     "isometry_sample_size",
     "largest_ridge",
     "largest_start",
@@ -87,5 +106,6 @@ __all__ = [
     "smallest_surviving_sigma",
     "smoothness_constants",
     "stable_step_size",
+    "step_perturbation_bounds",
     "two_by_two_critical_points",
 ]
