@@ -14,6 +14,7 @@ import numpy as np
 
 from leanrank import initial, simulate
 from leanrank.factors import Factors
+from leanrank.operators import DenseSensing
 from leanrank.problem import Problem
 from leanrank.research import theory
 from leanrank.research.diagnostics import operator_error
@@ -25,10 +26,12 @@ __all__ = [
     "errors_together",
     "fixed_set",
     "fresh",
+    "gaussian_set",
     "log_labels",
     "population",
     "start",
     "steps",
+    "steps_until",
 ]
 
 
@@ -40,9 +43,23 @@ def population(
     return Problem(inst.op, inst.y), inst.truth
 
 
+def gaussian_set(shape: tuple[int, int], m: int, rng: np.random.Generator) -> DenseSensing:
+    """So many standard normal matrices, in at most n1 n2 rows that descent cannot tell from them.
+
+    Descent sees A*A only, a Wishart matrix: from n1 n2 measurements on its triangular factor is
+    drawn itself (Bartlett's decomposition), so that any m costs as much as n1 n2.
+    """
+    size = shape[0] * shape[1]
+    if m <= size:
+        return simulate.gaussian_operator(shape, m, random_state=rng)
+    factor = np.triu(rng.standard_normal((size, size)), 1)
+    factor[np.diag_indices(size)] = np.sqrt(rng.chisquare(m - np.arange(size)))
+    return DenseSensing((size / m) ** 0.5 * factor.reshape(size, *shape))
+
+
 def fixed_set(truth: Factors, m: int, rng: np.random.Generator) -> Problem:
-    """Measurements with m standard normal matrices."""
-    op = simulate.gaussian_operator(truth.shape, m, random_state=rng)
+    """Measurements with m standard normal matrices, or what descent cannot tell from them."""
+    op = gaussian_set(truth.shape, m, rng)
     return Problem(op, op.forward(truth))
 
 
@@ -77,6 +94,21 @@ def errors_after(
         if state.iteration % every == 0 and state.point.is_finite:
             found[state.iteration // every - 1] = error(state)
     return found
+
+
+def steps_until(
+    solver: Solver, problem: Problem, truth: Factors, start: Factors, steps: int, target: float
+) -> float:
+    """Steps after which the error is first below a target; infinite if not within so many."""
+    error = operator_error(truth)
+    for state in islice(iterate(solver, problem, start), 1, steps + 1):
+        if not state.point.is_finite:
+            break
+        # The residual is at hand, and its Frobenius norm at most sqrt(n) times the operator norm.
+        near = np.linalg.norm(state.point.residual) < min(truth.shape) ** 0.5 * target
+        if near and error(state) < target:
+            return state.iteration
+    return np.inf
 
 
 def fresh(eta: float, m: int, rng: np.random.Generator) -> Solver:
