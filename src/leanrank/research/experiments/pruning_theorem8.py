@@ -202,6 +202,7 @@ experiment = Experiment(
     reference="Rajaraman et al. (2023), Theorem 8",
     claim="With a step size of at most 1/8, lambda <= sqrt(beta) and perturbations of operator "
     "norm at most 1, perturbed gradient descent never leaves the ball |U|_op <= 3.",
+    criterion="HOLDS if no run with a step of 1/8 or less leaves the ball, nor the one by hand.",
     parameters={
         "d": Parameter(10, None, "size of the matrix", least=2),
         "width": Parameter(10, None, "number of columns", least=1),
