@@ -22,6 +22,7 @@ from leanrank.research.solvers import FreshGaussianDescent, descend_together
 from leanrank.solvers import Solver, iterate
 
 __all__ = [
+    "allowed_start",
     "errors_after",
     "errors_together",
     "fixed_set",
@@ -66,6 +67,14 @@ def fixed_set(truth: Factors, m: int, rng: np.random.Generator) -> Problem:
 def start(truth: Factors, scale: float, rng: np.random.Generator) -> Factors:
     """Gaussian factors of width n with operator norm ``scale``."""
     return initial.gaussian(truth.shape, truth.shape[0], operator_norm=scale, random_state=rng)
+
+
+def allowed_start(truth: Factors, share: float, theta: float, rng: np.random.Generator) -> Factors:
+    """A Gaussian start of a share of the largest norm that Theorem 6.1 allows."""
+    # The largest depends on the direction of the start only.
+    tiny = start(truth, 1e-6, rng)
+    scale = share * theory.WarmUp(tiny, truth, theta=theta).largest_start
+    return tiny.scaled((scale / 1e-6) ** 2)
 
 
 def errors_together(

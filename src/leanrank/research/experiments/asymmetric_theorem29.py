@@ -17,6 +17,7 @@ from leanrank.research.experiments._experiment import (
     Trial,
     Verdict,
 )
+from leanrank.research.experiments._tolerance import Tolerance
 from leanrank.research.experiments._trends import holds_from
 from leanrank.solvers import GradientDescent
 
@@ -119,7 +120,6 @@ def judge(p: Mapping[str, Any], results: Results) -> Verdict:
         "samples_over_r_n1_n2": over,
         "power_of_n": power,
         "below_entries_from": below,
-        "thresholds": {"batch_over_r_n1_n2": 1.0, "samples_over_entries": 1.0},
     }
     parts = []
     if np.isfinite(few):
@@ -150,7 +150,7 @@ def judge(p: Mapping[str, Any], results: Results) -> Verdict:
     if every == sizes[0]:
         return Verdict(Status.HOLDS, measured, numbers=numbers)
     condition = (
-        f"matrices that are not small: below n = {best:g} the total of about {over.min():.2g} to "
+        f"n of {best:g} or more; in smaller matrices the total of {over.min():.2g} to "
         f"{over[np.isfinite(over)].max():.2g} r (n1 + n2) is more than there are entries"
     )
     return Verdict(Status.HOLDS_WITH, measured, condition, numbers)
@@ -186,7 +186,7 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
     right.plot(sizes, sizes**2, "--", color=look.RED, label="entries of Y")
     right.plot(sizes, 2 * sizes * p["rank"], ":", color=look.INK, label="r (n1 + n2)")
     right.set(yscale="log", xlabel="n", ylabel=f"measurements until the error is {p['target']:g}")
-    look.marks(right, sizes)
+    look.marks(right, list(sizes))
     look.legend(right, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 
@@ -197,12 +197,16 @@ experiment = Experiment(
     reference="Wind (2025), Theorem 2.9",
     claim="With fresh Gaussian measurements in each step batches of about r (n1 + n2), up to "
     "logarithms, suffice, and the total number of samples is near-optimal.",
+    criterion="HOLDS if batches of r (n1 + n2) or fewer fresh measurements, in the median of runs, "
+    "reach the target, and if all steps of each run together use fewer measurements than there are "
+    "entries, at every n and setting; with a condition if only from some n on.",
+    tolerances={"samples*": Tolerance(relative=0.1), "power*": Tolerance(0.1)},
     parameters={
         "n": Parameter(20, None, "size of Y, and width, where batches are compared", least=2),
         "rank": Parameter(1, None, "rank of Y", least=1),
         "kappa": Parameter(1.0, None, "condition number of Y", least=1),
         "batches": Parameter(
-            (10, 20, 40, 60, 80, 120, 200, 400), (10, 40, 80, 200), "measurements m", least=1
+            (10, 20, 40, 60, 80, 120, 200, 400), (10, 40, 80, 400), "measurements m", least=1
         ),
         "learning_rate": Parameter(0.05, None, "eta", above=0),
         "time": Parameter(2.5, None, "time in units of log(sigma_r / eps^2) / sigma_r", above=0),

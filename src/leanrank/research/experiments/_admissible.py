@@ -1,0 +1,58 @@
+"""Perturbations as large as Theorem 4.3 of Wind allows, and the size of those that descent has."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from leanrank.factors import Factors
+from leanrank.research.solvers import (
+    Perturbation,
+    constant_perturbation,
+    sum_of_perturbations,
+    unbalancing_perturbation,
+)
+from leanrank.research.theory import FlowAssumption, TargetFrame, dilation, imbalance_drive
+
+__all__ = ["KINDS", "admissible"]
+
+KINDS = ("none", "outside", "measurements", "unbalancing", "all")
+
+
+def admissible(
+    kind: str, truth: Factors, allowed: FlowAssumption, rng: np.random.Generator, times: float = 1.0
+) -> Perturbation:
+    """A perturbation at the bounds of Assumption 4.1, or so many times beyond.
+
+    ``outside`` is constant and feeds what should not grow, with all of mu; ``measurements`` is
+    proportional to the residual, as imperfect measurements are, with all of beta; ``unbalancing``
+    feeds the imbalance with all of nu. ``all`` is the three together, within the same bounds.
+    """
+    norm, (n1, n2) = TargetFrame.of(truth).norm, truth.shape
+    if kind == "none":
+        return constant_perturbation(np.zeros((n1 + n2, n1 + n2)))
+    fed = np.asarray(unbalancing_perturbation(truth, 1.0)(0, truth))
+    fed = fed * (times * allowed.nu * norm / imbalance_drive(fed, n1))
+    if kind == "unbalancing":
+        return constant_perturbation(fed)
+    left, right = truth.U, truth.V
+    a, b = rng.standard_normal(n1), rng.standard_normal(n2)
+    a -= left @ np.linalg.lstsq(left, a)[0]
+    b -= right @ np.linalg.lstsq(right, b)[0]
+    outside = dilation(np.outer(a / np.linalg.norm(a), b / np.linalg.norm(b)))
+    G = rng.standard_normal((n1, n2))
+    seen = dilation(G / np.linalg.norm(G, 2))
+
+    def of_residual(factors: Factors) -> np.ndarray:
+        pull: np.ndarray = (allowed.bounds(factors, truth)[0] - allowed.mu * norm) * seen
+        return times * pull
+
+    constant = constant_perturbation(outside * (times * allowed.mu * norm))
+    if kind == "outside":
+        return constant
+    if kind == "measurements":
+        return lambda k, factors: of_residual(factors)
+    left_over = times * allowed.mu * norm - float(np.linalg.norm(fed, 2))
+    rest = constant_perturbation(outside * max(left_over, 0.0))
+    return sum_of_perturbations(
+        constant_perturbation(fed), lambda k, factors: of_residual(factors), rest
+    )
