@@ -61,6 +61,7 @@ _EXPERIMENTS = {
     "asymmetric-theorem28": "leanrank.research.experiments.asymmetric_theorem28",
     "asymmetric-theorem29": "leanrank.research.experiments.asymmetric_theorem29",
     "asymmetric-theorem61": "leanrank.research.experiments.asymmetric_theorem61",
+    "asymmetric-reduction": "leanrank.research.experiments.asymmetric_reduction",
     "asymmetric-misalignment": "leanrank.research.experiments.asymmetric_misalignment",
     "deep-fig1": "leanrank.research.experiments.deep_fig1",
     "deep-fig2": "leanrank.research.experiments.deep_fig2",
