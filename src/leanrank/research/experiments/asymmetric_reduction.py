@@ -241,7 +241,7 @@ experiment = Experiment(
     claim="Descent on imperfect measurements passes through gradient flow under E_t = log(I + eta "
     "R) / eta - R_t, and F.1, D.1 and E.1 bound E_t by step, isometry constant or number of fresh "
     "measurements, and perturbation.",
-    criterion="HOLDS if no bound is exceeded at the start, the middle and the end of any step seen, "
+    criterion="HOLDS if no bound is exceeded at the start, the middle or the end of any step seen, "
     "E.1's with C = 1 for 95 % of runs, and no fresh measurements need a xi above 3.",
     tolerances={"c2*": Tolerance(relative=0.05)},
     parameters={

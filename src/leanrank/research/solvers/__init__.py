@@ -8,6 +8,7 @@ from leanrank.research.solvers._measurement_errors import (
     fresh_measurements,
     imperfect_measurements,
     sum_of_perturbations,
+    worst_isometry,
 )
 from leanrank.research.solvers._perturbed import (
     Perturbation,
@@ -49,4 +50,5 @@ __all__ = [
     "sum_of_perturbations",
     "tilting_perturbation",
     "unbalancing_perturbation",
+    "worst_isometry",
 ]

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from leanrank import _checks
-from leanrank._arrays import Array, array_namespace, device_of
+from leanrank._arrays import Array, array_namespace, device_of, norm
 from leanrank.factors import Factors, check_factors
 from leanrank.linalg import singular_value
 from leanrank.operators import Measurement
@@ -29,6 +29,7 @@ __all__ = [
     "fresh_measurements",
     "imperfect_measurements",
     "sum_of_perturbations",
+    "worst_isometry",
 ]
 
 
@@ -87,6 +88,59 @@ def adversarial_measurements(ops: Sequence[Measurement], target: Factors) -> Per
         return singular_value(rows - (rows @ Q) @ Q.T)
 
     return lambda k, factors: dilation(max((_error(op, target, factors) for op in ops), key=push))
+
+
+def worst_isometry(target: Factors, rho: float) -> Perturbation:
+    r"""The operators of an isometry constant that push hardest where nothing should grow.
+
+    .. math:: \mathcal A_k^*\mathcal A_k(X) = X + \rho\,\big(\langle\hat R, X\rangle\, ab^\top
+        + \langle ab^\top, X\rangle\,\hat R\big),\qquad \hat R = \bar R/|\bar R|_F
+
+    with fixed unit vectors a and b outside the singular subspaces of Y. Where :math:`ab^\top` and
+    :math:`\hat R` are orthogonal its eigenvalues are :math:`1 \pm \rho` and 1, so that rho is its
+    constant at every rank, and Lemma G.2 of Wind (2025) is an equality: the adversary of Theorem
+    2.8, which lets operators change in every step.
+
+    Parameters
+    ----------
+    target : Factors
+        Of a rank below n1 and n2.
+    rho : float
+        From 0 to 1. The residual's small part along :math:`ab^\top` is left as it is.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the target has full rank, or rho is out of range.
+
+    Examples
+    --------
+    >>> target = Factors(np.eye(2, 1), np.eye(2, 1))
+    >>> worst_isometry(target, 0.5)(0, Factors(np.zeros((2, 1)), np.zeros((2, 1))))[:2, 2:]
+    array([[0. , 0. ],
+           [0. , 0.5]])
+    """
+    rho = _checks.real_number(rho, "rho", least=0.0, most=1.0)
+    a, b = (_outside(X, "target") for X in (target.U, target.V))
+    direction = a[:, None] * b[None, :]
+    xp = array_namespace(direction)
+
+    def error(factors: Factors) -> Array:
+        R = target.to_dense() - factors.to_dense()
+        across = R - direction * xp.sum(direction * R)
+        return rho * norm(across) * direction
+
+    return lambda k, factors: dilation(error(factors))
+
+
+def _outside(U: Array, name: str) -> Array:
+    """A unit vector orthogonal to the columns."""
+    xp, n = array_namespace(U), U.shape[0]
+    P, s, _ = xp.linalg.svd(U, full_matrices=True)
+    if n <= s.shape[0]:
+        raise ValueError(f"{name} must have a rank below its size, got {s.shape[0]} columns")
+    first = P[:, -1]
+    return first * xp.sign(first[xp.argmax(xp.abs(first))])
 
 
 def fresh_measurements(target: Factors, m: int, random_state: Any = None) -> Perturbation:
