@@ -18,13 +18,19 @@ from leanrank.operators import DenseSensing
 from leanrank.problem import Problem
 from leanrank.research import theory
 from leanrank.research.diagnostics import operator_error
-from leanrank.research.solvers import FreshGaussianDescent, descend_together
+from leanrank.research.solvers import (
+    FreshGaussianDescent,
+    PerturbedSensingDescent,
+    descend_together,
+)
 from leanrank.solvers import Solver, iterate
 
 __all__ = [
     "allowed_start",
+    "crossing",
     "errors_after",
     "errors_together",
+    "exponent",
     "fixed_set",
     "fresh",
     "gaussian_set",
@@ -103,6 +109,42 @@ def errors_after(
         if state.iteration % every == 0 and state.point.is_finite:
             found[state.iteration // every - 1] = error(state)
     return found
+
+
+def exponent(
+    solver: PerturbedSensingDescent,
+    problem: Problem,
+    truth: Factors,
+    kappa: float,
+    scales: np.ndarray,
+    time: float,
+    rng: np.random.Generator,
+) -> float:
+    """Slope of log error over log scale^2, of starts that differ in scale only.
+
+    That of runs of which one diverged is minus infinity. ``time`` is the constant c of ``steps``.
+    """
+    unit = start(truth, 1.0, rng)
+    eta = 2.0 * solver.step_size
+    errors = [
+        errors_after(solver, problem, truth, unit.scaled(x**2), steps(eta, kappa, x, time))[0]
+        for x in scales
+    ]
+    if not np.isfinite(errors).all():
+        return -np.inf
+    return float(np.polyfit(2.0 * np.log(scales), np.log(errors), 1)[0])
+
+
+def crossing(x: Sequence[float], y: np.ndarray, level: float) -> float:
+    """Where a falling curve first goes below a level, between points; its ends if it does not."""
+    below = np.flatnonzero(np.asarray(y) < level)
+    if not below.size:
+        return float(x[-1])
+    i = int(below[0])
+    if i == 0:
+        return 0.0
+    share = (y[i - 1] - level) / (y[i - 1] - y[i]) if np.isfinite(y[i]) else 0.0
+    return float(x[i - 1] + share * (x[i] - x[i - 1]))
 
 
 def steps_until(
