@@ -155,7 +155,8 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
         ax.plot(kappas, seen, "-o", color=look.BLUE, markersize=4, label="largest that will do")
         asked = seen[0] * kappas ** _ASKED[name]
         ax.plot(kappas, asked, ":", color=look.INK, label=f"asked: kappa^{_ASKED[name]:g}")
-        ax.set(yscale="log", ylabel=label)
+        ax.set_ylabel(label)
+        wind.log_labels(ax)
         look.legend(ax, loc="lower left")
     i, j = np.argmin(p["sizes"]), np.argmax(p["sizes"])
     for colour, (kind, x) in zip(look.COLOURS, _over_size(p, results).items(), strict=False):

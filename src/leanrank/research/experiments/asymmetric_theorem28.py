@@ -193,8 +193,8 @@ def judge(p: Mapping[str, Any], results: Results) -> Verdict:
     if enough == min(fixed):
         return Verdict(Status.HOLDS, measured, numbers=numbers)
     condition = (
-        f"measurements that are perfect or fresh, or fixed sets of about {enough:g} r (n1 + n2), "
-        f"whose isometry constant is at least {rho[enough]:.2g}"
+        f"measurements that are perfect or fresh, or fixed sets of {enough:g} r (n1 + n2) or more, "
+        f"where the isometry constant is {rho[enough]:.2g} or somewhat above"
     )
     return Verdict(Status.HOLDS_WITH, measured, condition, numbers)
 

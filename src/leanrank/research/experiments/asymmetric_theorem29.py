@@ -173,9 +173,9 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
     unit = 2 * p["n"] * p["rank"]
     left.axvline(unit, color=look.PALE, linewidth=1, zorder=0)
     left.text(
-        unit, 0.02, " r (n1 + n2)", fontsize=8, color=look.INK, transform=left.get_xaxis_transform()
+        unit, 0.9, " r (n1 + n2)", fontsize=8, color=look.INK, transform=left.get_xaxis_transform()
     )
-    look.legend(left, loc="center right", bbox_to_anchor=(1.0, 0.22))
+    look.legend(left, loc="upper center", bbox_to_anchor=(0.45, -0.18), ncols=2)
     sizes = np.array(sorted(set(p["sizes"])))
     for colour, row, (eta, share) in zip(
         look.shades(len(p["counted_rates"])), _samples(p, results), _counted(p), strict=True

@@ -151,7 +151,8 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
     final.plot([], [], ":", color=look.INK, label="bound, no perturbation")
     final.set(yscale="log", xlabel="|W_0| over the largest allowed", ylabel="final error")
     look.marks(final, sorted(set(p["starts"])))
-    look.legend(final, fontsize=7, title="perturbation", title_fontsize=8)
+    beside = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
+    look.legend(final, fontsize=7, title="perturbation", title_fontsize=8, **beside)
     return figure
 
 

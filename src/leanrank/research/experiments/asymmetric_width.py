@@ -109,7 +109,8 @@ def judge(p: Mapping[str, Any], results: Results) -> Verdict:
     top = max(float(x[wide].max()) for x in worst.values())
     measured = (
         f"widths of {widths[wide].min()} to {widths[wide].max()} at n = {p['n']}: errors of at "
-        f"most {top:.2g} of (eps^2 / sigma_r)^(2/3) sigma_r, medians within a factor of {spread:.2g}"
+        f"most {top:.2g} of (eps^2 / sigma_r)^(2/3) sigma_r, medians within a factor of "
+        f"{spread:.2g}"
     )
     if narrow.size:
         measured += (
