@@ -21,6 +21,7 @@ from leanrank.research.solvers import (
     fresh_measurements,
     imperfect_measurements,
     sum_of_perturbations,
+    worst_isometry,
 )
 from leanrank.solvers import GradientDescent, iterate, solve
 
@@ -87,6 +88,28 @@ def test_the_adversary_takes_what_pushes_most_outside_of_the_target():
     np.testing.assert_allclose(chosen, more, atol=1e-9)
 
 
+def test_the_worst_isometry_is_one_of_its_constant():
+    truth, f, rho = instance().truth, begin(), 0.3
+    E = worst_isometry(truth, rho)(0, f)[:6, 6:]
+    P, s, Q = np.linalg.svd(E)
+    # As Lemma G.2 allows at most, but for what R has along the pair; and outside of the target.
+    R = truth.to_dense() - f.to_dense()
+    along = abs(P[:, 0] @ R @ Q[0])
+    assert s[0] == pytest.approx(rho * np.sqrt(np.sum(R**2) - along**2))
+    assert s[1] < 1e-12
+    np.testing.assert_allclose(truth.U.T @ P[:, 0], 0.0, atol=1e-12)
+    np.testing.assert_allclose(truth.V.T @ Q[0], 0.0, atol=1e-12)
+    # The operator itself: I + rho (d r^T + r d^T), whose eigenvalues are 1 and 1 +- rho.
+    d = np.outer(P[:, 0], Q[0]).ravel()
+    r = R.ravel() - d * (d @ R.ravel())
+    r /= np.linalg.norm(r)
+    M = np.eye(30) + rho * (np.outer(d, r) + np.outer(r, d))
+    ends = np.linalg.eigvalsh(M)[[0, -1]]
+    np.testing.assert_allclose(ends, [1 - rho, 1 + rho])
+    seen = (M @ R.ravel()).reshape(R.shape) - R
+    np.testing.assert_allclose(P[:, 0] @ seen @ Q[0], P[:, 0] @ E @ Q[0], atol=1e-12)
+
+
 def test_a_sum_is_the_sum():
     f = begin()
     E, F = np.eye(11), np.ones((11, 11))
@@ -125,6 +148,8 @@ def test_the_flow_is_that_of_its_equation(rng):
             r"ops\[0\] must",
         ),
         (lambda: fresh_measurements(instance().truth, 0), "m must"),
+        (lambda: worst_isometry(Factors(np.eye(3), np.eye(3)), 0.1), "target must have a rank"),
+        (lambda: worst_isometry(instance().truth, 1.1), "rho"),
         (lambda: PerturbedGradientFlow(0.0), "step_size"),
     ],
 )

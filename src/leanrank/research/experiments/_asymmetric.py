@@ -118,13 +118,12 @@ def exponent(
     kappa: float,
     scales: np.ndarray,
     time: float,
-    rng: np.random.Generator,
+    unit: Factors,
 ) -> float:
-    """Slope of log error over log scale^2, of starts that differ in scale only.
+    """Slope of log error over log scale^2, of starts that are ``unit`` but for their scales.
 
     That of runs of which one diverged is minus infinity. ``time`` is the constant c of ``steps``.
     """
-    unit = start(truth, 1.0, rng)
     eta = 2.0 * solver.step_size
     errors = [
         errors_after(solver, problem, truth, unit.scaled(x**2), steps(eta, kappa, x, time))[0]

@@ -70,8 +70,8 @@ def run_trial(t: Trial, rng: np.random.Generator) -> dict[str, Any]:
     if t["part"] == "isometry":
         perturbation = worst_isometry(truth, t["constant"] / t["rank"] ** 0.5)
         solver = PerturbedSensingDescent(eta / 2.0, perturbation)
-        scales = np.array(t["shares"]) * largest
-        return {"exponent": wind.exponent(solver, problem, truth, kappa, scales, t["time"], rng)}
+        scales, unit = np.array(t["shares"]) * largest, wind.start(truth, 1.0, rng)
+        return {"exponent": wind.exponent(solver, problem, truth, kappa, scales, t["time"], unit)}
     scale = min(t["shares"]) * largest
     begin, steps = wind.start(truth, scale, rng), wind.steps(eta, kappa, scale, t["time"])
     if t["part"] == "step":

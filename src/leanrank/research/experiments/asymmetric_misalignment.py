@@ -178,9 +178,9 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
         for name, style in (("identity", "-"), ("gaussian", "--")):
             errors = row[f"errors_{name}"]
             label = f"{kind} Y" if name == "identity" else None
-            shown = {"linewidth": 3.5, "alpha": 0.5} if kind == _TARGETS[0] else {}
+            broad: dict[str, Any] = {"linewidth": 3.5, "alpha": 0.5} if kind == _TARGETS[0] else {}
             x = _EVERY * np.arange(1, errors.size)
-            right.plot(x, errors[1:], style, color=colour, label=label, **shown)
+            right.plot(x, errors[1:], style, color=colour, label=label, **broad)
     look.heading(right, "from the identity (solid), from Gaussian starts (dashed)")
     right.set(xscale="log", yscale="log", xlabel="iteration", ylabel="relative error")
     look.legend(right)

@@ -60,6 +60,8 @@ def trials(p: Mapping[str, Any]) -> list[Trial]:
 def run_trial(t: Trial, rng: np.random.Generator) -> dict[str, Any]:
     """The exponent of eps^2 in the final error."""
     problem, truth = wind.population(t["n"], t["rank"], 1.0, rng)
+    # Before the sets, which are then the first of larger numbers of them.
+    unit = wind.start(truth, 1.0, rng)
     if t["part"] == "worst":
         perturbation = worst_isometry(truth, t["constant"] / t["rank"] ** 0.5)
     else:
@@ -68,7 +70,7 @@ def run_trial(t: Trial, rng: np.random.Generator) -> dict[str, Any]:
         perturbation = adversarial_measurements(sets, truth)
     solver = PerturbedSensingDescent(t["learning_rate"] / 2.0, perturbation)
     scales = np.array(t["shares"]) * theory.largest_start(truth.shape, t["rank"], 1.0)
-    exponent = wind.exponent(solver, problem, truth, 1.0, scales, t["time"], rng)
+    exponent = wind.exponent(solver, problem, truth, 1.0, scales, t["time"], unit)
     return {"exponent": exponent}
 
 

@@ -202,7 +202,7 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
     for colour, source in zip((look.BLUE, look.RED), ("isometric", "fresh"), strict=True):
         row = rows[source]
         x = row["share_of_time"]
-        broad = {"linewidth": 3.5, "alpha": 0.5} if source == "isometric" else {}
+        broad: dict[str, Any] = {"linewidth": 3.5, "alpha": 0.5} if source == "isometric" else {}
         ratio.plot(x, row["F.1 size"], "-", color=colour, label=f"F.1, {source}", **broad)
         ratio.plot(x, row["F.1 drive"], "--", color=colour, label="its drive")
         name = f"{labels[source]}, {source}"

@@ -171,7 +171,9 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
             for i, (ax, y) in enumerate(zip(axes, curves, strict=True)):
                 name = f"{label}, kappa {kappa:g}" if i == 0 else None
                 # Many coincide: those that the theorem speaks of are broad, below the others.
-                broad = {"linewidth": 3.5, "alpha": 0.5} if label == "as allowed" else {}
+                broad: dict[str, Any] = (
+                    {"linewidth": 3.5, "alpha": 0.5} if label == "as allowed" else {}
+                )
                 ax.plot(row["share_of_time"], y, style, color=colour, label=name, **broad)
     names = [f"{i + 1}: {name}" for i, name in enumerate(_ITEMS)] + list(_SIZES)
     for ax, name in zip(axes, names, strict=True):
