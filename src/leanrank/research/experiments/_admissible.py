@@ -27,7 +27,8 @@ def admissible(
     proportional to the residual, as imperfect measurements are, with all of beta; ``unbalancing``
     feeds the imbalance with all of nu. ``all`` is the three together, within the same bounds.
     """
-    norm, (n1, n2) = TargetFrame.of(truth).norm, truth.shape
+    frame, (n1, n2) = TargetFrame.of(truth), truth.shape
+    norm = frame.norm
     if kind == "none":
         return constant_perturbation(np.zeros((n1 + n2, n1 + n2)))
     fed = np.asarray(unbalancing_perturbation(truth, 1.0)(0, truth))
@@ -43,7 +44,7 @@ def admissible(
     seen = dilation(G / np.linalg.norm(G, 2))
 
     def of_residual(factors: Factors) -> np.ndarray:
-        pull: np.ndarray = (allowed.bounds(factors, truth)[0] - allowed.mu * norm) * seen
+        pull: np.ndarray = (allowed.bounds(factors, frame)[0] - allowed.mu * norm) * seen
         return times * pull
 
     constant = constant_perturbation(outside * (times * allowed.mu * norm))

@@ -159,7 +159,7 @@ experiment = Experiment(
     criterion="HOLDS if some c > 0, the same for all ranks up to a ratio of 1.25, has exponents of "
     "2/3 or more (means over instances), and if Gaussian sets of some size tried have, too.",
     parameters={
-        "n": Parameter(16, 10, "size of Y, and width", least=2),
+        "n": Parameter(14, 10, "size of Y, and width", least=2),
         "ranks": Parameter((1, 2, 4), (1, 2), "ranks of Y, below n", least=1),
         "constants": Parameter(
             (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6), (0.1, 0.3, 0.5), "rho sqrt(r)", above=0
@@ -168,7 +168,7 @@ experiment = Experiment(
         "multiples": Parameter(
             (10.0, 20.0, 40.0, 80.0), (20.0, 80.0), "measurements over r (n1 + n2)", above=0
         ),
-        "sets": Parameter((1, 4, 16), (1, 4), "sets that an adversary has", least=1),
+        "sets": Parameter((1, 4, 12), (1, 4), "sets that an adversary has", least=1),
         "learning_rate": Parameter(0.2, None, "eta", above=0),
         "time": Parameter(2.5, None, "time in units of log(sigma_r / eps^2) / sigma_r", above=0),
         "seeds": Parameter(3, 1, "instances", least=1),

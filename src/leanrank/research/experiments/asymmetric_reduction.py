@@ -83,11 +83,11 @@ def run_trial(t: Trial, rng: np.random.Generator) -> dict[str, Any]:
     claimed = claim(*arguments, rho, perturbation=t["perturbation"]) if claim else None
     watch = np.linspace(0, steps, _RECORDS + 1).round().astype(int)
     solver = PerturbedSensingDescent(step, sum_of_perturbations(seen, constant_perturbation(given)))
-    rows = []
+    rows, frame = [], theory.TargetFrame.of(truth)
     for state in islice(iterate(solver, problem, begin), steps + 1):
         if state.iteration in watch:
             error = np.asarray(seen(state.iteration, state.factors))
-            rows.append(_row(state.factors, truth, error, given, step, claimed, rho, m))
+            rows.append(_row(state.factors, frame, error, given, step, claimed, rho, m))
     values = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     return {**values, "share_of_time": watch / steps, "rho": rho, "m": m}
 
@@ -103,7 +103,7 @@ def _isometry(op: Any, rank: int, above: bool, rng: np.random.Generator) -> floa
 
 def _row(
     f: Factors,
-    truth: Factors,
+    truth: theory.TargetFrame,
     error: np.ndarray,
     given: np.ndarray,
     step: float,

@@ -292,7 +292,7 @@ experiment = Experiment(
         "learning_rate": Parameter(0.05, None, "eta", above=0),
         "perturbed_rate": Parameter(0.2, None, "eta of the perturbed runs", above=0),
         "time": Parameter(2.5, None, "time in units of log(sigma_r / eps^2) / sigma_r", above=0),
-        "seeds": Parameter(8, 1, "instances", least=1),
+        "seeds": Parameter(4, 1, "instances", least=1),
     },
     trials=trials,
     run_trial=run_trial,

@@ -211,7 +211,7 @@ experiment = Experiment(
         "learning_rate": Parameter(0.05, None, "eta", above=0),
         "time": Parameter(2.5, None, "time in units of log(sigma_r / eps^2) / sigma_r", above=0),
         "sizes": Parameter(
-            (20, 40, 80, 120, 180, 240), (20, 120), "n, where samples are counted", least=2
+            (20, 40, 80, 120, 180), (20, 120), "n, where samples are counted", least=2
         ),
         "counted_rates": Parameter(
             (0.05, 0.05, 0.2, 0.5), (0.2, 0.5), "eta, where samples are counted", above=0
@@ -220,7 +220,7 @@ experiment = Experiment(
             (0.0625, 0.125, 0.5, 1.0), (0.5, 1.0), "m over r (n1 + n2) for each of these", above=0
         ),
         "target": Parameter(0.001, None, "error that must be reached", above=0),
-        "seeds": Parameter(4, 1, "instances", least=1),
+        "seeds": Parameter(3, 1, "instances", least=1),
     },
     trials=trials,
     run_trial=run_trial,

@@ -170,13 +170,11 @@ experiment = Experiment(
         "n": Parameter(12, 8, "size of Y, and width", least=2),
         "rank": Parameter(2, None, "rank of Y", least=1),
         "kappas": Parameter((1.0, 3.0), (1.0, 2.0), "condition numbers of Y", least=1),
-        "starts": Parameter(
-            (1.0, 0.3, 0.1, 0.03), (1.0, 0.1), "|W_0| over the largest allowed", above=0
-        ),
+        "starts": Parameter((1.0, 0.3, 0.1), (1.0, 0.1), "|W_0| over the largest allowed", above=0),
         "perturbed": Parameter((0.0, 1.0), None, "perturbations over the largest allowed", least=0),
-        "flow_step": Parameter(0.1, 0.2, "time step of the flow", above=0),
+        "flow_step": Parameter(0.2, None, "time step of the flow", above=0),
         "theta": Parameter(0.5, None, "the theorem's theta, at most 1/2", above=0),
-        "seeds": Parameter(3, 1, "instances", least=1),
+        "seeds": Parameter(2, 1, "instances", least=1),
     },
     trials=trials,
     run_trial=run_trial,

@@ -87,8 +87,8 @@ def run_trial(t: Trial, rng: np.random.Generator) -> dict[str, Any]:
             ratios.append(warm_up.ratios(state.factors, 2.0 * step * state.iteration))
             E = np.asarray(perturbation(state.iteration, state.factors))
             if not flow:
-                E = flow_perturbation(state.factors, truth, E, step)
-            sizes.append(allowed.ratios(E, state.factors, truth))
+                E = flow_perturbation(state.factors, warm_up.frame, E, step)
+            sizes.append(allowed.ratios(E, state.factors, warm_up.frame))
     return {
         "ratios": np.array(ratios),
         "sizes": np.array(sizes),
@@ -198,7 +198,7 @@ experiment = Experiment(
     "perturbation of the size that the proof allows (beta = delta^2 / 13, mu = delta^2 / 4, nu = 2 "
     "delta^2 / (T_2 |Y|)).",
     parameters={
-        "n": Parameter(20, 10, "size of Y, and width", least=2),
+        "n": Parameter(20, 8, "size of Y, and width", least=2),
         "rank": Parameter(2, None, "rank of Y", least=1),
         "kappas": Parameter((1.0, 3.0), (1.0, 2.0), "condition numbers of Y", least=1),
         "times": Parameter(
@@ -208,7 +208,7 @@ experiment = Experiment(
         "multiple": Parameter(
             10.0, None, "measurements over r (n1 + n2), fixed or in each step", above=0
         ),
-        "flow_step": Parameter(0.05, 0.2, "time step of the flow", above=0),
+        "flow_step": Parameter(0.2, None, "time step of the flow", above=0),
         "learning_rate": Parameter(0.05, 0.1, "eta of descent on measurements", above=0),
         "start_share": Parameter(1.0, None, "|W_0| over the largest that is allowed", above=0),
         "theta": Parameter(0.5, None, "the theorem's theta, at most 1/2", above=0),

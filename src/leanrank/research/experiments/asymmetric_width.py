@@ -184,7 +184,7 @@ experiment = Experiment(
         "same": Parameter(2.0, None, "ratio of medians that counts as none", least=1),
         "learning_rate": Parameter(0.1, None, "eta", above=0),
         "time": Parameter(5.0, None, "time in units of log(sigma_r / eps^2) / sigma_r", above=0),
-        "seeds": Parameter(20, 3, "instances", least=1),
+        "seeds": Parameter(12, 3, "instances", least=1),
     },
     trials=trials,
     run_trial=run_trial,

@@ -135,7 +135,7 @@ class FlowAssumption:
         rho = _checks.real_number(rho, "rho", above=0.0, most=1.0)
         return cls(math.sqrt(min(shape) / rank), 10.0 * eta + rho, 2.0 * mu, 20.0 * eta + 2.0 * mu)
 
-    def applies(self, factors: Factors, target: Factors) -> bool:
+    def applies(self, factors: Factors, target: Factors | TargetFrame) -> bool:
         """Whether it asks anything at these factors."""
         frame = TargetFrame.of(target)
         return bool(
@@ -143,14 +143,16 @@ class FlowAssumption:
             and self.gamma * leftover(factors, frame.rank) <= frame.norm
         )
 
-    def bounds(self, factors: Factors, target: Factors) -> tuple[float, float]:
+    def bounds(self, factors: Factors, target: Factors | TargetFrame) -> tuple[float, float]:
         """The right-hand sides at the factors where a step starts."""
         frame = TargetFrame.of(target)
         R = singular_value(residual(factors, target))
         pull = R + self.gamma * leftover(factors, frame.rank)
         return self.beta * pull + self.mu * frame.norm, self.nu * frame.norm
 
-    def ratios(self, E: Array, factors: Factors, target: Factors) -> tuple[float, float]:
+    def ratios(
+        self, E: Array, factors: Factors, target: Factors | TargetFrame
+    ) -> tuple[float, float]:
         """Both sizes of a perturbation over their bounds: it is small enough up to 1."""
         sizes = singular_value(E), imbalance_drive(E, target.shape[0])
         pairs = zip(sizes, self.bounds(factors, target), strict=True)

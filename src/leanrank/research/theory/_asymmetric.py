@@ -52,14 +52,16 @@ class TargetFrame:
     values: Array
 
     @classmethod
-    def of(cls, target: Factors) -> TargetFrame:
-        """The frame of a target; singular values that are rounding errors do not count.
+    def of(cls, target: Factors | TargetFrame) -> TargetFrame:
+        """The frame of a target, or itself; singular values of the size of rounding do not count.
 
         Raises
         ------
         ValueError, TypeError
             If the target is zero, or not Factors.
         """
+        if isinstance(target, TargetFrame):
+            return target
         P, s, Q = check_factors(target, "target").svd()
         xp = array_namespace(s)
         eps = float(xp.finfo(s.dtype).eps) * sum(target.shape)
@@ -71,6 +73,15 @@ class TargetFrame:
     @property
     def rank(self) -> int:
         return int(self.values.shape[0])
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n1, n2) of Y."""
+        return int(self.left.shape[0]), int(self.right.shape[0])
+
+    def to_dense(self) -> Array:
+        """Y itself."""
+        return (self.left * self.values) @ self.right.T
 
     @property
     def norm(self) -> float:

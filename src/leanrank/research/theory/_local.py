@@ -76,7 +76,7 @@ class LocalConvergence:
         """The left-hand sides of both items."""
         frame = self.warm_up.frame
         signal = frame.signal(factors)
-        R = (frame.left * frame.values) @ frame.right.T - factors.to_dense()
+        R = frame.to_dense() - factors.to_dense()
         return singular_value(R), singular_value(frame.outside(signal))
 
     def bounds(self, time: float) -> tuple[float, float]:

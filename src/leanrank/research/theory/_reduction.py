@@ -72,7 +72,7 @@ def imbalance_drive(E: Array, n1: int) -> float:
     return singular_value(mirrored + mirrored.T)
 
 
-def residual(factors: Factors, target: Factors) -> Array:
+def residual(factors: Factors, target: Factors | TargetFrame) -> Array:
     """Y - U V^T, shape (n1, n2)."""
     if factors.shape != target.shape:
         raise ValueError(
@@ -92,7 +92,12 @@ def leftover(factors: Factors, rank: int) -> float:
 
 
 def flow_perturbation(
-    factors: Factors, target: Factors, perturbation: Array, step_size: float, *, share: float = 0.0
+    factors: Factors,
+    target: Factors | TargetFrame,
+    perturbation: Array,
+    step_size: float,
+    *,
+    share: float = 0.0,
 ) -> np.ndarray:
     r"""The perturbation E_t under which gradient flow passes through a step of descent.
 
@@ -101,8 +106,10 @@ def flow_perturbation(
 
     Parameters
     ----------
-    factors, target : Factors
-        Where the step starts, and Y; NumPy arrays.
+    factors : Factors
+        Where the step starts, NumPy arrays.
+    target : Factors or TargetFrame
+        Y; as a frame it is not decomposed again.
     perturbation : array, shape (n1 + n2, n1 + n2)
         :math:`\tilde E_k`, all that the step has besides :math:`R_{k\eta}`: of imperfect
         measurements the dilation of :math:`\mathcal A^*\mathcal A(\bar R) - \bar R`, noise, and
@@ -157,7 +164,7 @@ def _logarithm(B: np.ndarray) -> np.ndarray:
 
 
 def step_perturbation_bounds(
-    factors: Factors, target: Factors, perturbation: Array, step_size: float
+    factors: Factors, target: Factors | TargetFrame, perturbation: Array, step_size: float
 ) -> tuple[float, float]:
     r"""Bounds on :math:`|E_t|` and :math:`|JE_t + E_t^\top J|`, Proposition F.1 of Wind (2025).
 
@@ -190,7 +197,7 @@ def step_perturbation_bounds(
     return 10.0 * eta * norm * R + 2.0 * size, 20.0 * eta * norm**2 + drive
 
 
-def frobenius_residual_bound(factors: Factors, target: Factors) -> float:
+def frobenius_residual_bound(factors: Factors, target: Factors | TargetFrame) -> float:
     r"""Bound on :math:`|Y - UV^\top|_F` by operator norms, Lemma H.1 of Wind (2025).
 
     .. math:: \sqrt r\,\Big(\sqrt2\,|R| + \sqrt{3\min(n_1, n_2)/r}\;\sigma_{r+1}^2(W)\Big)
@@ -200,7 +207,7 @@ def frobenius_residual_bound(factors: Factors, target: Factors) -> float:
     return math.sqrt(2.0 * rank) * R + math.sqrt(3.0 * n) * leftover(factors, rank)
 
 
-def isometry_error_bound(factors: Factors, target: Factors, rho: float) -> float:
+def isometry_error_bound(factors: Factors, target: Factors | TargetFrame, rho: float) -> float:
     r"""Bound on :math:`|\mathcal A^*\mathcal A(\bar R) - \bar R|`, Proposition G.1 of Wind (2025).
 
     .. math:: 2\sqrt r\,\rho\,\Big(|R| + \big(\tfrac{\min(n_1, n_2)}{2r} + 1\big)
@@ -208,7 +215,8 @@ def isometry_error_bound(factors: Factors, target: Factors, rho: float) -> float
 
     Parameters
     ----------
-    factors, target : Factors
+    factors, target
+        As in :func:`flow_perturbation`.
     rho : float
         Restricted isometry constant of the measurements for matrices of rank r + 1.
 
@@ -225,7 +233,9 @@ def isometry_error_bound(factors: Factors, target: Factors, rho: float) -> float
     return 2.0 * math.sqrt(rank) * rho * (R + share * leftover(factors, rank))
 
 
-def fresh_error_bound(factors: Factors, target: Factors, m: int, *, xi: float = 1.0) -> float:
+def fresh_error_bound(
+    factors: Factors, target: Factors | TargetFrame, m: int, *, xi: float = 1.0
+) -> float:
     r"""Bound on the error of m fresh Gaussian measurements, Proposition H.8 of Wind (2025).
 
     .. math:: \xi\sqrt{\tfrac{r(n_1+n_2)}m}\Big(\sqrt2\,|R| + \sqrt{3\min(n_1, n_2)/r}\;
@@ -236,7 +246,8 @@ def fresh_error_bound(factors: Factors, target: Factors, m: int, *, xi: float = 
 
     Parameters
     ----------
-    factors, target : Factors
+    factors, target
+        As in :func:`flow_perturbation`.
     m : int
     xi : float
         What the probability is bought with. The constants are open; of 10,000 draws none exceeded
