@@ -367,7 +367,11 @@ def test_operators_of_an_adversary():
     for exponents in numbers["exponents_by_rank"].values():
         assert exponents[0] > 0.8 > 0.6 > exponents[1]
     # An adversary does more than chance.
-    assert numbers["exponents_by_sets"]["8"][0] < numbers["exponents_by_sets"]["1"][0]
+    of_sets = numbers["exponents_of_sets"]
+    assert of_sets["rank 1, sets 8"][0] < of_sets["rank 1, sets 1"][0]
+    # Fixed sets of r (n1 + n2) times as many do as well at a higher rank.
+    assert of_sets["rank 2, sets 1"][0] > 0.67
+    assert "at ranks 1, 2" in verdict.measured
     few = {"n": 8, "ranks": 1, "sets": 1}
     assert run("operators", constants=(0.5, 0.6), multiples=80.0, **few).status is FAILS
     assert run("operators", constants=(0.1, 0.5), multiples=2.0, **few).status is FAILS

@@ -33,6 +33,8 @@ __all__ = ["experiment"]
 _EXPONENT = 2 / 3
 _SAME = 1.25
 """Limits of different ranks whose ratio is at most this do not depend on the rank."""
+_UNCHANGED = 0.95
+"""Exponents at higher ranks from this share of that at the least rank on have not fallen."""
 
 
 def trials(p: Mapping[str, Any]) -> list[Trial]:
@@ -50,11 +52,17 @@ def trials(p: Mapping[str, Any]) -> list[Trial]:
         for r in p["ranks"]
         for x in p["constants"]
     ] + [
-        {"part": "sets", "rank": min(p["ranks"]), "multiple": x, "sets": k, **common, "stream": i}
+        {"part": "sets", "rank": r, "multiple": x, "sets": k, **common, "stream": i}
         for i in range(p["seeds"])
         for x in p["multiples"]
-        for k in p["sets"]
+        for r, k in _cases(p)
     ]
+
+
+def _cases(p: Mapping[str, Any]) -> list[tuple[int, int]]:
+    """Ranks and numbers of Gaussian sets: an adversary's at the least rank, one set at others."""
+    least = min(p["ranks"])
+    return [(least, k) for k in p["sets"]] + [(r, 1) for r in p["ranks"] if r != least]
 
 
 def run_trial(t: Trial, rng: np.random.Generator) -> dict[str, Any]:
@@ -81,32 +89,35 @@ def _worst(p: Mapping[str, Any], results: Results) -> np.ndarray:
     return rows.grid("exponent", np.mean, rank=ranks, constant=sorted(set(p["constants"])))
 
 
-def _sets(p: Mapping[str, Any], results: Results) -> np.ndarray:
-    """Mean exponents, shape (numbers of sets in order, multiples in order)."""
-    rows = results.where(part="sets")
-    sets, multiples = sorted(set(p["sets"])), sorted(set(p["multiples"]))
-    return rows.grid("exponent", np.mean, sets=sets, multiple=multiples)
+def _sets(p: Mapping[str, Any], results: Results) -> dict[tuple[int, int], np.ndarray]:
+    """Mean exponents over the multiples in order, for each rank and number of sets."""
+    rows, multiples = results.where(part="sets"), sorted(set(p["multiples"]))
+    return {
+        (r, k): rows.where(rank=r, sets=k).grid("exponent", np.mean, multiple=multiples)
+        for r, k in dict.fromkeys(_cases(p))
+    }
 
 
 def judge(p: Mapping[str, Any], results: Results) -> Verdict:
     """Up to which isometry constant, and from how many measurements on, the exponent is 2/3."""
     constants, multiples = sorted(set(p["constants"])), sorted(set(p["multiples"]))
-    ranks, sets = list(dict.fromkeys(p["ranks"])), sorted(set(p["sets"]))
+    ranks, least = list(dict.fromkeys(p["ranks"])), min(p["ranks"])
     worst, chosen = _worst(p, results), _sets(p, results)
     limits = [wind.crossing(constants, row, _EXPONENT) for row in worst]
-    enough = [holds_from(multiples, row >= _EXPONENT) for row in chosen]
+    enough = {case: holds_from(multiples, row >= _EXPONENT) for case, row in chosen.items()}
     numbers = {
         "constants": constants,
         "exponents_by_rank": {str(r): row for r, row in zip(ranks, worst, strict=True)},
         "limits": {str(r): x for r, x in zip(ranks, limits, strict=True)},
         "multiples": multiples,
-        "exponents_by_sets": {str(k): row for k, row in zip(sets, chosen, strict=True)},
-        "enough": {str(k): x for k, x in zip(sets, enough, strict=True)},
+        "exponents_of_sets": {f"rank {r}, sets {k}": row for (r, k), row in chosen.items()},
+        "enough": {f"rank {r}, sets {k}": x for (r, k), x in enough.items()},
     }
     spread = max(limits) / min(limits) if min(limits) > 0 else np.inf
     from_sets = ", ".join(
         f"{x:g} of {k}" if np.isfinite(x) else f"none tried of {k}"
-        for k, x in zip(sets, enough, strict=True)
+        for (r, k), x in enough.items()
+        if r == least
     )
     measured = (
         f"under the worst operators of isometry constant rho the exponent is 2/3 up to rho sqrt(r) "
@@ -114,7 +125,16 @@ def judge(p: Mapping[str, Any], results: Results) -> Verdict:
         "adversary chooses in each step among Gaussian sets, from this many times r (n1 + n2) "
         f"measurements in each set on: {from_sets}"
     )
-    if min(limits) <= 0 or spread > _SAME or not np.isfinite(enough).all():
+    alone = {r: row[0] for (r, k), row in chosen.items() if k == 1}
+    if len(alone) > 1 and least in alone:
+        measured += (
+            f"; fixed sets of {multiples[0]:g} r (n1 + n2) have exponents of "
+            + ", ".join(f"{x:.2f}" for x in alone.values())
+            + f" at ranks {', '.join(map(str, alone))}"
+        )
+        if min(alone.values()) >= _UNCHANGED * alone[least]:
+            measured += ": the further factor r that isometry costs is not seen"
+    if min(limits) <= 0 or spread > _SAME or not np.isfinite(list(enough.values())).all():
         return Verdict(Status.FAILS, measured, numbers=numbers)
     return Verdict(Status.HOLDS, measured, numbers=numbers)
 
@@ -134,13 +154,13 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
         left.plot(x, row, marker=marker, color=colour, markersize=5, label=f"r = {r}")
     left.set(xlabel="isometry constant times sqrt(r)", ylabel="exponent of eps^2", ylim=(0, 1.05))
     look.heading(left, "the worst operators of an isometry constant")
-    sets = sorted(set(p["sets"]))
-    for colour, marker, k, row in zip(
-        look.COLOURS, cycle("os^vD"), sets, _sets(p, results), strict=False
+    for colour, marker, ((r, k), row) in zip(
+        cycle(look.COLOURS), cycle("os^vD"), _sets(p, results).items(), strict=False
     ):
-        label = "a fixed set" if k == 1 else f"the worst of {k}"
+        label = f"r = {r}, " + ("a fixed set" if k == 1 else f"the worst of {k}")
         x = sorted(set(p["multiples"]))
-        right.plot(x, row, marker=marker, color=colour, markersize=5, label=label)
+        style = "-" if r == min(p["ranks"]) else "--"
+        right.plot(x, row, style, marker=marker, color=colour, markersize=5, label=label)
     right.set(xlabel="measurements in a set over r (n1 + n2)", ylim=(0, 1.05))
     look.marks(right, sorted(set(p["multiples"])))
     look.heading(right, "Gaussian sets")
