@@ -250,8 +250,8 @@ def fresh_error_bound(
         As in :func:`flow_perturbation`.
     m : int
     xi : float
-        What the probability is bought with. The constants are open; of 10,000 draws none exceeded
-        it at xi = 1.4.
+        What the probability is bought with. The constants are open; along descent 1 was enough
+        (``asymmetric-reduction`` in :mod:`leanrank.research.experiments`).
     """
     m = _checks.whole_number(m, "m", least=1)
     xi = _checks.real_number(xi, "xi", least=0.0)
