@@ -104,7 +104,7 @@ def _worst(rows: Results, name: str) -> np.ndarray:
 
 def _broken(worst: np.ndarray) -> str:
     items = ", ".join(str(i + 1) for i in np.flatnonzero(~(worst <= _ROUNDING)))
-    return f"breaks items {items}, by up to {worst.max():.3g}" if items else "breaks none"
+    return f"breaks items {items} by up to {worst.max():.3g} times" if items else "breaks none"
 
 
 def judge(p: Mapping[str, Any], results: Results) -> Verdict:
@@ -130,13 +130,14 @@ def judge(p: Mapping[str, Any], results: Results) -> Verdict:
     for source in p["sources"]:
         for k in p["kappas"]:
             rows = results.where(kind=source, kappa=k)
-            items, size = _worst(rows, "ratios"), _worst(rows, "sizes")
-            numbers[f"{source}, kappa {k:g}"] = items
-            numbers[f"{source}, kappa {k:g}, sizes"] = size
-            parts.append(
-                f"descent on {p['multiple']:g} r (n1 + n2) {source} measurements at kappa = {k:g} "
-                f"amounts to {size.max():.2g} times what is allowed and {_broken(items)}"
-            )
+            numbers[f"{source}, kappa {k:g}"] = _worst(rows, "ratios")
+            numbers[f"{source}, kappa {k:g}, sizes"] = _worst(rows, "sizes")
+        rows = results.where(kind=source)
+        parts.append(
+            f"descent on {p['multiple']:g} r (n1 + n2) {source} measurements amounts to up to "
+            f"{_worst(rows, 'sizes').max():.2g} times what is allowed, and "
+            f"{_broken(_worst(rows, 'ratios'))}"
+        )
     held = int((worst <= _ROUNDING).sum())
     measured = (
         f"under the largest perturbations that the proof allows, eqs (18-19), {held} of 8 items "

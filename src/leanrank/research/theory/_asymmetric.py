@@ -258,9 +258,10 @@ class WarmUp:
     loss takes 2 s, and 4 s with symmetric factors, which move for both halves of W at once
     (:func:`leanrank.research.diagnostics.warm_up_ratios` counts so). The theorem also supposes
     perturbations, among them those by imperfect measurements and by finite steps, that are smaller
-    than any in practice. With perfect measurements all eight are seen to hold; fixed sets of
-    :math:`10\,r(n_1 + n_2)` measurements break items 2 to 5 and 7, by up to 34 times at kappa = 3:
-    see ``asymmetric-theorem61`` in :mod:`leanrank.research.experiments`.
+    than any in practice (:meth:`leanrank.research.theory.FlowAssumption.largest`). Under the
+    largest that it allows all eight are seen to hold; fixed sets of :math:`10\,r(n_1 + n_2)`
+    measurements break items 2 to 5 and 7, by up to 12 times at n = 20: see ``asymmetric-theorem61``
+    in :mod:`leanrank.research.experiments`.
 
     Examples
     --------
