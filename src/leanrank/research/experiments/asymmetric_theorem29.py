@@ -149,8 +149,9 @@ def judge(p: Mapping[str, Any], results: Results) -> Verdict:
         return Verdict(Status.FAILS, measured, numbers=numbers)
     if every == sizes[0]:
         return Verdict(Status.HOLDS, measured, numbers=numbers)
+    at_all = f" (at every setting from {every:g} on)" if best < every < np.inf else ""
     condition = (
-        f"n of {best:g} or more; in smaller matrices the total of {over.min():.2g} to "
+        f"n of {best:g} or more{at_all}; in smaller matrices the total of {over.min():.2g} to "
         f"{over[np.isfinite(over)].max():.2g} r (n1 + n2) is more than there are entries"
     )
     return Verdict(Status.HOLDS_WITH, measured, condition, numbers)
@@ -173,19 +174,21 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
     unit = 2 * p["n"] * p["rank"]
     left.axvline(unit, color=look.PALE, linewidth=1, zorder=0)
     left.text(
-        unit, 0.9, " r (n1 + n2)", fontsize=8, color=look.INK, transform=left.get_xaxis_transform()
+        unit, 0.4, " r (n1 + n2)", fontsize=8, color=look.INK, transform=left.get_xaxis_transform()
     )
     look.legend(left, loc="upper center", bbox_to_anchor=(0.45, -0.18), ncols=2)
     sizes = np.array(sorted(set(p["sizes"])))
     for colour, row, (eta, share) in zip(
         look.shades(len(p["counted_rates"])), _samples(p, results), _counted(p), strict=True
     ):
-        there = np.where(np.isfinite(row), row, np.nan)
+        there = np.where(np.isfinite(row), row, np.nan).max(axis=1)
         label = f"eta = {eta:g}, m = {share:g} r (n1 + n2)"
-        right.plot(sizes, there.max(axis=1), "-o", color=colour, markersize=4, label=label)
-    right.plot(sizes, sizes**2, "--", color=look.RED, label="entries of Y")
-    right.plot(sizes, 2 * sizes * p["rank"], ":", color=look.INK, label="r (n1 + n2)")
-    right.set(yscale="log", xlabel="n", ylabel=f"measurements until the error is {p['target']:g}")
+        unit = 2 * sizes * p["rank"]
+        right.plot(sizes, there / unit, "-o", color=colour, markersize=4, label=label)
+    right.plot(sizes, sizes**2 / unit, "--", color=look.RED, label="entries of Y")
+    look.heading(right, f"measurements until the error is {p['target']:g}")
+    right.set(xlabel="n", ylabel="over r (n1 + n2)")
+    wind.log_labels(right)
     look.marks(right, list(sizes))
     look.legend(right, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
