@@ -262,7 +262,7 @@ def test_theorem61_invariants():
     verdict = run("theorem61", n=6, kappas=1.0, sources="fixed", multiple=3.0)
     assert verdict.status is HOLDS
     # Perturbations are as large as the proof allows: up to the bounds, and not beyond.
-    np.testing.assert_allclose(verdict.numbers["largest_sizes"], 1.0, atol=1e-6)
+    np.testing.assert_allclose(verdict.numbers["largest_sizes"], 1.0, atol=1e-3)
     worst = verdict.numbers["all, kappa 1"]
     assert worst.max() <= 1 + 1e-6
     assert worst[7] == pytest.approx(1.0)
@@ -297,7 +297,8 @@ def test_theorem43_bounds_and_constants():
     done = papers.run("asymmetric-theorem43", quick=True, n=6, kappas=1.0)
     assert done.verdict.status is HOLDS
     assert done.verdict.numbers["exponent"] == pytest.approx(1.0, abs=0.02)
-    assert 0 < done.verdict.numbers["constant_needed"] < 64
+    # The tilt is an error of its own size.
+    assert 0.9 < done.verdict.numbers["constant_needed"] < 2
     row = done.results[0]
     assert row["found"].shape == row["bounds"].shape
     assert row["share_of_time"].size == len(row["found"])

@@ -15,7 +15,7 @@ from leanrank.research.theory import FlowAssumption, TargetFrame, dilation, imba
 
 __all__ = ["KINDS", "admissible"]
 
-KINDS = ("none", "outside", "measurements", "unbalancing", "all")
+KINDS = ("none", "constant", "measurements", "unbalancing", "all")
 
 
 def admissible(
@@ -23,9 +23,10 @@ def admissible(
 ) -> Perturbation:
     """A perturbation at the bounds of Assumption 4.1, or so many times beyond.
 
-    ``outside`` is constant and feeds what should not grow, with all of mu; ``measurements`` is
-    proportional to the residual, as imperfect measurements are, with all of beta; ``unbalancing``
-    feeds the imbalance with all of nu. ``all`` is the three together, within the same bounds.
+    ``constant`` tilts the first direction of Y and feeds one that should not grow, with all of mu;
+    ``measurements`` is proportional to the residual, as imperfect measurements are, with all of
+    beta; ``unbalancing`` feeds the imbalance with all of nu. ``all`` is the three together, within
+    the same bounds.
     """
     frame, (n1, n2) = TargetFrame.of(truth), truth.shape
     norm = frame.norm
@@ -39,7 +40,9 @@ def admissible(
     a, b = rng.standard_normal(n1), rng.standard_normal(n2)
     a -= left @ np.linalg.lstsq(left, a)[0]
     b -= right @ np.linalg.lstsq(right, b)[0]
-    outside = dilation(np.outer(a / np.linalg.norm(a), b / np.linalg.norm(b)))
+    # Of norm 1, as the two pairs of vectors are orthogonal.
+    tilt = np.outer(frame.left[:, 0], frame.right[:, 0])
+    steady = dilation(tilt + np.outer(a / np.linalg.norm(a), b / np.linalg.norm(b)))
     G = rng.standard_normal((n1, n2))
     seen = dilation(G / np.linalg.norm(G, 2))
 
@@ -47,13 +50,12 @@ def admissible(
         pull: np.ndarray = (allowed.bounds(factors, frame)[0] - allowed.mu * norm) * seen
         return times * pull
 
-    constant = constant_perturbation(outside * (times * allowed.mu * norm))
-    if kind == "outside":
-        return constant
+    if kind == "constant":
+        return constant_perturbation(steady * (times * allowed.mu * norm))
     if kind == "measurements":
         return lambda k, factors: of_residual(factors)
     left_over = times * allowed.mu * norm - float(np.linalg.norm(fed, 2))
-    rest = constant_perturbation(outside * max(left_over, 0.0))
+    rest = constant_perturbation(steady * max(left_over, 0.0))
     return sum_of_perturbations(
         constant_perturbation(fed), lambda k, factors: of_residual(factors), rest
     )
