@@ -250,7 +250,7 @@ def fresh_error_bound(
         As in :func:`flow_perturbation`.
     m : int
     xi : float
-        What the probability is bought with. The constants are open; along descent 1 was enough
+        What the probability is bought with. The constants are open; along descent 1.1 was enough
         (``asymmetric-reduction`` in :mod:`leanrank.research.experiments`).
     """
     m = _checks.whole_number(m, "m", least=1)
