@@ -204,7 +204,7 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
         x = row["share_of_time"]
         broad: dict[str, Any] = {"linewidth": 3.5, "alpha": 0.5} if source == "isometric" else {}
         ratio.plot(x, row["F.1 size"], "-", color=colour, label=f"F.1, {source}", **broad)
-        ratio.plot(x, row["F.1 drive"], "--", color=colour, label="its drive")
+        ratio.plot(x, row["F.1 drive"], "--", color=colour, label="its |J E + E' J|")
         name = f"{labels[source]}, {source}"
         ratio.plot(x, row["theorem size"], "-.", color=colour, label=name)
     ratio.plot(x, rows["few"]["measurements"], ":", color=look.INK, label="G.1, few")
