@@ -26,6 +26,7 @@ from leanrank.research.theory._pruning import (
     pruning_parameters,
     smallest_surviving_sigma,
 )
+from leanrank.research.theory._rank_one_flow import RankOneFlow, StartBounds, start_bounds
 from leanrank.research.theory._samples import (
     enough_measurements,
     fresh_batch_size,
@@ -46,12 +47,23 @@ from leanrank.research.theory._smoothness import (
     invariant_step_size,
     smoothness_constants,
 )
+from leanrank.research.theory._stationary import (
+    StationaryBounds,
+    effective_epsilon,
+    noise_operator_norm,
+    overlap_bound,
+    overlaps,
+    stationary_bounds,
+)
 
 __all__ = [
     "AbsorbingSet",
     "CriticalPoint",
     "IsometryBounds",
     "PruningParameters",
+    "RankOneFlow",
+    "StartBounds",
+    "StationaryBounds",
     "TargetFrame",
     "WarmUp",
     "absorbing_set",
@@ -62,6 +74,7 @@ __all__ = [
     "degrees_of_freedom",
     "descent_steps",
     "descent_window",
+    "effective_epsilon",
     "enough_measurements",
     "expected_active",
     "fine_tuning_steps",
@@ -77,8 +90,11 @@ __all__ = [
     "largest_step_size",
     "misalignment",
     "noise_floor",
+    "noise_operator_norm",
     "oracle_error",
     "origin_is_stable",
+    "overlap_bound",
+    "overlaps",
     "predicted_column_norm",
     "pruning_parameters",
     "restricted_isometry",
@@ -87,5 +103,7 @@ __all__ = [
     "smallest_surviving_sigma",
     "smoothness_constants",
     "stable_step_size",
+    "start_bounds",
+    "stationary_bounds",
     "two_by_two_critical_points",
 ]
