@@ -74,6 +74,38 @@ def test_theorem1_the_level_0_99_counts_hardly_more_than_the_longest():
     assert "a level of 0.5 or below" in verdict.condition
 
 
+def test_theorem3_holds_with_a_small_constant_and_loses_columns_with_a_large_one():
+    verdict = run("theorem3", ranks=(1, 2), widths=(2, 6), sigmas=(1.0, 0.6), d=8)
+    assert verdict.status is HOLDS
+    small, large = (verdict.numbers[f"{c:g}"] for c in (0.3, 1.0))
+    assert small["good"] == small["good_from_tiny"] == 1
+    assert large["good_from_tiny"] < 1
+    assert large["largest_lost_width"] == 6
+    assert large["stationary"] == 1
+    assert max(verdict.numbers["largest_share_of_bounds"].values()) < 1
+    assert run("theorem3", ranks=2, widths=4, sigmas=1.0, d=8, c_lambdas=2.0).status is FAILS
+
+
+def theorem3(kept, share):
+    rows = [
+        {"c": 1.0, "start": start, "rank": 2, "width": 4, "kept": kept, "error": 0.2}
+        | {"stationary": True, "operator_norm": 1.0}
+        | dict.fromkeys(("error", "outside", "sine", "outside_pruned", "pruned_error"), share)
+        | {"overlap": share}
+        for start in (0.5, 1e-3)
+    ]
+    return judged("theorem3", rows, c_lambdas=1.0)
+
+
+def test_theorem3_judges():
+    assert theorem3(2, 0.1)[0] is HOLDS
+    assert theorem3(1, 0.1) == (FAILS, theorem3(1, 0.1)[1])
+    assert "not at r = 2, k = 4" in theorem3(1, 0.1)[1]
+    status, text = theorem3(2, 1.2)
+    assert status is FAILS
+    assert "is exceeded" in text
+
+
 def test_theorem4_exact_from_little_more_than_the_degrees_of_freedom():
     few = {"measurements": (40, 120), "strengths": (0.1, 2.0), "widths": 12, "seeds": 3}
     verdict = run("theorem4", d=12, width=12, singular_values=(1, 1), **few)

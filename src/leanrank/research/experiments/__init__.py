@@ -55,6 +55,7 @@ _EXPERIMENTS = {
     "pruning-fig2": "leanrank.research.experiments.pruning_fig2",
     "pruning-eq6": "leanrank.research.experiments.pruning_eq6",
     "pruning-theorem1": "leanrank.research.experiments.pruning_theorem1",
+    "pruning-theorem3": "leanrank.research.experiments.pruning_theorem3",
     "pruning-theorem4": "leanrank.research.experiments.pruning_theorem4",
     "pruning-theorem5": "leanrank.research.experiments.pruning_theorem5",
     "pruning-theorem8": "leanrank.research.experiments.pruning_theorem8",

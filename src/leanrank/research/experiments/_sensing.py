@@ -20,6 +20,7 @@ __all__ = [
     "follow",
     "group_lasso",
     "sensing",
+    "spectrum",
     "squared_error",
     "truth_of",
     "waiting",
@@ -30,6 +31,11 @@ def truth_of(d: int, singular_values: Sequence[float], rng: np.random.Generator)
     """U* with uniformly distributed orthogonal columns of the given norms."""
     Q = initial.orthonormal((d, d), len(singular_values), symmetric=True, random_state=rng)
     return Factors(Q.U * np.asarray(singular_values))
+
+
+def spectrum(rank: int, sigma_r: float) -> tuple[float, ...]:
+    """Singular values of U*, evenly from 1 to sigma_r; of one column alone 1."""
+    return tuple(np.linspace(1.0, sigma_r, rank)) if rank > 1 else (1.0,)
 
 
 def group_lasso(lam: float, sqrt_beta: float) -> GroupLasso | NoPenalty:
