@@ -57,6 +57,7 @@ _EXPERIMENTS = {
     "pruning-theorem1": "leanrank.research.experiments.pruning_theorem1",
     "pruning-theorem3": "leanrank.research.experiments.pruning_theorem3",
     "pruning-theorem4": "leanrank.research.experiments.pruning_theorem4",
+    "pruning-samples": "leanrank.research.experiments.pruning_samples",
     "pruning-theorem5": "leanrank.research.experiments.pruning_theorem5",
     "pruning-theorem8": "leanrank.research.experiments.pruning_theorem8",
     "asymmetric-theorem28": "leanrank.research.experiments.asymmetric_theorem28",

@@ -25,7 +25,7 @@ from leanrank.research.experiments._experiment import (
     Trial,
     Verdict,
 )
-from leanrank.research.experiments._sensing import spectrum, truth_of
+from leanrank.research.experiments._sensing import is_stationary, spectrum, truth_of
 from leanrank.research.greedy import greedy_prune
 from leanrank.solvers import LBFGS, State
 
@@ -94,7 +94,7 @@ def run_trial(t: Trial, rng: np.random.Generator) -> dict[str, Any]:
     shares = bounds.hold(points[0], truth, penalty)
     shares["overlap"] = theory.overlaps(points[0], penalty, asked.epsilon, asked.gamma)
     return {
-        "stationary": result.message.startswith("second-order stationary point"),
+        "stationary": is_stationary(result),
         "operator_norm": float(np.linalg.norm(points[0].W, 2)),
         "kept": result.rank,
         "error": result.factors.distance(truth) / sigma**2,
