@@ -153,6 +153,32 @@ def test_samples_judges_by_powers():
     assert "do not for all of" in samples(lambda cell: 50.0)[1]
 
 
+def test_networks_are_pruned_to_their_neurons():
+    verdict = run("networks", d=6, width=6, singular_values=1.0, samples=(3.0, 40.0), seeds=2)
+    assert verdict.status is HOLDS
+    assert verdict.numbers["shares"]["known"]["recovered"][-1] == 1
+    assert run("networks", d=6, width=6, samples=0.5, seeds=2).status is FAILS
+
+
+def networks(known, mean):
+    rows = [
+        {"kind": kind, "times": times, "status": "CONVERGED"}
+        | {"kept": 2 if times >= least else 3, "pruned_error": 0.1, "tuned_error": 0.0}
+        for kind, least in (("known", known), ("mean", mean), ("plain", 5.0))
+        for times in (5.0, 20.0)
+    ]
+    return judged("networks", rows, samples=(5.0, 20.0))
+
+
+def test_networks_judges():
+    status, text = networks(5.0, 20.0)
+    assert status is HOLDS
+    assert "trace known, eq. (348): exactly r neurons from 5 d r samples on, X near from 5" in text
+    assert "mean of y for the trace: exactly r neurons from 20 d r" in text
+    assert networks(5.0, 50.0)[0] is WITH
+    assert networks(50.0, 5.0)[0] is FAILS
+
+
 def test_theorem5_floor_of_the_rank_at_a_linear_rate():
     few = {"noises": 0.1, "measurements": 400, "widths": (2, 12), "seeds": 2}
     steps = {"iterations": 400, "short": 200, "long": 400}

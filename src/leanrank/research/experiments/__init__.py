@@ -60,6 +60,7 @@ _EXPERIMENTS = {
     "pruning-samples": "leanrank.research.experiments.pruning_samples",
     "pruning-theorem5": "leanrank.research.experiments.pruning_theorem5",
     "pruning-theorem8": "leanrank.research.experiments.pruning_theorem8",
+    "pruning-networks": "leanrank.research.experiments.pruning_networks",
     "asymmetric-theorem28": "leanrank.research.experiments.asymmetric_theorem28",
     "asymmetric-theorem29": "leanrank.research.experiments.asymmetric_theorem29",
     "asymmetric-theorem61": "leanrank.research.experiments.asymmetric_theorem61",
