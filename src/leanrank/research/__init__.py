@@ -11,9 +11,11 @@ bounds, predictions).
 """
 
 from leanrank.research import deep, diagnostics, experiments, penalties, solvers, theory
+from leanrank.research.cross_validation import cross_validated_strength
 from leanrank.research.greedy import greedy_prune
 
 __all__ = [
+    "cross_validated_strength",
     "deep",
     "diagnostics",
     "experiments",

@@ -158,7 +158,7 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
             ax.fill_between(x, low, high, color=style["color"], alpha=0.15, linewidth=0)
     left.set(ylabel="runs with exactly r neurons, %", ylim=(-3, 103))
     middle.axhline(0.5 * min(p["singular_values"]) ** 2, color=look.INK, lw=0.8, linestyle="--")
-    middle.set(yscale="log", ylabel="error of X after pruning")
+    middle.set(yscale="log", ylabel="error of X after pruning (1000: diverged)")
     right.set(yscale="log", ylabel="error of X after fine-tuning")
     for ax in (left, middle, right):
         look.marks(ax, p["samples"])
