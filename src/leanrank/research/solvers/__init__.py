@@ -20,6 +20,7 @@ from leanrank.research.solvers._perturbed import (
     unbalancing_perturbation,
 )
 from leanrank.research.solvers._projected import ProjectedGradientDescent
+from leanrank.research.solvers._proximal import ProximalGradientDescent
 from leanrank.research.solvers._quadratic import RescaledGradientDescent
 from leanrank.research.solvers._sgd import (
     FreshGaussianDescent,
@@ -34,6 +35,7 @@ __all__ = [
     "PerturbedGradientFlow",
     "PerturbedSensingDescent",
     "ProjectedGradientDescent",
+    "ProximalGradientDescent",
     "RescaledGradientDescent",
     "StationaryPoint",
     "StochasticGradientDescent",

@@ -28,6 +28,7 @@ from leanrank.research.theory._pruning import (
     pruning_parameters,
     smallest_surviving_sigma,
 )
+from leanrank.research.theory._rank_one_flow import RankOneFlow, StartBounds, start_bounds
 from leanrank.research.theory._reduction import (
     dilation,
     flow_perturbation,
@@ -57,6 +58,14 @@ from leanrank.research.theory._smoothness import (
     invariant_step_size,
     smoothness_constants,
 )
+from leanrank.research.theory._stationary import (
+    StationaryBounds,
+    effective_epsilon,
+    noise_operator_norm,
+    overlap_bound,
+    overlaps,
+    stationary_bounds,
+)
 
 __all__ = [
     "AbsorbingSet",
@@ -65,6 +74,9 @@ __all__ = [
     "IsometryBounds",
     "LocalConvergence",
     "PruningParameters",
+    "RankOneFlow",
+    "StartBounds",
+    "StationaryBounds",
     "TargetFrame",
     "WarmUp",
     "absorbing_set",
@@ -76,6 +88,7 @@ __all__ = [
     "descent_steps",
     "descent_window",
     "dilation",
+    "effective_epsilon",
     "enough_measurements",
     "expected_active",
     "fine_tuning_steps",
@@ -96,8 +109,11 @@ __all__ = [
     "largest_step_size",
     "misalignment",
     "noise_floor",
+    "noise_operator_norm",
     "oracle_error",
     "origin_is_stable",
+    "overlap_bound",
+    "overlaps",
     "predicted_column_norm",
     "pruning_parameters",
     "restricted_isometry",
@@ -106,6 +122,8 @@ __all__ = [
     "smallest_surviving_sigma",
     "smoothness_constants",
     "stable_step_size",
+    "start_bounds",
+    "stationary_bounds",
     "step_perturbation_bounds",
     "two_by_two_critical_points",
 ]

@@ -73,8 +73,10 @@ def pruning_parameters(
         Largest singular value of U*; the paper has 1.
     c_beta, c_lambda, c_gamma, c_epsilon : float
         The absolute constants, which the theorem leaves open. With the defaults of the first two
-        exactly r columns of the population loss were kept in every case tried, if columns started
-        at half the norm of U*. From a tiny start it takes k >= 9: see the notes.
+        exactly r columns of the population loss were kept, if columns started at half the norm of
+        U*, at ranks 2 to 5 from k = r on, and at rank 1 from k = 3 on: with one or two columns for
+        one direction this lambda can empty them all. From a tiny start it takes k >= 9: see the
+        notes. With a ``c_lambda`` of 0.3 every case tried did, from either start.
 
     Raises
     ------
