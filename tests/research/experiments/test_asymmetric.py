@@ -381,8 +381,8 @@ def test_operators_of_an_adversary():
             run("operators", **{name: 0.1})
 
 
-def kappa(constant=0.0, step=0.0, error=1.0):
-    """Verdict where limits and error over xi are these powers of kappa, at 1 and 4."""
+def kappa(constant=0.0, step=0.0, share=1.0):
+    """Verdict where limits are these powers of kappa, and the error this much of kappa xi, at 4."""
     rows, rates = [], (0.1, 0.2, 0.4, 0.8)
     constants = tuple(0.4 * 2.0**x for x in np.linspace(-6.0, 1.0, 29))
     for k in (1.0, 4.0):
@@ -396,26 +396,26 @@ def kappa(constant=0.0, step=0.0, error=1.0):
             | {"error": 1.0 if eta <= 0.8 * k**step * 1.001 else 9.0}
             for eta in rates
         ]
-        sizes = np.array([0.01, 0.1])
+        shares = np.array([1.0 if k == 1 else share, 9.0])
         rows += [
-            {"part": "error", "kind": kind, "kappa": k, "errors": k**error * sizes / k}
+            {"part": "error", "kind": kind, "kappa": k, "shares": shares}
             for kind in ("tilt", "unbalancing")
         ]
     parameters = {"kappas": (1.0, 4.0), "constants": constants, "rates": rates}
-    return asymmetric_kappa.judge(parameters | {"sizes": (0.01, 0.1)}, Results(rows))
+    return asymmetric_kappa.judge(parameters | {"powers": (3.0, 1.0)}, Results(rows))
 
 
 def test_kappa_verdicts():
     even = kappa()
     assert even.status is HOLDS
-    assert even.numbers["powers"]["isometry"] == pytest.approx(0.0, abs=1e-6)
-    assert even.numbers["powers"]["error"] == pytest.approx(1.0)
+    assert even.numbers["powers"] == pytest.approx({"isometry": 0.0, "step": 0.0}, abs=1e-6)
+    assert "1 at p = 3, 9 at p = 1" in even.measured
     falling = kappa(constant=-1.5, step=-1.0)
     assert falling.status is HOLDS
-    assert falling.numbers["powers"]["isometry"] == pytest.approx(-1.5, abs=0.01)
-    assert falling.numbers["powers"]["step"] == pytest.approx(-1.0)
+    assert falling.numbers["powers"] == pytest.approx({"isometry": -1.5, "step": -1.0}, abs=0.01)
     assert kappa(constant=-2.5).status is FAILS
-    assert kappa(error=2.0).status is FAILS
+    assert kappa(share=2.9).status is HOLDS
+    assert kappa(share=3.1).status is FAILS
 
 
 def test_kappa_needs_no_more_than_the_theorem_asks_for():
@@ -423,9 +423,10 @@ def test_kappa_needs_no_more_than_the_theorem_asks_for():
     assert verdict.status is HOLDS
     assert verdict.numbers["powers"]["isometry"] > -1
     assert verdict.numbers["powers"]["step"] > -0.5
-    np.testing.assert_allclose(verdict.numbers["error_over_size"]["tilt"], 1.0, atol=0.01)
-    with pytest.raises(ValueError, match="kappas, constants and rates must"):
+    with pytest.raises(ValueError, match="kappas, constants, rates must"):
         run("kappa", kappas=2.0)
+    with pytest.raises(ValueError, match="powers must have 3, the theorem's"):
+        run("kappa", powers=2.0)
 
 
 def test_misalignment_and_the_identity_that_is_stuck():
