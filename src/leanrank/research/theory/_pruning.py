@@ -19,6 +19,7 @@ __all__ = [
     "PruningParameters",
     "critical_lambda",
     "fine_tuning_steps",
+    "gradient_calls",
     "origin_is_stable",
     "predicted_column_norm",
     "pruning_parameters",
@@ -314,3 +315,60 @@ def fine_tuning_steps(
     d = _checks.whole_number(d, "d", least=1)
     c = _checks.real_number(c, "c", above=0.0)
     return max(1, math.ceil(c * (top / low) ** 10 * math.log(low / top * n / d)))
+
+
+def gradient_calls(
+    sigma_r: float,
+    rank: int,
+    width: int,
+    measurements: int,
+    d: int,
+    *,
+    c_search: float = 1.0,
+    c_tune: float = 50.0,
+) -> float:
+    r"""Gradients that Theorem 9 counts for both phases of Algorithm 1, with |U*|_op = 1.
+
+    .. math:: T = \frac{C_1}{\sigma_r^{10}} \log\frac{n}{d\,\sigma_r}
+        + C_2 \frac{k r^5}{\sigma_r^7}
+
+    The second term is :math:`1 / \min\{\epsilon^2, \gamma^2\}` at eq. (10), for noisy gradient
+    descent to a stationary point of the second order; logarithms of it are left out.
+
+    Parameters
+    ----------
+    sigma_r : float
+        Smallest singular value of U*, at most 1.
+    rank, width : int
+        r and k.
+    measurements, d : int
+        Number n of measurements and size d of the matrix.
+    c_search, c_tune : float
+        The two constants, which the theorem leaves open.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a number is out of its range.
+
+    Notes
+    -----
+    Theorem 9 and its eq. (19) are in the older version of Rajaraman et al. (2023) only. The count
+    is that of a method that knows nothing of the loss but that it is smooth. On this loss descent
+    converges at a linear rate, and its calls grow with the logarithm of 1 / epsilon: see the
+    experiment ``pruning-theorem9``.
+
+    Examples
+    --------
+    >>> round(gradient_calls(1.0, 3, 20, 400, 20))
+    5010
+    """
+    sigma = _checks.real_number(sigma_r, "sigma_r", above=0.0, most=1.0)
+    rank = _checks.whole_number(rank, "rank", least=1)
+    width = _checks.whole_number(width, "width", least=rank)
+    n = _checks.whole_number(measurements, "measurements", least=1)
+    d = _checks.whole_number(d, "d", least=1)
+    _checks.real_number(c_search, "c_search", above=0.0)
+    _checks.real_number(c_tune, "c_tune", above=0.0)
+    tune = max(math.log(n / (d * sigma)), 0.0) / sigma**10
+    return c_tune * tune + c_search * width * rank**5 / sigma**7
