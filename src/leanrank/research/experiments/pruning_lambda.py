@@ -158,7 +158,7 @@ experiment = Experiment(
         "noises": Parameter((0.0, 0.1), None, "standard deviation of the noise", least=0),
         "measurements": Parameter(200, 100, "number of measurements n", least=10),
         "strengths": Parameter(
-            (0.003, 0.01, 0.03, 0.1, 0.2, 0.4, 0.8, 1.6),
+            (0.003, 0.01, 0.03, 0.1, 0.2, 0.4, 0.8),
             (0.003, 0.1, 0.8),
             "lambda, to choose from",
             above=0,
@@ -167,7 +167,7 @@ experiment = Experiment(
         "sqrt_beta": Parameter(0.1, None, "root of the penalty's smoothing", above=0),
         "scale": Parameter(0.1, None, "standard deviation of the start", above=0),
         "fine_tune_steps": Parameter(300, None, "steps of fine-tuning", least=1),
-        "seeds": Parameter(10, 3, "problems in each cell", least=1),
+        "seeds": Parameter(6, 3, "problems in each cell", least=1),
     },
     trials=trials,
     run_trial=run_trial,
