@@ -153,6 +153,58 @@ def test_samples_judges_by_powers():
     assert "do not for all of" in samples(lambda cell: 50.0)[1]
 
 
+def test_lambda_is_chosen_by_cross_validation():
+    few = {"d": 8, "width": 6, "rank": 1, "measurements": 60, "strengths": (0.001, 0.2, 4.0)}
+    verdict = run("lambda", noises=0.1, folds=2, seeds=2, **few)
+    assert verdict.status is HOLDS
+    (cell,) = verdict.numbers["cells"].values()
+    assert cell["lam"] == 0.2
+    assert cell["error"] == pytest.approx(cell["error_by_rule"], rel=0.5)
+
+
+def chosen(*kept):
+    rows = [
+        {"sigma": sigma, "noise": 0.0, "lam": 0.1, "lam_by_rule": 0.2, "kept": k}
+        | {"kept_by_rule": 2, "error": 0.1, "error_by_rule": 0.1}
+        for sigma, k in zip((1.0, 0.5), kept, strict=True)
+    ]
+    return judged("lambda", rows, sigmas=(1.0, 0.5), noises=0.0)
+
+
+def test_lambda_judges():
+    assert chosen(2, 2)[0] is HOLDS
+    status, text = chosen(2, 3)
+    assert status is WITH
+    assert text.endswith("; sigma_r 1, noise 0")
+    assert chosen(3, 3)[0] is FAILS
+
+
+def test_theorem9_gradients_are_far_below_what_it_counts():
+    verdict = run("theorem9", seeds=1)
+    assert verdict.status is HOLDS
+    assert verdict.numbers["converged"] == 1
+    assert verdict.numbers["powers"]["sigma"] < 0
+    few = {"widths": (4, 8), "ranks": (2, 3), "sigmas": (1.0, 0.8), "seeds": 1}
+    short = run("theorem9", d=8, width=6, iterations=10, **few)
+    assert short.status is FAILS
+    assert "more than 10 steps for some" in short.condition
+
+
+def theorem9(power):
+    middle = {"width": 10, "rank": 2, "sigma": 1.0, "tune": 3, "converged": True, "promised": 1e5}
+    rows = [{**middle, "search": 100}, {**middle, "width": 20, "search": 100 * 2**power}]
+    rows += [{**middle, "rank": 4, "search": 100}, {**middle, "sigma": 0.5, "search": 100}]
+    given = {"widths": (10, 20), "ranks": (2, 4), "sigmas": (1.0, 0.5)}
+    return judged("theorem9", rows, width=10, rank=2, **given)
+
+
+def test_theorem9_judges_by_powers():
+    assert theorem9(0.9)[0] is HOLDS
+    status, text = theorem9(1.5)
+    assert status is FAILS
+    assert text.endswith("a larger power of width")
+
+
 def test_networks_are_pruned_to_their_neurons():
     verdict = run("networks", d=6, width=6, singular_values=1.0, samples=(3.0, 40.0), seeds=2)
     assert verdict.status is not FAILS

@@ -108,6 +108,19 @@ def test_noise_is_below_its_bound_and_not_far_below():
     assert max(norms) < bound < 8 * np.mean(norms)
 
 
+def test_noise_in_a_gradient_is_bounded_as_it_can_be():
+    """At a column of length 3 along the noise its gradient, 4 N U, is 12 times its norm."""
+    u, v = np.eye(5, 1), np.array([[0.6, 0.8]])
+    N, U = 0.1 * u @ u.T, 3 * u @ v
+    gradient = np.linalg.norm(4 * N @ U)
+    assert gradient == pytest.approx(theory.effective_epsilon(0.0, 0.0, noise=0.1))
+    # Isometry is off by delta |M| |U Z' + Z U'|, where the second is at most 6 |Z|.
+    M = U @ U.T
+    Z = U / 3
+    worst = 2 * 0.01 * np.linalg.norm(M) * np.linalg.norm(U @ Z.T + Z @ U.T)
+    assert worst == pytest.approx(theory.effective_epsilon(0.0, np.linalg.norm(M), delta=0.01))
+
+
 def test_isometry_of_rank_2k_keeps_inner_products():
     """Lemma 34, where the constant is known: the measurements span all symmetric matrices."""
     d, n = 4, 2000

@@ -9,6 +9,7 @@ from leanrank.research.theory._asymmetric import (
     gaussian_misalignment_estimate,
     misalignment,
 )
+from leanrank.research.theory._calls import fine_tuning_steps, gradient_calls
 from leanrank.research.theory._deep import collapse_ridge, largest_ridge, ridge_equilibria
 from leanrank.research.theory._flow import (
     active_fraction,
@@ -22,7 +23,6 @@ from leanrank.research.theory._noise import noise_floor, oracle_error
 from leanrank.research.theory._pruning import (
     PruningParameters,
     critical_lambda,
-    fine_tuning_steps,
     origin_is_stable,
     predicted_column_norm,
     pruning_parameters,
@@ -97,6 +97,7 @@ __all__ = [
     "fresh_error_bound",
     "frobenius_residual_bound",
     "gaussian_misalignment_estimate",
+    "gradient_calls",
     "gradient_flow_limit_norms",
     "gradient_lower_bound",
     "imbalance_drive",
