@@ -106,7 +106,13 @@ def test_theorem28_scales_and_sizes_are_within_the_theorem():
 
 
 def test_theorem28_kinds_of_perturbation():
-    quick = {"multiples": 40.0, "fresh": 10.0, "shares": (1.0, 0.1), "learning_rate": 0.2}
+    quick = {
+        "kinds": asymmetric_theorem28._KINDS,
+        "multiples": 40.0,
+        "fresh": 10.0,
+        "shares": (1.0, 0.1),
+        "learning_rate": 0.2,
+    }
     verdict = run("theorem28", n=8, kappas=(1.0, 3.0), **quick)
     assert max(verdict.numbers["growth_with_kappa"].values()) < 1.5
     over = verdict.numbers["error_over_size"]

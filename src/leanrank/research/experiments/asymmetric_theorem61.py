@@ -201,7 +201,7 @@ experiment = Experiment(
     parameters={
         "n": Parameter(20, 8, "size of Y, and width", least=2),
         "rank": Parameter(2, None, "rank of Y", least=1),
-        "kappas": Parameter((1.0, 3.0), (1.0, 2.0), "condition numbers of Y", least=1),
+        "kappas": Parameter((1.0, 3.0), (2.0,), "condition numbers of Y", least=1),
         "times": Parameter(
             (100.0, 1000.0), (1000.0,), "sizes of perturbations beyond, over the allowed", above=0
         ),
