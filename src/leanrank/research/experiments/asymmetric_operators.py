@@ -114,16 +114,13 @@ def judge(p: Mapping[str, Any], results: Results) -> Verdict:
         "enough": {f"rank {r}, sets {k}": x for (r, k), x in enough.items()},
     }
     spread = max(limits) / min(limits) if min(limits) > 0 else np.inf
-    from_sets = ", ".join(
-        f"{x:g} of {k}" if np.isfinite(x) else f"none tried of {k}"
-        for (r, k), x in enough.items()
-        if r == least
-    )
+    needed = {k: x for (r, k), x in enough.items() if r == least}
+    from_sets = ", ".join(f"{x:g}" for x in needed.values())
     measured = (
         f"under the worst operators of isometry constant rho the exponent is 2/3 up to rho sqrt(r) "
         f"= {min(limits):.2f} to {max(limits):.2f} at ranks {', '.join(map(str, ranks))}; where an "
-        "adversary chooses in each step among Gaussian sets, from this many times r (n1 + n2) "
-        f"measurements in each set on: {from_sets}"
+        f"adversary chooses in each step among {', '.join(map(str, needed))} Gaussian sets, each "
+        f"has to be of {from_sets} r (n1 + n2) measurements (of those tried)"
     )
     alone = {r: row[0] for (r, k), row in chosen.items() if k == 1}
     if len(alone) > 1 and least in alone:
