@@ -18,15 +18,15 @@ from typing import Any
 from leanrank._files import PathLike
 from leanrank.research.experiments._experiment import (
     Experiment,
-    Parameter,
     Reproduction,
     Results,
     Status,
     Trial,
     Verdict,
-    nearest,
 )
+from leanrank.research.experiments._parameter import Parameter, nearest
 from leanrank.research.experiments._reproduce import Progress, reproduce
+from leanrank.research.experiments._tolerance import Tolerance, differences
 
 __all__ = [
     "Experiment",
@@ -34,8 +34,10 @@ __all__ = [
     "Reproduction",
     "Results",
     "Status",
+    "Tolerance",
     "Trial",
     "Verdict",
+    "differences",
     "get",
     "names",
     "run",
@@ -53,12 +55,22 @@ _EXPERIMENTS = {
     "pruning-fig2": "leanrank.research.experiments.pruning_fig2",
     "pruning-eq6": "leanrank.research.experiments.pruning_eq6",
     "pruning-theorem1": "leanrank.research.experiments.pruning_theorem1",
+    "pruning-theorem3": "leanrank.research.experiments.pruning_theorem3",
+    "pruning-lambda": "leanrank.research.experiments.pruning_lambda",
     "pruning-theorem4": "leanrank.research.experiments.pruning_theorem4",
+    "pruning-samples": "leanrank.research.experiments.pruning_samples",
     "pruning-theorem5": "leanrank.research.experiments.pruning_theorem5",
     "pruning-theorem8": "leanrank.research.experiments.pruning_theorem8",
+    "pruning-theorem9": "leanrank.research.experiments.pruning_theorem9",
+    "pruning-networks": "leanrank.research.experiments.pruning_networks",
     "asymmetric-theorem28": "leanrank.research.experiments.asymmetric_theorem28",
     "asymmetric-theorem29": "leanrank.research.experiments.asymmetric_theorem29",
     "asymmetric-theorem61": "leanrank.research.experiments.asymmetric_theorem61",
+    "asymmetric-theorem43": "leanrank.research.experiments.asymmetric_theorem43",
+    "asymmetric-width": "leanrank.research.experiments.asymmetric_width",
+    "asymmetric-operators": "leanrank.research.experiments.asymmetric_operators",
+    "asymmetric-kappa": "leanrank.research.experiments.asymmetric_kappa",
+    "asymmetric-reduction": "leanrank.research.experiments.asymmetric_reduction",
     "asymmetric-misalignment": "leanrank.research.experiments.asymmetric_misalignment",
     "deep-fig1": "leanrank.research.experiments.deep_fig1",
     "deep-fig2": "leanrank.research.experiments.deep_fig2",

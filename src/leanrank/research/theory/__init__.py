@@ -2,12 +2,14 @@
 
 from leanrank.factors import degrees_of_freedom
 from leanrank.research.theory._absorbing import AbsorbingSet, absorbing_set
+from leanrank.research.theory._assumption import FlowAssumption
 from leanrank.research.theory._asymmetric import (
     TargetFrame,
     WarmUp,
     gaussian_misalignment_estimate,
     misalignment,
 )
+from leanrank.research.theory._calls import fine_tuning_steps, gradient_calls
 from leanrank.research.theory._deep import collapse_ridge, largest_ridge, ridge_equilibria
 from leanrank.research.theory._flow import (
     active_fraction,
@@ -16,15 +18,25 @@ from leanrank.research.theory._flow import (
 )
 from leanrank.research.theory._isometry import IsometryBounds, restricted_isometry
 from leanrank.research.theory._landscape import CriticalPoint, two_by_two_critical_points
+from leanrank.research.theory._local import LocalConvergence
 from leanrank.research.theory._noise import noise_floor, oracle_error
 from leanrank.research.theory._pruning import (
     PruningParameters,
     critical_lambda,
-    fine_tuning_steps,
     origin_is_stable,
     predicted_column_norm,
     pruning_parameters,
     smallest_surviving_sigma,
+)
+from leanrank.research.theory._rank_one_flow import RankOneFlow, StartBounds, start_bounds
+from leanrank.research.theory._reduction import (
+    dilation,
+    flow_perturbation,
+    fresh_error_bound,
+    frobenius_residual_bound,
+    imbalance_drive,
+    isometry_error_bound,
+    step_perturbation_bounds,
 )
 from leanrank.research.theory._samples import (
     enough_measurements,
@@ -46,12 +58,25 @@ from leanrank.research.theory._smoothness import (
     invariant_step_size,
     smoothness_constants,
 )
+from leanrank.research.theory._stationary import (
+    StationaryBounds,
+    effective_epsilon,
+    noise_operator_norm,
+    overlap_bound,
+    overlaps,
+    stationary_bounds,
+)
 
 __all__ = [
     "AbsorbingSet",
     "CriticalPoint",
+    "FlowAssumption",
     "IsometryBounds",
+    "LocalConvergence",
     "PruningParameters",
+    "RankOneFlow",
+    "StartBounds",
+    "StationaryBounds",
     "TargetFrame",
     "WarmUp",
     "absorbing_set",
@@ -62,23 +87,34 @@ __all__ = [
     "degrees_of_freedom",
     "descent_steps",
     "descent_window",
+    "dilation",
+    "effective_epsilon",
     "enough_measurements",
     "expected_active",
     "fine_tuning_steps",
+    "flow_perturbation",
     "fresh_batch_size",
+    "fresh_error_bound",
+    "frobenius_residual_bound",
     "gaussian_misalignment_estimate",
+    "gradient_calls",
     "gradient_flow_limit_norms",
     "gradient_lower_bound",
+    "imbalance_drive",
     "implicit_error_bound",
     "invariant_step_size",
+    "isometry_error_bound",
     "isometry_sample_size",
     "largest_ridge",
     "largest_start",
     "largest_step_size",
     "misalignment",
     "noise_floor",
+    "noise_operator_norm",
     "oracle_error",
     "origin_is_stable",
+    "overlap_bound",
+    "overlaps",
     "predicted_column_norm",
     "pruning_parameters",
     "restricted_isometry",
@@ -87,5 +123,8 @@ __all__ = [
     "smallest_surviving_sigma",
     "smoothness_constants",
     "stable_step_size",
+    "start_bounds",
+    "stationary_bounds",
+    "step_perturbation_bounds",
     "two_by_two_critical_points",
 ]
