@@ -2,49 +2,71 @@ r"""What the experiments of Li, Ma and Zhang share: their instances, and descent
 
 The paper's f is :math:`\tfrac1{2m}\sum_i(\cdot)^2`, half of this library's loss, so that its step
 size :math:`\eta` is 2 s. Curves change by a few percent at most when steps are up to eight times
-as long and as many times fewer (``coarsening``); iterations are counted in the paper's. Each
-instance draws :math:`X_\star` anew besides its measurements, where the paper keeps it: spreads over
-instances include that of the truth.
+as long and as many times fewer (``coarsening``), by about five at sixteen; iterations are counted
+in the paper's. As there, instances of one size share :math:`X_\star` and draw their own
+measurements.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from leanrank import initial, simulate
 from leanrank.factors import Factors
+from leanrank.operators import RankOneSensing
 from leanrank.problem import Problem
 from leanrank.research.diagnostics import Trace, recovery_error, training_error
 from leanrank.research.experiments._experiment import Parameter, Trial
 from leanrank.research.solvers import descend_together
 from leanrank.solvers import State
 
-__all__ = ["COMMON", "curves", "instance", "log_times", "run", "spread"]
+__all__ = ["COMMON", "curves", "instance", "log_times", "network", "run", "spread"]
 
 COMMON = {
     "rank": Parameter(5, 2, "rank r of X", least=1),
     "oversampling": Parameter(5.0, None, "measurements over d r", above=0),
     "step_size": Parameter(0.0025, None, "the paper's eta", above=0),
-    "coarsening": Parameter(4, 8, "how many of the paper's steps one step stands for", least=1),
-    "seeds": Parameter(3, 2, "instances", least=1),
+    "coarsening": Parameter(8, None, "how many of the paper's steps one step stands for", least=1),
+    "seeds": Parameter(3, 2, "sets of measurements of one X", least=1),
 }
 """Parameters of all of them."""
 
 
 def instance(
-    d: int, rank: int, m: int, rng: np.random.Generator, dtype: Any = np.float32
+    d: int,
+    rank: int,
+    m: int,
+    rng: np.random.Generator,
+    repeat: int = 0,
+    dtype: Any = np.float32,
 ) -> tuple[Problem, Factors]:
     """Gaussian measurements of U* with Gaussian columns of norm 1, and U*.
 
-    The symmetric parts of standard normal matrices, which see the same of a symmetric X.
+    The symmetric parts of standard normal matrices, which see the same of a symmetric X. Repeats
+    that are given equal generators share U* and have measurements of their own.
     """
-    U = rng.standard_normal((d, rank))
-    truth = Factors((U / np.linalg.norm(U, axis=0)).astype(dtype))
-    op = simulate.gaussian_operator(d, m, symmetric=True, dtype=dtype, random_state=rng)
+    truth = _unit_columns(d, rank, rng, dtype)
+    own = rng.spawn(repeat + 1)[repeat]
+    op = simulate.gaussian_operator(d, m, symmetric=True, dtype=dtype, random_state=own)
     return Problem(op, op.forward(truth)), truth
+
+
+def network(
+    d: int, rank: int, m: int, rng: np.random.Generator, repeat: int = 0, dtype: Any = np.float64
+) -> tuple[Problem, Factors]:
+    """Samples of a quadratic network, y = x' X x with standard normal x; all else as above."""
+    truth = _unit_columns(d, rank, rng, dtype)
+    own = rng.spawn(repeat + 1)[repeat]
+    op = RankOneSensing(own.standard_normal((m, d)).astype(dtype))
+    return Problem(op, op.forward(truth)), truth
+
+
+def _unit_columns(d: int, rank: int, rng: np.random.Generator, dtype: Any) -> Factors:
+    U = rng.standard_normal((d, rank))
+    return Factors((U / np.linalg.norm(U, axis=0)).astype(dtype))
 
 
 def log_times(first: int, last: int, count: int = 40) -> list[int]:
@@ -80,7 +102,8 @@ def _see(states: Sequence[State], traces: Sequence[Trace]) -> None:
 def run(t: Trial, rng: np.random.Generator) -> dict[str, Any]:
     """A trial of Figures 1 to 3: one instance, all scales, errors at log-spaced iterations."""
     d, coarse = t["d"], t["coarsening"]
-    problem, truth = instance(d, t["rank"], round(t["oversampling"] * d * t["rank"]), rng)
+    m = round(t["oversampling"] * d * t["rank"])
+    problem, truth = instance(d, t["rank"], m, rng, t["instance"])
     last = max(1, round(t["iterations"] / coarse))
     times = log_times(max(1, last // 200), last)
     step = t["step_size"] * coarse / 2.0
@@ -88,7 +111,14 @@ def run(t: Trial, rng: np.random.Generator) -> dict[str, Any]:
     return {**found, "iterations": np.array(times) * coarse}
 
 
-def spread(ax: Any, x: Any, values: np.ndarray, colour: Any, **options: Any) -> None:
-    """The median over the first axis as a line, and all that was seen as a band."""
-    ax.plot(x, np.median(values, axis=0), color=colour, **options)
+def spread(
+    ax: Any,
+    x: Any,
+    values: np.ndarray,
+    colour: Any,
+    middle: Callable[..., np.ndarray] = np.median,
+    **options: Any,
+) -> None:
+    """The middle over the first axis as a line, and all that was seen as a band."""
+    ax.plot(x, middle(values, axis=0), color=colour, **options)
     ax.fill_between(x, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.18, lw=0)
