@@ -23,7 +23,7 @@ from leanrank.research.experiments._experiment import Parameter, Trial
 from leanrank.research.solvers import descend_together
 from leanrank.solvers import State
 
-__all__ = ["COMMON", "curves", "instance", "log_times", "network", "run", "spread"]
+__all__ = ["COMMON", "curves", "identity", "instance", "log_times", "network", "run", "spread"]
 
 COMMON = {
     "rank": Parameter(5, 2, "rank r of X", least=1),
@@ -69,6 +69,12 @@ def _unit_columns(d: int, rank: int, rng: np.random.Generator, dtype: Any) -> Fa
     return Factors((U / np.linalg.norm(U, axis=0)).astype(dtype))
 
 
+def identity(problem: Problem, scale: float) -> Factors:
+    """The start alpha I, as wide as X."""
+    shape, like = problem.op.shape, problem.op.reference
+    return initial.identity(shape, scale=scale, symmetric=True, reference=like)
+
+
 def log_times(first: int, last: int, count: int = 40) -> list[int]:
     """About so many whole numbers from the first to the last, evenly spaced on a log scale."""
     return sorted({round(x) for x in np.geomspace(first, last, count)})
@@ -78,11 +84,7 @@ def curves(
     problem: Problem, truth: Factors, scales: Sequence[float], step: float, times: Sequence[int]
 ) -> dict[str, np.ndarray]:
     """Training and test errors of descent from scaled identities, shape (starts, times)."""
-    d = truth.shape[0]
-    starts = [
-        initial.identity((d, d), scale=a, symmetric=True, reference=problem.op.reference)
-        for a in scales
-    ]
+    starts = [identity(problem, scale) for scale in scales]
     watch = {"train": training_error(problem), "test": recovery_error(truth)}
     traces = [Trace(watch) for _ in starts]
     wanted = set(times)

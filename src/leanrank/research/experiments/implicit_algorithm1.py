@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from leanrank import initial
 from leanrank.operators import Centred
 from leanrank.problem import Problem
 from leanrank.research.experiments import _implicit
@@ -71,7 +70,7 @@ def run_trial(t: Trial, rng: np.random.Generator) -> dict[str, Any]:
     op, y = problem.op, problem.y
     if t["method"] == "centred":
         problem = Problem(Centred(op), y - np.mean(y))
-    start = initial.identity((d, d), d, scale=t["init"], symmetric=True, reference=op.reference)
+    start = _implicit.identity(problem, t["init"])
     errors = np.full(t["iterations"] // _EVERY + 1, np.inf)
     states = iterate(_solver(t), problem, start)
     for state in islice(states, t["iterations"] + 1):

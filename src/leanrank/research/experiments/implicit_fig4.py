@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from leanrank import initial
 from leanrank.factors import Factors
 from leanrank.research.diagnostics import recovery_error, training_error
 from leanrank.research.experiments import _implicit
@@ -70,8 +69,7 @@ def run_trial(t: Trial, rng: np.random.Generator) -> dict[str, Any]:
     else:
         coarse = t["coarsening"]
         solver = GradientDescent(eta * coarse / 2.0)
-        like = {"symmetric": True, "reference": problem.op.reference}
-        start = initial.identity((d, d), scale=t["scale"], **like)
+        start = _implicit.identity(problem, t["scale"])
     train = training_error(problem)
     for state in iterate(solver, problem, start):
         fitted = train(state) < t["tolerance"]

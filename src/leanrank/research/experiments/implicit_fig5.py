@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from leanrank import initial
 from leanrank.factors import Factors
 from leanrank.problem import Problem
 from leanrank.research.diagnostics import recovery_error, training_error
@@ -67,8 +66,7 @@ def run_trial(t: Trial, rng: np.random.Generator) -> dict[str, Any]:
     )
     if share:
         solver = StochasticGradientDescent(share * t["step_size"], updates=each, random_state=rng)
-    d, like = t["d"], {"symmetric": True, "reference": problem.op.reference}
-    start = initial.identity((d, d), scale=1.0, **like)
+    start = _implicit.identity(problem, 1.0)
     errors = np.full((_RECORDS + 1, 2), np.inf)
     watch = (training_error(problem), recovery_error(truth))
     stride = 1 if share else each
