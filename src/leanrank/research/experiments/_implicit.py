@@ -9,6 +9,7 @@ measurements.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,14 +17,26 @@ import numpy as np
 
 from leanrank import initial, simulate
 from leanrank.factors import Factors
-from leanrank.operators import RankOneSensing
+from leanrank.operators import DenseSensing, FullObservation, RankOneSensing
 from leanrank.problem import Problem
 from leanrank.research.diagnostics import Trace, recovery_error, training_error
 from leanrank.research.experiments._experiment import Parameter, Trial
 from leanrank.research.solvers import descend_together
 from leanrank.solvers import State
 
-__all__ = ["COMMON", "curves", "identity", "instance", "log_times", "network", "run", "spread"]
+__all__ = [
+    "COMMON",
+    "conditioned",
+    "conditioned_truth",
+    "curves",
+    "identity",
+    "instance",
+    "log_times",
+    "network",
+    "reduced_operator",
+    "run",
+    "spread",
+]
 
 COMMON = {
     "rank": Parameter(5, 2, "rank r of X", least=1),
@@ -62,6 +75,46 @@ def network(
     own = rng.spawn(repeat + 1)[repeat]
     op = RankOneSensing(own.standard_normal((m, d)).astype(dtype))
     return Problem(op, op.forward(truth)), truth
+
+
+def conditioned(
+    d: int, rank: int, kappa: float, m: float, rng: np.random.Generator, noise: float = 0.0
+) -> tuple[Problem, Factors]:
+    """Gaussian measurements of :func:`conditioned_truth`, and U*: the setting of the theorems.
+
+    ``m`` may be infinite, which observes X; ``noise`` is the standard deviation of that of each
+    measurement.
+    """
+    truth = conditioned_truth(d, rank, kappa, rng)
+    if math.isinf(m):
+        return Problem(FullObservation((d, d)), truth.to_dense()), truth
+    op = reduced_operator(d, round(m), rng)
+    deviation = noise * math.sqrt(op.size / round(m))
+    return Problem(op, op.forward(truth) + deviation * rng.standard_normal(op.size)), truth
+
+
+def conditioned_truth(d: int, rank: int, kappa: float, rng: np.random.Generator) -> Factors:
+    """U* of an X whose singular values fall geometrically from 1 to 1/kappa."""
+    Q = np.linalg.qr(rng.standard_normal((d, rank)))[0]
+    return Factors(Q * np.sqrt(np.geomspace(1.0, 1.0 / kappa, rank)))
+
+
+def reduced_operator(d: int, m: int, rng: np.random.Generator) -> DenseSensing:
+    r"""Gaussian measurements of symmetric matrices, as few as do the same as m of them.
+
+    With more measurements than the :math:`p = d(d+1)/2` entries only the triangle of their QR
+    decomposition matters: p measurements with the same :math:`\tfrac1m\sum_i\langle A_i,
+    X\rangle A_i`. Its entries are independent, normal above the diagonal and chi of m, m - 1, ...
+    degrees of freedom on it (Bartlett's decomposition), so that any m costs no more than p.
+    """
+    i, j = np.triu_indices(d)
+    p = i.size
+    if m < p:
+        return simulate.gaussian_operator(d, m, symmetric=True, random_state=rng)
+    triangle = np.triu(rng.standard_normal((p, p)), 1)
+    triangle += np.diag(np.sqrt(rng.chisquare(m - np.arange(p))))
+    triangle *= math.sqrt(p / m) * np.where(i == j, 1.0, math.sqrt(0.5))
+    return DenseSensing.from_packed(triangle, d)
 
 
 def _unit_columns(d: int, rank: int, rng: np.random.Generator, dtype: Any) -> Factors:

@@ -8,13 +8,24 @@ from leanrank.research.theory._asymmetric import (
     gaussian_misalignment_estimate,
     misalignment,
 )
+from leanrank.research.theory._concentration import (
+    ConcentrationGap,
+    determinant_operator,
+    inner_product_gap,
+    largest_gap,
+    product_gap,
+)
 from leanrank.research.theory._deep import collapse_ridge, largest_ridge, ridge_equilibria
 from leanrank.research.theory._flow import (
     active_fraction,
     expected_active,
     gradient_flow_limit_norms,
 )
-from leanrank.research.theory._isometry import IsometryBounds, restricted_isometry
+from leanrank.research.theory._isometry import (
+    IsometryBounds,
+    isometry_ceiling,
+    restricted_isometry,
+)
 from leanrank.research.theory._landscape import CriticalPoint, two_by_two_critical_points
 from leanrank.research.theory._noise import noise_floor, oracle_error
 from leanrank.research.theory._pruning import (
@@ -41,17 +52,28 @@ from leanrank.research.theory._sensing import (
     largest_step_size,
     stable_step_size,
 )
+from leanrank.research.theory._signal import RankOneSteps, SignalBounds
 from leanrank.research.theory._smoothness import (
     gradient_lower_bound,
     invariant_step_size,
     smoothness_constants,
 )
+from leanrank.research.theory._truncation import (
+    largest_truncated_deviation,
+    rank_one_sample_size,
+    truncated_deviation,
+    truncated_moments,
+    truncation_bias,
+)
 
 __all__ = [
     "AbsorbingSet",
+    "ConcentrationGap",
     "CriticalPoint",
     "IsometryBounds",
     "PruningParameters",
+    "RankOneSteps",
+    "SignalBounds",
     "TargetFrame",
     "WarmUp",
     "absorbing_set",
@@ -62,6 +84,7 @@ __all__ = [
     "degrees_of_freedom",
     "descent_steps",
     "descent_window",
+    "determinant_operator",
     "enough_measurements",
     "expected_active",
     "fine_tuning_steps",
@@ -70,22 +93,31 @@ __all__ = [
     "gradient_flow_limit_norms",
     "gradient_lower_bound",
     "implicit_error_bound",
+    "inner_product_gap",
     "invariant_step_size",
+    "isometry_ceiling",
     "isometry_sample_size",
+    "largest_gap",
     "largest_ridge",
     "largest_start",
     "largest_step_size",
+    "largest_truncated_deviation",
     "misalignment",
     "noise_floor",
     "oracle_error",
     "origin_is_stable",
     "predicted_column_norm",
+    "product_gap",
     "pruning_parameters",
+    "rank_one_sample_size",
     "restricted_isometry",
     "ridge_equilibria",
     "sample_size",
     "smallest_surviving_sigma",
     "smoothness_constants",
     "stable_step_size",
+    "truncated_deviation",
+    "truncated_moments",
+    "truncation_bias",
     "two_by_two_critical_points",
 ]
