@@ -126,6 +126,8 @@ experiment = Experiment(
     reference="Li, Ma and Zhang (2018), Figure 1",
     claim="From U_0 = alpha I, the gap between training and test error narrows as alpha "
     "decreases, and so does the test error.",
+    criterion="HOLDS if the mean test error, and its distance from the mean training error, fall "
+    f"with every smaller alpha at every d, and the smallest alpha ends below {_LEFT:g}.",
     parameters={
         "sizes": Parameter((100, 200), (40, 60), "sizes d of X", least=2),
         "scales": Parameter(

@@ -116,6 +116,9 @@ experiment = Experiment(
     reference="Li, Ma and Zhang (2018), Figure 2",
     claim="From U_0 = I the training error falls below 1e-4 within 20000 iterations while the "
     "test error remains of order 0.1; from U_0 = 0.001 I both are small.",
+    criterion="HOLDS if the large start ends with a mean test error 50 times its training error "
+    "and 10 times the test error of the small one, and at the paper's last iteration has a "
+    f"training error below {_FITTED:g} and a test error of 0.03 to 0.3.",
     parameters={
         "d": Parameter(100, 60, "size of X", least=2),
         "large": Parameter(1.0, None, "the large alpha", above=0),

@@ -83,6 +83,8 @@ experiment = Experiment(
     reference="Li, Ma and Zhang (2018), Figure 3",
     claim="From U_0 = 0.01 I the test error keeps decreasing up to 100000 iterations: no early "
     "stopping is needed.",
+    criterion="HOLDS if no test error is ever more than "
+    f"{100 * (_ROUNDING - 1):.0f} % above the lowest before.",
     parameters={
         "sizes": Parameter((100, 200), (40,), "sizes d of X; 200 takes 400 MB", least=2),
         "scale": Parameter(0.01, None, "alpha", above=0),

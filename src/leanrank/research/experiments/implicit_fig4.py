@@ -158,6 +158,10 @@ experiment = Experiment(
     reference="Li, Ma and Zhang (2018), Figure 4",
     claim="At rank 1 projected gradient descent needs many more measurements than descent on the "
     "factors, which recovers X throughout, and gets worse as d increases.",
+    criterion="HOLDS if at every d and number of measurements descent on U meets the stopping "
+    f"rule with a mean test error below {_RECOVERED:g}, and projected descent has more than 3 "
+    f"times that error, above {_FAILED:g} somewhere, which grows with d on average and falls "
+    f"nowhere by more than {_NOISE:g}.",
     parameters={
         "sizes": Parameter((100, 150), (40, 60), "sizes d of X", least=2),
         "samples": Parameter(

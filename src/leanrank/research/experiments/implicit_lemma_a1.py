@@ -82,7 +82,7 @@ def judge(p: Mapping[str, Any], results: Results) -> Verdict:
         + ", ".join(f"{found[kind][:, -1].max():.2g} ({words})" for kind, words in _RADII.items())
         + f"; at the proof's radius it goes like {excess.min():.2g} to {excess.max():.2g} "
         f"sqrt(d / m), without the {asked[p['sizes'][0]]:.1g} d samples of the lemma with "
-        "constant 1. Judged by: a bias above delta cannot be made up for by samples"
+        "constant 1"
     )
     if bias["printed"] <= delta:
         return Verdict(Status.HOLDS, measured, numbers=numbers)
@@ -127,6 +127,8 @@ experiment = Experiment(
     reference="Li, Ma and Zhang (2018), Lemma A.1",
     claim="Cut at R = log(1/delta), about d log^4(d / (q delta)) / delta^2 samples see every X of "
     "nuclear norm 1 as 2 X + tr(X) I, up to delta in operator norm.",
+    criterion="HOLDS if what truncation takes away in expectation is at most delta: more than that "
+    "no number of samples makes up for. FAILS if it is more at the radius of the proof, too.",
     parameters={
         "sizes": Parameter((5, 10), (4,), "d", least=2),
         "samples": Parameter(

@@ -108,11 +108,7 @@ def judge(p: Mapping[str, Any], results: Results) -> Verdict:
                 f"2 kappa log(d / alpha) / eta steps, {low / floor:.2g} at its lowest and "
                 f"{end / floor:.2g} at the end"
             )
-    measured = (
-        "; ".join(parts)
-        + f". Judged by: {_SMALL:g} sigma sqrt(r d / m) at the lowest; a later rise by "
-        f"{_HARMLESS:g} makes stopping matter"
-    )
+    measured = "; ".join(parts)
     if not all(reached):
         return Verdict(Status.FAILS, measured, numbers=numbers)
     late = [f"{kind} at sigma = {noise:g}" for (kind, noise), x in rises.items() if x > _HARMLESS]
@@ -158,6 +154,9 @@ experiment = Experiment(
     reference="Li, Ma and Zhang (2018), footnote 2 of Section 1.1",
     claim="A small amount of Gaussian noise in the labels is no trouble: descent from a small "
     "start recovers X up to the noise.",
+    criterion=f"HOLDS if the median error comes down to {_SMALL:g} sigma sqrt(r d / m) at every "
+    f"level of noise, and is at most {_HARMLESS:g} times its lowest at the end; FAILS if it does "
+    "not come down.",
     parameters={
         "d": Parameter(24, 12, "size of X", least=2),
         "rank": Parameter(2, None, "rank of X, whose singular values are 1", least=1),

@@ -114,7 +114,6 @@ def judge(p: Mapping[str, Any], results: Results) -> Verdict:
             f"{x:.2g} ({'as many measurements' if kind == 'few' else 'kappa^6 times as many'})"
             for kind, x in growth.items()
         )
-        + f". Judged by: a constant of at most {_OPEN:g} in the window; {_RISE:g} for a rise"
     )
     if not constants:
         right = "smaller starts: with these every window is empty"
@@ -183,6 +182,9 @@ experiment = Experiment(
     reference="Li, Ma and Zhang (2018), Theorems 1.1 and 4.1",
     claim="From kappa log(d / alpha) / eta to 1 / (eta sqrt(d kappa alpha)) steps the squared "
     "error is at most of order alpha sqrt(d) / kappa^2: no early stopping is needed.",
+    criterion=f"HOLDS if the mean error keeps to the bound with a constant of at most {_OPEN:g} "
+    "over each window, whose first step is taken twice, and never rises later on by more than "
+    f"{100 * (_RISE - 1):.0f} %.",
     parameters={
         "d": Parameter(20, 12, "size of X", least=2),
         "rank": Parameter(2, None, "rank of X", least=1),
