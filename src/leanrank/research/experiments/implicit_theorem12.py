@@ -159,8 +159,8 @@ experiment = Experiment(
     reference="Li, Ma and Zhang (2018), Theorem 1.2",
     claim="After about kappa log(d / alpha) / eta steps Algorithm 1 learns a quadratic network to "
     "a test error of at most order d kappa alpha, for every small learning rate.",
-    criterion=f"HOLDS if the median test error is at most {_OPEN:g} d kappa alpha in every setting, "
-    f"and goes like alpha to the {_LINEAR:g} at least.",
+    criterion=f"HOLDS if the median test error is at most {_OPEN:g} d kappa alpha in every "
+    f"setting, and goes like alpha to the {_LINEAR:g} at least.",
     parameters={
         "d": Parameter(24, 12, "number of features", least=2),
         "rank": Parameter(2, None, "true neurons", least=1),
