@@ -106,7 +106,7 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
             )
     left.set(xscale="log", yscale="log", xlabel="alpha", ylabel="relative error at the end")
     left.invert_xaxis()
-    look.heading(left, f"mean, least and most of {p['seeds']} sets of measurements")
+    look.heading(left, "mean and range over sets of measurements of one X")
     look.legend(left)
     d = p["sizes"][0]
     rows = results.where(d=d)

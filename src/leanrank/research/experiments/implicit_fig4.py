@@ -147,7 +147,7 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
                 label=f"{name}, d = {d}",
             )
     ax.set(yscale="log", xlabel="measurements over d", ylabel="test error at the end")
-    look.heading(ax, f"mean and range of {p['seeds']} sets of measurements of one X")
+    look.heading(ax, "mean and range over sets of measurements of one X")
     look.legend(ax, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 

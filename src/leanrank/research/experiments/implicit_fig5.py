@@ -130,14 +130,14 @@ def judge(_: Mapping[str, Any], results: Results) -> Verdict:
     return Verdict(status, measured, "; ".join(notes), numbers)
 
 
-def draw(p: Mapping[str, Any], results: Results) -> Figure:
+def draw(_: Mapping[str, Any], results: Results) -> Figure:
     """Both errors in time: single samples on the left, all of them on the right."""
     from leanrank.research.experiments import _drawing as look
 
     figure, axes = look.panels(
         2,
         "Figure 5: training error (dashed) and test error (solid) of descent from the identity; "
-        f"mean and range of {p['seeds']} sets of samples of one X",
+        "mean and range over sets of samples of one X",
     )
     kinds = ("(a) stochastic gradient descent", "(b) gradient descent")
     colours = {"quadratic": look.BLUE, "quadratic-half": look.RED, "gaussian": look.COLOURS[2]}

@@ -108,8 +108,9 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
             left.plot(samples, values, line, marker=marker, markersize=4, color=colour, label=label)
     left.axhline(p["delta"], color=look.INK, linewidth=0.8)
     left.set(xscale="log", yscale="log", xlabel="m / d")
+    left.set_ylim(bottom=p["delta"] / 30)
     look.heading(left, f"found, for delta = {p['delta']:g} (line)")
-    look.legend(left, fontsize=7)
+    look.legend(left, fontsize=7, loc="lower left", ncols=len(p["sizes"]))
     deltas = np.geomspace(1e-8, 0.1, 80)
     for colour, kind in zip(look.COLOURS, ("printed", "proof"), strict=False):
         bias = [truncation_bias(_radius(kind, x)) for x in deltas]

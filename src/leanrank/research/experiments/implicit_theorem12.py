@@ -134,7 +134,8 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
         "E (y^ - y)^2 of each run, and its median",
     )
     for ax, (name, values) in zip(axes, _AXES.items(), strict=True):
-        x, median = np.array(p[values]), _law(p, results, name, "error")
+        order = np.argsort(p[values])
+        x, median = np.array(p[values])[order], _law(p, results, name, "error")[order]
         fixed = {other: p[v][0] for other, v in _AXES.items() if other != name}
         rows = results.where(**fixed)
         ax.plot(rows.column(name), rows.column("error"), "o", color=look.PALE, markersize=4)
@@ -145,7 +146,7 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
         ]
         ax.plot(x, bound, "--", color=look.INK, linewidth=1, label="d kappa alpha")
         ax.set(yscale="log", xlabel=name)
-        look.marks(ax, sorted(x))
+        look.marks(ax, list(x))
         rest = ", ".join(f"{other} = {value:g}" for other, value in fixed.items())
         look.heading(ax, f"at {rest}")
         look.legend(ax)

@@ -142,8 +142,9 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
     middle.axhline(1.0, color=look.INK, linewidth=0.8)
     middle.set(yscale="log", xlabel="m / d")
     look.marks(middle, sorted(multiples))
+    middle.set_ylim(top=30.0)
     look.heading(middle, "a step's quantity over its bound, at worst")
-    look.legend(middle)
+    look.legend(middle, loc="upper right")
     order = np.argsort(results.column("delta"))
     delta = results.column("delta")[order]
     right.plot(delta, results.column("error")[order], "o", color=look.BLUE, label="error")

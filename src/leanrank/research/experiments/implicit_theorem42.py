@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 __all__ = ["experiment"]
 
 _ITEMS = {
-    "(19)": "sine of the angle, over eta rho t",
-    "(20)": "error |E|, over 4 |E_0|",
-    "(21)": "error |E|, over least signal",
-    "(22)": "least that the signal should be, over signal",
-    "(23)": "signal |Z|, over 5",
+    "(19)": "sine over eta rho t",
+    "(20)": "|E| over 4 |E_0|",
+    "(21)": "|E| over the least signal",
+    "(22)": "bound over the least signal",
+    "(23)": "|Z| over 5",
 }
 _OPEN = 10.0
 """What counts as a constant where the paper leaves one open: in (19) and Proposition 4.3."""
@@ -134,8 +134,8 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
 
     figure, axes = look.panels(
         6,
-        "Theorem 4.2: quantity over bound up to T_1 (none may exceed 1; in (19) the constant is "
-        "open)",
+        "Theorem 4.2: quantity over bound up to T_1, or bound over quantity; none may exceed 1, "
+        "but the constant of (19) is open",
         rows=2,
         width=3.6,
         height=2.7,
@@ -144,12 +144,14 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
     multiples = (*p["multiples"], math.inf)
     for style, kappa in zip(styles, p["kappas"], strict=False):
         for colour, multiple in zip(look.shades(len(multiples)), multiples, strict=True):
-            ratios = results.where(kappa=kappa, multiple=multiple)[0]["ratios"]
+            # Sine and bound are both zero at first, and where X is observed.
+            ratios = results.where(kappa=kappa, multiple=multiple)[0]["ratios"][1:]
             x = np.linspace(0.0, 1.0, len(ratios))
             name = f"m = {multiple:g} d r" if math.isfinite(multiple) else "X observed"
             for i, ax in enumerate(axes[:5]):
-                label = f"{name}, kappa {kappa:g}" if i == 0 else None
-                ax.plot(x, ratios[:, i], style, color=colour, linewidth=1.2, label=label)
+                shown = np.where(ratios[:, i] > 0, ratios[:, i], np.nan)
+                label = name if i == 1 and kappa == p["kappas"][0] else None
+                ax.plot(x, shown, style, color=colour, linewidth=1.2, label=label)
     for ax, (name, words) in zip(axes, _ITEMS.items(), strict=False):
         ax.axhline(1.0, color=look.INK, linewidth=0.8)
         ax.set(yscale="log", xlabel="t / T_1")
@@ -157,11 +159,14 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
     last = axes[5]
     for style, kappa in zip(styles, p["kappas"], strict=False):
         worst = [_worst(results, kappa, x)[1] for x in p["multiples"]]
-        last.plot(p["multiples"], worst, style, marker="o", markersize=4, color=look.RED)
+        label = f"kappa = {kappa:g}"
+        last.plot(
+            p["multiples"], worst, style, marker="o", markersize=4, color=look.INK, label=label
+        )
     last.axhline(1.0, color=look.INK, linewidth=0.8)
     last.set(xscale="log", yscale="log", xlabel="m / (d r)")
     look.heading(last, "(20) at its worst")
-    figure.legend(loc="outside right center", frameon=False, fontsize=7, labelcolor=look.INK)
+    figure.legend(loc="outside right center", frameon=False, fontsize=8, labelcolor=look.INK)
     return figure
 
 
