@@ -35,8 +35,6 @@ _BEYOND = 10.0
 
 def trials(p: Mapping[str, Any]) -> list[Trial]:
     """Each condition number, with one number of measurements, and with as many as asked for."""
-    if len(p["scales"]) < 2:
-        raise ValueError(f"scales must have at least two values to compare, got {p['scales']}")
     common = {k: p[k] for k in ("d", "rank", "eta", "scales", "multiple")}
     kinds = [("few", kappa) for kappa in p["kappas"]]
     kinds += [("asked", kappa) for kappa in p["kappas"] if kappa > 1.0]
@@ -191,7 +189,11 @@ experiment = Experiment(
         "kappas": Parameter((1.0, 2.0, 4.0), (1.0, 2.0), "condition numbers of X", least=1),
         "multiple": Parameter(10.0, None, "measurements over d r", above=0),
         "scales": Parameter(
-            (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7), (1e-2, 1e-3, 1e-4, 1e-5), "alpha", above=0
+            (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7),
+            (1e-2, 1e-3, 1e-4, 1e-5),
+            "alpha",
+            above=0,
+            fewest=2,
         ),
         "eta": Parameter(0.2, None, "of update (5)", above=0),
         "seeds": Parameter(2, 1, "instances", least=1),

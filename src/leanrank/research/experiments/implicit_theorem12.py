@@ -94,7 +94,7 @@ def judge(p: Mapping[str, Any], results: Results) -> Verdict:
         "eta": np.full(len(p["etas"]), p["d"] * p["kappas"][0] * p["scales"][0]),
     }
     constants = {name: float((errors[name] / bound[name]).max()) for name in _AXES}
-    powers = {name: _power(p[values], errors[name]) for name, values in _AXES.items()}
+    powers = {name: _power(p[v], errors[name]) for name, v in _AXES.items() if len(p[v]) > 1}
     times = {
         name: _law(p, results, name, "reached") / _law(p, results, name, "window") for name in _AXES
     }
@@ -112,6 +112,7 @@ def judge(p: Mapping[str, Any], results: Results) -> Verdict:
             f"{name} to the {powers[name]:.2f} ({errors[name][0]:.2g} at {p[values][0]:g}, "
             f"{errors[name][-1]:.2g} at {p[values][-1]:g})"
             for name, values in _AXES.items()
+            if name in powers
         )
         + f"; it is within twice its last value after {min(x.min() for x in times.values()):.2g} "
         f"to {late:.2g} kappa log(d / alpha) / eta steps"
@@ -171,6 +172,7 @@ experiment = Experiment(
             (1e-3, 1e-2, 1e-4),
             "alpha; the first of each of the three stands while another moves",
             above=0,
+            fewest=2,
         ),
         "kappas": Parameter((1.0, 2.0, 4.0), None, "condition numbers of X", least=1),
         "etas": Parameter((0.02, 0.01, 0.005), (0.04, 0.02, 0.01), "eta", above=0),
