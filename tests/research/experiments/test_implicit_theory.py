@@ -85,7 +85,8 @@ def theorem42(**worst):
         ratios[1] = worst.get(name, (0.5,) * 5)
         C = worst.get("C", 0.5) if name == "few" else 0.5
         rows.append({"kappa": 1.0, "multiple": multiple, "ratios": ratios, "proposition": C})
-        rows[-1]["delta"] = 0.1
+        steps = worst.get("steps", (0.5, 0.5, 0.5)) if name == "few" else (0.5, 0.5, 0.5)
+        rows[-1] |= {"delta": 0.1, "steps": np.array(steps)}
     parameters = {"kappas": (1.0,), "multiples": (10.0,)}
     return implicit_theorem42.judge(parameters, Results(rows))
 
@@ -101,6 +102,8 @@ def test_theorem42_verdicts_at_their_limits():
         assert f"({19 + item}) broken" in verdict.measured
         assert theorem42(observed=above).status is FAILS
     assert "Proposition 4.3 broken" in theorem42(C=10.1).measured
+    assert theorem42(steps=(10.0, 10.0, 1.0)).status is HOLDS
+    assert "D.2, D.4, D.5 broken" in theorem42(steps=(10.1, 10.1, 1.01)).measured
     # Where the proposition never applied nothing is known of it.
     assert theorem42(C=math.nan).status is HOLDS
 

@@ -75,6 +75,16 @@ def test_bounds_are_those_of_theorem_42():
     assert bounds.ratios((1e-3, 1e-3, 1e-3, 1e-3), 0)[0] == math.inf
 
 
+def test_constants_of_a_step_are_solved_for():
+    bounds = SignalBounds(d=40, rank=3, kappa=2.0, eta=0.05, alpha=1e-3, delta=0.2)
+    first, second, third = bounds.step_constants((0.1, 0.01, 0.5, 0.3), (0.11, 0.012, 0.5, 0.32))
+    assert 1 + first * 0.05 * (math.sqrt(3) * 0.2 + 0.3) == pytest.approx(1.2)
+    assert 0.3 + second * 0.05 * (bounds.rho + 0.01) == pytest.approx(0.32)
+    assert third == pytest.approx((1 + 0.05 / 16) * 0.1 / 0.11)
+    late = bounds.step_constants((0.9, 0.01, 1.0, 0.0), (0.8, 0.01, 1.0, 0.0))
+    assert late[2] == pytest.approx(0.5 / math.sqrt(2) / 0.8)
+
+
 def test_the_constant_of_proposition_43_is_solved_for():
     bounds = SignalBounds(d=10, rank=2, kappa=1.0, eta=0.1, alpha=1e-3, delta=0.2)
     C = bounds.contraction_excess(0.5, 0.51, 0.02)

@@ -7,7 +7,10 @@ Time steps are those of update (5), :math:`U \leftarrow (I - \eta M_t) U`, whose
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+import numpy as np
 
 from leanrank import _checks
 from leanrank._arrays import Array, norm
@@ -17,7 +20,10 @@ from leanrank.linalg import singular_value
 __all__ = ["RankOneSteps", "SignalBounds"]
 
 _ROUNDING = 1e-9
-"""Sines below this are rounding errors."""
+"""Sines and growth below this are rounding errors."""
+
+Seen = Sequence[float] | np.ndarray
+"""Least signal, error, signal and sine, as AdaptiveSignal gives them."""
 
 
 class RankOneSteps:
@@ -174,7 +180,7 @@ class SignalBounds:
         """What the angle grows by in each unit of time."""
         return math.sqrt(self.rank) * self.delta / (self.kappa * math.log(self.d / self.alpha))
 
-    def ratios(self, seen: tuple[float, float, float, float], t: int) -> tuple[float, ...]:
+    def ratios(self, seen: Seen, t: int) -> tuple[float, ...]:
         """Each item's quantity over its bound, or bound over quantity for (21) and (22).
 
         ``seen`` is what :class:`~leanrank.research.diagnostics.AdaptiveSignal` gives at step t.
@@ -188,6 +194,25 @@ class SignalBounds:
             _ratio(error, signal),
             _ratio(least, signal),
             size / 5.0,
+        )
+
+    def step_constants(self, before: Seen, after: Seen) -> tuple[float, float, float]:
+        r"""The constants C that Propositions D.2 and D.4 need in one step, and the ratio of D.5.
+
+        .. math:: |E_{t+1}| \le (1 + C \eta (\sqrt r \delta + \sin_t)) |E_t|,\qquad
+            \sin_{t+1} \le \sin_t + C \eta (\rho + |E_t|)
+
+        and, at most 1 where D.5 holds, :math:`\min\{(1 + \tfrac\eta{8\kappa}) \sigma_t,
+        \tfrac1{2\sqrt\kappa}\}` over :math:`\sigma_{t+1} = \sigma_{\min}(U_\star^\top
+        Z_{t+1})`. Steps in which error or angle fall need no constant: 0.
+        """
+        signal, error, _, sine = before
+        drift = self.eta * (math.sqrt(self.rank) * self.delta + sine)
+        least = min((1.0 + self.eta / (8.0 * self.kappa)) * signal, 0.5 / math.sqrt(self.kappa))
+        return (
+            _ratio(max(after[1] / error - 1.0 - _ROUNDING, 0.0), drift),
+            max(after[3] - sine - _ROUNDING, 0.0) / (self.eta * (self.rho + error)),
+            _ratio(least, after[0]),
         )
 
     def contraction_excess(self, before: float, after: float, error: float) -> float:
