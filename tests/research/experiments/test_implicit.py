@@ -38,6 +38,16 @@ def test_instances_have_unit_scale_and_columns():
     assert np.var(packed[:, i != j]) == pytest.approx(0.5, rel=0.05)
 
 
+@pytest.mark.parametrize("make", [_implicit.instance, _implicit.network])
+def test_repeats_share_the_matrix_and_have_their_own_measurements(make):
+    (first, X), (second, Y), (again, _) = (
+        make(6, 2, 9, np.random.default_rng(3), repeat) for repeat in (0, 1, 1)
+    )
+    np.testing.assert_array_equal(X.U, Y.U)
+    np.testing.assert_array_equal(second.y, again.y)
+    assert not np.any(np.isclose(first.y, second.y))
+
+
 def test_descent_is_the_papers_in_its_own_units():
     # U <- U - eta grad f with f = (1 / 2m) sum (...)^2.
     rng = np.random.default_rng(1)
