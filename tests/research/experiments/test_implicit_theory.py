@@ -70,42 +70,70 @@ def test_theorem42_breaks_its_second_item_where_measurements_are_few():
     assert verdict.status is WITH
     assert verdict.condition == "enough measurements: 100 d r at kappa = 1"
     assert "with 4 d r measurements (20) broken" in verdict.measured
-    worst = np.array(verdict.numbers["worst, kappa 1"])
-    assert worst[0, 1] > 1 > worst[1, 1]
+    worst = verdict.numbers["kappa 1"]["worst"]
+    assert worst["(20)"][0] > 1 > worst["(20)"][1]
     # What is observed keeps its subspace, and the error does not grow at all.
-    assert worst[-1, 0] == 0.0
-    assert worst[-1, 1] == pytest.approx(0.25)
+    assert worst["(19)"][-1] == 0.0
+    assert worst["(20)"][-1] == pytest.approx(0.25)
 
 
-def theorem42(**worst):
-    """Verdict where every ratio is 0.5 but for those given, at 10 d r and with X observed."""
+def theorem42(item=None, value=0.5, *, at=10.0, kappa=2.0):
+    """Verdict where every ratio and constant is 0.5, but for one at one m and one kappa."""
+    places = ("(19)", "(20)", "(21)", "(22)", "(23)", "D.2", "D.4", "D.5", "C", "sine")
     rows = []
-    for multiple, name in ((10.0, "few"), (math.inf, "observed")):
-        ratios = np.full((3, 5), 0.5)
-        ratios[1] = worst.get(name, (0.5,) * 5)
-        C = worst.get("C", 0.5) if name == "few" else 0.5
-        rows.append({"kappa": 1.0, "multiple": multiple, "ratios": ratios, "proposition": C})
-        steps = worst.get("steps", (0.5, 0.5, 0.5)) if name == "few" else (0.5, 0.5, 0.5)
-        rows[-1] |= {"delta": 0.1, "steps": np.array(steps)}
-    parameters = {"kappas": (1.0,), "multiples": (10.0,)}
+    for multiple in (10.0, math.inf):
+        for k in (1.0, 2.0):
+            x = dict.fromkeys(places, 0.5)
+            if (multiple, k) == (at, kappa) and item:
+                x[item] = value
+            row = {
+                "kappa": k,
+                "multiple": multiple,
+                "ratios": np.array([[0.5] * 5, [x[name] for name in places[:5]]]),
+                "steps": np.array([x[name] for name in places[5:8]]),
+                "proposition": x["C"],
+                "largest_sine": x["sine"],
+                "delta": 0.5,
+            }
+            rows.append(row)
+    parameters = {"rank": 4, "kappas": (1.0, 2.0), "multiples": (10.0,)}
     return implicit_theorem42.judge(parameters, Results(rows))
 
 
-def test_theorem42_verdicts_at_their_limits():
-    assert theorem42().status is HOLDS
-    assert theorem42(few=(10.0, 1.0, 1.0, 1.0, 1.0), C=10.0).status is HOLDS
-    for item in range(5):
-        above = [0.5] * 5
-        above[item] = 10.1 if item == 0 else 1.001
-        verdict = theorem42(few=above)
+@pytest.mark.parametrize(
+    ("item", "most", "name"),
+    [
+        ("(20)", 1.0, "(20)"),
+        ("(21)", 1.0, "(21)"),
+        ("(22)", 1.0, "(22)"),
+        ("(23)", 1.0, "(23)"),
+        ("D.2", 10.0, "D.2"),
+        ("D.5", 1.0, "D.5"),
+        ("C", 10.0, "Proposition 4.3"),
+        # The sine over sqrt(r) delta, which is 1 here.
+        ("sine", 10.0, "(19) at T_1"),
+    ],
+)
+def test_theorem42_verdicts_at_their_limits(item, most, name):
+    assert theorem42(item, most).status is HOLDS
+    verdict = theorem42(item, 1.01 * most)
+    assert verdict.status is WITH
+    assert verdict.condition.endswith("10 d r at kappa = 1, more than were tried at kappa = 2") or (
+        verdict.condition == "enough measurements: 10 d r at kappa = 1, inf d r at kappa = 2"
+    )
+    assert f"{name} broken" in verdict.measured
+    assert theorem42(item, 1.01 * most, at=math.inf).status is FAILS
+
+
+def test_theorem42_constants_that_grow_with_kappa_are_none():
+    assert theorem42("(19)", 1.0).status is HOLDS
+    for item in ("(19)", "D.4"):
+        verdict = theorem42(item, 1.01)
         assert verdict.status is WITH
-        assert f"({19 + item}) broken" in verdict.measured
-        assert theorem42(observed=above).status is FAILS
-    assert "Proposition 4.3 broken" in theorem42(C=10.1).measured
-    assert theorem42(steps=(10.0, 10.0, 1.0)).status is HOLDS
-    assert "D.2, D.4, D.5 broken" in theorem42(steps=(10.1, 10.1, 1.01)).measured
+        assert f"sqrt(r) delta for rho in {item}:" in verdict.condition
+        assert theorem42(item, 1.01, kappa=1.0).status is HOLDS
     # Where the proposition never applied nothing is known of it.
-    assert theorem42(C=math.nan).status is HOLDS
+    assert theorem42("C", math.nan).status is HOLDS
 
 
 def test_theorem31_holds_with_room_to_spare():
@@ -216,12 +244,15 @@ def test_noise_verdicts_at_their_limits():
 
     def status(*error):
         row = {"kind": "sensing", "noise": 0.1, "floor": 0.1, "error": np.array(error)}
-        return implicit_noise.judge(p, Results([row | {"time": np.array([1.0, 3.0])}])).status
+        return implicit_noise.judge(p, Results([row | {"time": np.array([1.0, 3.0])}]))
 
-    assert status(0.3, 0.3) is HOLDS
-    assert status(0.31, 0.31) is FAILS
-    assert status(0.25, 0.3) is HOLDS
-    assert status(0.24, 0.3) is WITH
+    assert status(0.3, 0.3).status is HOLDS
+    assert status(0.31, 0.31).status is FAILS
+    assert status(0.25, 0.3).status is HOLDS
+    late = status(0.24, 0.3)
+    assert late.status is WITH
+    assert late.condition.endswith("errors rise by up to 1.2 times")
+    assert status(0.24, math.inf).condition.endswith("sensing at sigma = 0.1 diverges")
 
 
 def test_lemmas_need_the_ranks_of_their_proofs():

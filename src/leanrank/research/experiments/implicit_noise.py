@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from itertools import cycle, islice
 from typing import TYPE_CHECKING, Any
@@ -49,7 +50,7 @@ def trials(p: Mapping[str, Any]) -> list[Trial]:
 
 
 def run_trial(t: Trial, rng: np.random.Generator) -> dict[str, Any]:
-    """Errors at log-spaced times, in units of kappa log(d / alpha) / eta."""
+    """Errors at log-spaced times over kappa log(d / alpha) / eta; infinite once diverged."""
     d, r, noise = t["d"], t["rank"], t["noise"]
     eta = t["network_eta" if t["kind"] == "network" else "eta"]
     if t["kind"] == "network":
@@ -73,7 +74,7 @@ def run_trial(t: Trial, rng: np.random.Generator) -> dict[str, Any]:
     }
     return {
         "time": np.array(times) / first,
-        "error": np.array([found[k] for k in times]),
+        "error": np.array([found.get(k, math.inf) for k in times]),
         "floor": noise_floor(noise, d, r, m),
     }
 
@@ -114,10 +115,11 @@ def judge(p: Mapping[str, Any], results: Results) -> Verdict:
     late = [f"{kind} at sigma = {noise:g}" for (kind, noise), x in rises.items() if x > _HARMLESS]
     if not late:
         return Verdict(Status.HOLDS, measured, numbers=numbers)
-    worst = max(rises.values())
+    worst = max((x for x in rises.values() if math.isfinite(x)), default=1.0)
+    lost = [f"{kind} at sigma = {noise:g}" for (kind, noise), x in rises.items() if math.isinf(x)]
     condition = (
         f"early stopping in {', '.join(late)}: the noise is fitted later on, and errors rise by "
-        f"up to {worst:.2g} times"
+        f"up to {worst:.2g} times{f'; {", ".join(lost)} diverges' if lost else ''}"
     )
     return Verdict(Status.HOLDS_WITH, measured, condition, numbers)
 

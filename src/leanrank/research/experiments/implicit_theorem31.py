@@ -149,7 +149,9 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
     delta = results.column("delta")[order]
     right.plot(delta, results.column("error")[order], "o", color=look.BLUE, label="error")
     right.plot(delta, delta * np.log(1 / delta), color=look.INK, label="delta log(1 / delta)")
-    right.set(xscale="log", yscale="log", xlabel="restricted isometry constant delta")
+    right.set(yscale="log", xlabel="restricted isometry constant delta")
+    deltas = results.grid("delta", np.median, multiple=p["multiples"])
+    look.marks(right, sorted(float(f"{x:.2g}") for x in deltas))
     look.heading(right, "|U U' - X|_F at the end")
     look.legend(right)
     return figure
