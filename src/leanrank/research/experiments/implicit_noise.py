@@ -116,11 +116,13 @@ def judge(p: Mapping[str, Any], results: Results) -> Verdict:
     if not late:
         return Verdict(Status.HOLDS, measured, numbers=numbers)
     worst = max((x for x in rises.values() if math.isfinite(x)), default=1.0)
-    lost = [f"{kind} at sigma = {noise:g}" for (kind, noise), x in rises.items() if math.isinf(x)]
     condition = (
         f"early stopping in {', '.join(late)}: the noise is fitted later on, and errors rise by "
-        f"up to {worst:.2g} times{f'; {", ".join(lost)} diverges' if lost else ''}"
+        f"up to {worst:.2g} times"
     )
+    lost = [f"{kind} at sigma = {noise:g}" for (kind, noise), x in rises.items() if math.isinf(x)]
+    if lost:
+        condition += f"; {', '.join(lost)} diverges"
     return Verdict(Status.HOLDS_WITH, measured, condition, numbers)
 
 
