@@ -107,7 +107,7 @@ def judge(p: Mapping[str, Any], results: Results) -> Verdict:
             parts.append(
                 f"{kind}, sigma = {noise:g}: {at / floor:.2g} sigma sqrt(r d / m) after "
                 f"2 kappa log(d / alpha) / eta steps, {low / floor:.2g} at its lowest and "
-                f"{end / floor:.2g} at the end"
+                + (f"{end / floor:.2g} at the end" if math.isfinite(end) else "diverges at the end")
             )
     measured = "; ".join(parts)
     if not all(reached):
@@ -165,7 +165,7 @@ experiment = Experiment(
         "d": Parameter(24, 12, "size of X", least=2),
         "rank": Parameter(2, None, "rank of X, whose singular values are 1", least=1),
         "kinds": Parameter(tuple(_KINDS), None, "kinds of measurement", choices=tuple(_KINDS)),
-        "noises": Parameter((0.0, 0.01, 0.1, 0.5), (0.0, 0.1), "sigma", least=0),
+        "noises": Parameter((0.0, 0.01, 0.1, 0.5), (0.0, 0.1, 0.5), "sigma", least=0),
         "multiple": Parameter(10.0, None, "measurements over d r, of sensing", above=0),
         "samples": Parameter(60, None, "samples over d, of networks", least=1),
         "alpha": Parameter(1e-4, None, "scale of the start", above=0),

@@ -181,8 +181,8 @@ experiment = Experiment(
     claim="From kappa log(d / alpha) / eta to 1 / (eta sqrt(d kappa alpha)) steps the squared "
     "error is at most of order alpha sqrt(d) / kappa^2: no early stopping is needed.",
     criterion=f"HOLDS if the mean error keeps to the bound with a constant of at most {_OPEN:g} "
-    "over each window, whose first step is taken twice, and never rises later on by more than "
-    f"{100 * (_RISE - 1):.0f} %.",
+    "over each window, from 2 kappa log(d / alpha) / eta steps on, and never rises later by more "
+    f"than {100 * (_RISE - 1):.0f} %.",
     parameters={
         "d": Parameter(20, 12, "size of X", least=2),
         "rank": Parameter(2, None, "rank of X", least=1),
