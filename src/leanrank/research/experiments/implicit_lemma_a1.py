@@ -83,8 +83,8 @@ def judge(p: Mapping[str, Any], results: Results) -> Verdict:
         f"has; with {samples[-1]:g} d samples the deviation is "
         + ", ".join(f"{found[kind][:, -1].max():.2g} ({words})" for kind, words in _RADII.items())
         + f"; at the proof's radius it goes like {excess.min():.2g} to {excess.max():.2g} "
-        f"sqrt(d / m), without the {asked[p['sizes'][0]]:.1g} d samples of the lemma with "
-        "constant 1"
+        f"sqrt(d / m), while the lemma with constant 1 asks for {asked[p['sizes'][0]]:.1g} d "
+        "samples"
     )
     if bias["printed"] <= delta:
         return Verdict(Status.HOLDS, measured, numbers=numbers)

@@ -207,7 +207,8 @@ def rank_one_sample_size(d: int, delta: float, *, failure: float = 0.01, c: floa
         Probability q of failure, at most 0.01.
     c : float
         The lemma leaves it open. The deviation seen at the radius of the proof is about
-        :math:`3 \sqrt{d/m}` at d = 5, with none of the logarithms.
+        :math:`10 \sqrt{d/m}` with none of the logarithms: see ``implicit-lemma-a1`` in
+        :mod:`leanrank.research.experiments`.
 
     Raises
     ------
