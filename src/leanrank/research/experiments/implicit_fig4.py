@@ -143,7 +143,8 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
                 np.mean,
                 linestyle=line,
                 marker=marker,
-                markersize=4,
+                # Errors on U are the same for all sizes from some m on: none hides another.
+                markersize=7 if d == p["sizes"][0] else 4,
                 label=f"{name}, d = {d}",
             )
     ax.set(yscale="log", xlabel="measurements over d", ylabel="test error at the end")
