@@ -85,7 +85,8 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
     )
     times = results[0]["iterations"]
     for ax, last in ((left, p["printed_iterations"]), (right, times[-1])):
-        shown = (times >= _FIRST) & (times <= last)
+        # Times are evenly spaced on a log scale: the next one may be just after the last.
+        shown = (times >= _FIRST) & (times <= 1.02 * last)
         for colour, start in zip((look.BLUE, look.RED), ("large", "small"), strict=True):
             for name, style in (("test", "-"), ("train", "--")):
                 values = results.column(name)[:, ("large", "small").index(start)][:, shown]

@@ -104,8 +104,10 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
     for colour, d in zip(cycle(look.COLOURS), p["sizes"], strict=False):
         for kind, (line, marker) in styles.items():
             values = results.grid(kind, np.median, d=(d,), samples=p["samples"])[0]
-            label = f"d = {d}, {_RADII[kind]}"
-            left.plot(samples, values, line, marker=marker, markersize=4, color=colour, label=label)
+            # With the printed radius all sizes end at one value: none hides another.
+            size = 7 if d == p["sizes"][0] else 4
+            style: dict[str, Any] = {"color": colour, "marker": marker, "markersize": size}
+            left.plot(samples, values, line, label=f"d = {d}, {_RADII[kind]}", **style)
     left.axhline(p["delta"], color=look.INK, linewidth=0.8)
     left.set(xscale="log", yscale="log", xlabel="m / d")
     left.set_ylim(bottom=p["delta"] / 30)
