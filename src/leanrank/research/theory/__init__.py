@@ -8,6 +8,7 @@ from leanrank.research.theory._asymmetric import (
     gaussian_misalignment_estimate,
     misalignment,
 )
+from leanrank.research.theory._calls import fine_tuning_steps, gradient_calls
 from leanrank.research.theory._concentration import (
     ConcentrationGap,
     determinant_operator,
@@ -31,12 +32,12 @@ from leanrank.research.theory._noise import noise_floor, oracle_error
 from leanrank.research.theory._pruning import (
     PruningParameters,
     critical_lambda,
-    fine_tuning_steps,
     origin_is_stable,
     predicted_column_norm,
     pruning_parameters,
     smallest_surviving_sigma,
 )
+from leanrank.research.theory._rank_one_flow import RankOneFlow, StartBounds, start_bounds
 from leanrank.research.theory._samples import (
     enough_measurements,
     fresh_batch_size,
@@ -58,6 +59,14 @@ from leanrank.research.theory._smoothness import (
     invariant_step_size,
     smoothness_constants,
 )
+from leanrank.research.theory._stationary import (
+    StationaryBounds,
+    effective_epsilon,
+    noise_operator_norm,
+    overlap_bound,
+    overlaps,
+    stationary_bounds,
+)
 from leanrank.research.theory._truncation import (
     largest_truncated_deviation,
     rank_one_sample_size,
@@ -72,8 +81,11 @@ __all__ = [
     "CriticalPoint",
     "IsometryBounds",
     "PruningParameters",
+    "RankOneFlow",
     "RankOneSteps",
     "SignalBounds",
+    "StartBounds",
+    "StationaryBounds",
     "TargetFrame",
     "WarmUp",
     "absorbing_set",
@@ -85,11 +97,13 @@ __all__ = [
     "descent_steps",
     "descent_window",
     "determinant_operator",
+    "effective_epsilon",
     "enough_measurements",
     "expected_active",
     "fine_tuning_steps",
     "fresh_batch_size",
     "gaussian_misalignment_estimate",
+    "gradient_calls",
     "gradient_flow_limit_norms",
     "gradient_lower_bound",
     "implicit_error_bound",
@@ -104,8 +118,11 @@ __all__ = [
     "largest_truncated_deviation",
     "misalignment",
     "noise_floor",
+    "noise_operator_norm",
     "oracle_error",
     "origin_is_stable",
+    "overlap_bound",
+    "overlaps",
     "predicted_column_norm",
     "product_gap",
     "pruning_parameters",
@@ -116,6 +133,8 @@ __all__ = [
     "smallest_surviving_sigma",
     "smoothness_constants",
     "stable_step_size",
+    "start_bounds",
+    "stationary_bounds",
     "truncated_deviation",
     "truncated_moments",
     "truncation_bias",
