@@ -10,13 +10,24 @@ from leanrank.research.theory._asymmetric import (
     misalignment,
 )
 from leanrank.research.theory._calls import fine_tuning_steps, gradient_calls
+from leanrank.research.theory._concentration import (
+    ConcentrationGap,
+    determinant_operator,
+    inner_product_gap,
+    largest_gap,
+    product_gap,
+)
 from leanrank.research.theory._deep import collapse_ridge, largest_ridge, ridge_equilibria
 from leanrank.research.theory._flow import (
     active_fraction,
     expected_active,
     gradient_flow_limit_norms,
 )
-from leanrank.research.theory._isometry import IsometryBounds, restricted_isometry
+from leanrank.research.theory._isometry import (
+    IsometryBounds,
+    isometry_ceiling,
+    restricted_isometry,
+)
 from leanrank.research.theory._landscape import CriticalPoint, two_by_two_critical_points
 from leanrank.research.theory._local import LocalConvergence
 from leanrank.research.theory._noise import noise_floor, oracle_error
@@ -53,6 +64,7 @@ from leanrank.research.theory._sensing import (
     largest_step_size,
     stable_step_size,
 )
+from leanrank.research.theory._signal import RankOneSteps, SignalBounds
 from leanrank.research.theory._smoothness import (
     gradient_lower_bound,
     invariant_step_size,
@@ -66,15 +78,25 @@ from leanrank.research.theory._stationary import (
     overlaps,
     stationary_bounds,
 )
+from leanrank.research.theory._truncation import (
+    largest_truncated_deviation,
+    rank_one_sample_size,
+    truncated_deviation,
+    truncated_moments,
+    truncation_bias,
+)
 
 __all__ = [
     "AbsorbingSet",
+    "ConcentrationGap",
     "CriticalPoint",
     "FlowAssumption",
     "IsometryBounds",
     "LocalConvergence",
     "PruningParameters",
     "RankOneFlow",
+    "RankOneSteps",
+    "SignalBounds",
     "StartBounds",
     "StationaryBounds",
     "TargetFrame",
@@ -87,6 +109,7 @@ __all__ = [
     "degrees_of_freedom",
     "descent_steps",
     "descent_window",
+    "determinant_operator",
     "dilation",
     "effective_epsilon",
     "enough_measurements",
@@ -102,12 +125,16 @@ __all__ = [
     "gradient_lower_bound",
     "imbalance_drive",
     "implicit_error_bound",
+    "inner_product_gap",
     "invariant_step_size",
+    "isometry_ceiling",
     "isometry_error_bound",
     "isometry_sample_size",
+    "largest_gap",
     "largest_ridge",
     "largest_start",
     "largest_step_size",
+    "largest_truncated_deviation",
     "misalignment",
     "noise_floor",
     "noise_operator_norm",
@@ -116,7 +143,9 @@ __all__ = [
     "overlap_bound",
     "overlaps",
     "predicted_column_norm",
+    "product_gap",
     "pruning_parameters",
+    "rank_one_sample_size",
     "restricted_isometry",
     "ridge_equilibria",
     "sample_size",
@@ -126,5 +155,8 @@ __all__ = [
     "start_bounds",
     "stationary_bounds",
     "step_perturbation_bounds",
+    "truncated_deviation",
+    "truncated_moments",
+    "truncation_bias",
     "two_by_two_critical_points",
 ]
