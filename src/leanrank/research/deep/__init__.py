@@ -15,6 +15,7 @@ from leanrank.research.deep._factors import DeepFactors, representation_cost
 from leanrank.research.deep._initial import initial_layers
 from leanrank.research.deep._jumps import JumpWatch
 from leanrank.research.deep._ladder import RidgeLadder
+from leanrank.research.deep._langevin import langevin
 from leanrank.research.deep._schedule import Phase, annealing, periodic
 from leanrank.research.deep._train import CollapseWarning, train
 from leanrank.research.deep._trajectories import Training
@@ -29,6 +30,7 @@ __all__ = [
     "WaitingTimes",
     "annealing",
     "initial_layers",
+    "langevin",
     "measured",
     "offshoots",
     "periodic",
