@@ -36,12 +36,12 @@ def test_a_step_has_the_mean_and_the_noise_of_sgd(depth, covariance):
     expected = np.cov(exact.T, bias=True)
     if covariance == "isotropic":
         expected = np.trace(expected) / len(expected) * np.eye(len(expected))
-    count = 40_000
+    count = 8000
     many = langevin(PROBLEM, [start] * count, phase, covariance=covariance, random_state=0)
     seen = np.array([flat(network) for network in many.networks])
     size = np.sqrt(np.diag(expected).max())
     np.testing.assert_allclose(seen.mean(axis=0), exact.mean(axis=0), atol=5 * size / count**0.5)
-    assert np.linalg.norm(np.cov(seen.T) - expected) < 0.05 * np.linalg.norm(expected)
+    assert np.linalg.norm(np.cov(seen.T) - expected) < 0.1 * np.linalg.norm(expected)
     assert many.losses[1, 0] == pytest.approx(
         np.mean((start.product()[ROWS, COLS] - Y) ** 2), rel=1e-12
     )

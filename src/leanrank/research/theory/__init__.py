@@ -1,7 +1,12 @@
 """Calculators for what the papers state: parameters, limits, step sizes, sample sizes, noise."""
 
 from leanrank.factors import degrees_of_freedom
-from leanrank.research.theory._absorbing import AbsorbingSet, absorbing_set
+from leanrank.research.theory._absorbing import (
+    AbsorbingExponents,
+    AbsorbingSet,
+    absorbing_exponents,
+    absorbing_set,
+)
 from leanrank.research.theory._asymmetric import (
     TargetFrame,
     WarmUp,
@@ -9,6 +14,12 @@ from leanrank.research.theory._asymmetric import (
     misalignment,
 )
 from leanrank.research.theory._deep import collapse_ridge, largest_ridge, ridge_equilibria
+from leanrank.research.theory._deep_descent import (
+    deep_smoothness,
+    deep_step_size,
+    rank_margin,
+    ridge_descent_time,
+)
 from leanrank.research.theory._flow import (
     active_fraction,
     expected_active,
@@ -26,6 +37,7 @@ from leanrank.research.theory._pruning import (
     pruning_parameters,
     smallest_surviving_sigma,
 )
+from leanrank.research.theory._rank_sets import column_event_steps, product_rank_bound
 from leanrank.research.theory._samples import (
     enough_measurements,
     fresh_batch_size,
@@ -48,17 +60,22 @@ from leanrank.research.theory._smoothness import (
 )
 
 __all__ = [
+    "AbsorbingExponents",
     "AbsorbingSet",
     "CriticalPoint",
     "IsometryBounds",
     "PruningParameters",
     "TargetFrame",
     "WarmUp",
+    "absorbing_exponents",
     "absorbing_set",
     "active_fraction",
     "asymmetric_error_bound",
     "collapse_ridge",
+    "column_event_steps",
     "critical_lambda",
+    "deep_smoothness",
+    "deep_step_size",
     "degrees_of_freedom",
     "descent_steps",
     "descent_window",
@@ -80,8 +97,11 @@ __all__ = [
     "oracle_error",
     "origin_is_stable",
     "predicted_column_norm",
+    "product_rank_bound",
     "pruning_parameters",
+    "rank_margin",
     "restricted_isometry",
+    "ridge_descent_time",
     "ridge_equilibria",
     "sample_size",
     "smallest_surviving_sigma",
