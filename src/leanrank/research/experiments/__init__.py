@@ -18,15 +18,15 @@ from typing import Any
 from leanrank._files import PathLike
 from leanrank.research.experiments._experiment import (
     Experiment,
-    Parameter,
     Reproduction,
     Results,
     Status,
     Trial,
     Verdict,
-    nearest,
 )
+from leanrank.research.experiments._parameter import Parameter, nearest
 from leanrank.research.experiments._reproduce import Progress, reproduce
+from leanrank.research.experiments._tolerance import Tolerance, differences
 
 __all__ = [
     "Experiment",
@@ -34,8 +34,10 @@ __all__ = [
     "Reproduction",
     "Results",
     "Status",
+    "Tolerance",
     "Trial",
     "Verdict",
+    "differences",
     "get",
     "names",
     "run",

@@ -13,9 +13,17 @@ from leanrank.factors import Factors
 from leanrank.operators import DenseSensing
 from leanrank.penalties import GroupLasso, NoPenalty
 from leanrank.problem import Problem
-from leanrank.solvers import GradientDescent, State, iterate
+from leanrank.solvers import GradientDescent, Solver, State, iterate
 
-__all__ = ["descend", "group_lasso", "sensing", "squared_error", "truth_of"]
+__all__ = [
+    "descend",
+    "follow",
+    "group_lasso",
+    "sensing",
+    "squared_error",
+    "truth_of",
+    "waiting",
+]
 
 
 def truth_of(d: int, singular_values: Sequence[float], rng: np.random.Generator) -> Factors:
@@ -51,17 +59,34 @@ def descend(
     watch: Callable[[State], Any] | None = None,
     every: int = 1,
 ) -> tuple[Factors, list[Any]]:
-    """Plain gradient descent, and what ``watch`` saw at every so many states.
+    """Plain gradient descent, and what ``watch`` saw at every so many states."""
+    return follow(GradientDescent(step_size), problem, start, iterations, watch, every)
+
+
+def follow(
+    solver: Solver,
+    problem: Problem,
+    start: Factors,
+    iterations: int,
+    watch: Callable[[State], Any] | None = None,
+    every: int = 1,
+) -> tuple[Factors, list[Any]]:
+    """So many steps of a solver, and what ``watch`` saw at every so many states.
 
     A run that diverges stops, and has seen its last finite state from then on.
     """
     seen = []
     factors = start
-    states = iterate(GradientDescent(step_size), problem, start)
+    states = iterate(solver, problem, start)
     for state in islice(states, iterations + 1):
         if not state.point.is_finite:
             break
         factors = state.factors
         if watch is not None and state.iteration % every == 0:
             seen.append(watch(state))
-    return factors, seen + seen[-1:] * (iterations // every + 1 - len(seen))
+    return factors, waiting(seen, iterations // every + 1)
+
+
+def waiting(seen: list[Any], count: int) -> list[Any]:
+    """So many values: those seen, and the last of them until the end."""
+    return seen + seen[-1:] * (count - len(seen))

@@ -80,6 +80,7 @@ def judge(p: Mapping[str, Any], results: Results) -> Verdict:
         times = np.sort(np.where(jumps < 0, np.inf, jumps))
         within, later = int(np.sum(times <= end)), int(np.sum(jumps >= 0))
         nearly = times[math.ceil(_NEARLY * times.size) - 1]
+        last = float(times[later - 1]) if later else np.inf
         solved = int(np.sum(test < _SUCCEEDS))
         shares.append((within / jumps.size, solved / jumps.size))
         best = _deep.predicted_loss(p["epsilon"], depth, p["quiet_ridge"], rank=1)
@@ -89,10 +90,12 @@ def judge(p: Mapping[str, Any], results: Results) -> Verdict:
             f"solved_{depth}": solved,
             f"median_jump_{depth}": float(np.median(times)),
             f"nearly_all_jumped_{depth}": float(nearly),
+            f"last_jump_{depth}": last,
             f"test_loss_{depth}": _deep.median(test),
             f"test_loss_predicted_{depth}": best,
         }
         when = f", the median at {np.median(times):.0f}" if later > jumps.size / 2 else ""
+        when += f", the last at {last:.0f}" if later else ""
         parts.append(
             f"depth {depth}: {_deep.interval(within, jumps.size)} jump within {end} steps, {later} "
             f"within {p['steps'] + _WARM_UP}{when}; {solved} have found the missing entry at the "

@@ -1,4 +1,4 @@
-r"""Whether width and initialisation matter for jumps: remarks of Wang and Jacot, Section 4.
+r"""Whether width and initialisation matter for jumps: a question of ours about Wang and Jacot.
 
 Waiting times are compared from a while after the warm-up on: jumps have no memory, and narrow
 networks may start with hardly more than one direction, which fall to rank one at once.
@@ -165,7 +165,7 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
 experiment = Experiment(
     name="deep-width",
     title="Jumps over width and initialisation",
-    reference="Wang and Jacot (2024), Section 4",
+    reference="ours, about the experiments of Wang and Jacot (2024), who have one width and start",
     claim="Neither the width of a network nor its initialisation matters for its jumps.",
     parameters={
         "epsilon": Parameter(0.25, None, "the small observed entry", above=0),

@@ -12,6 +12,7 @@ from leanrank.research.solvers._perturbed import (
     unbalancing_perturbation,
 )
 from leanrank.research.solvers._projected import ProjectedGradientDescent
+from leanrank.research.solvers._proximal import ProximalGradientDescent
 from leanrank.research.solvers._quadratic import RescaledGradientDescent
 from leanrank.research.solvers._sgd import (
     FreshGaussianDescent,
@@ -25,6 +26,7 @@ __all__ = [
     "Perturbation",
     "PerturbedSensingDescent",
     "ProjectedGradientDescent",
+    "ProximalGradientDescent",
     "RescaledGradientDescent",
     "StationaryPoint",
     "StochasticGradientDescent",
