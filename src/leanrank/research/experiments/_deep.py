@@ -37,6 +37,7 @@ __all__ = [
     "share_jumped",
     "starts",
     "test_loss",
+    "test_losses",
 ]
 
 CHUNK = 10
@@ -66,6 +67,12 @@ def only(problem: Problem, chosen: np.ndarray) -> Problem:
 def test_loss(epsilon: float) -> Callable[[DeepFactors], float]:
     r"""Squared relative error of the entry that is not seen: 1 where it is taken to be zero."""
     return lambda network: float((epsilon * network.product()[0, 1] - 1.0) ** 2)
+
+
+def test_losses(epsilon: float, products: np.ndarray | None) -> np.ndarray:
+    """:func:`test_loss` of stacked products."""
+    assert products is not None
+    return np.asarray((epsilon * products[..., 0, 1] - 1.0) ** 2)
 
 
 def diverged(training: Training) -> np.ndarray:

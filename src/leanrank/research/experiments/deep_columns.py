@@ -173,7 +173,8 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
 
     figure, axes = look.panels(
         len(p["sizes"]),
-        "Theorem E.2: SGD after T steps on entries of r columns (solid) or rows (dashed) alone",
+        "Theorem E.2: after T steps on entries of r columns (solid) or rows (dashed), and "
+        f"{_AFTER} steps on all entries later",
         width=5.4,
         height=3.6,
         sharey=True,
@@ -182,26 +183,26 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
         rows = [row for row in results.where(size=size) if row["higher"]]
         for row in rows:
             colour = look.COLOURS[row["rank"] - 1]
+            columns = row["side"] == "columns"  # lines may coincide
             dashes: dict[str, Any] = (
-                {"ls": "-", "lw": 2.6} if row["side"] == "columns" else {"ls": "--", "lw": 1.2}
+                {"ls": "-", "lw": 6.5 - 1.7 * row["rank"]} if columns else {"ls": "--", "lw": 1}
             )
-            columns = row["side"] == "columns"
             for name, alpha, text in (
-                ("inside", 1.0, "in $B_r$"),
-                ("after", 0.45, f"of rank r {_AFTER} steps later"),
+                ("inside", 1.0, "in $B_{}$"),
+                ("after", 0.45, "of rank {} later"),
             ):
                 ax.plot(
                     row["times"],
                     np.mean(row[name], axis=1),
                     color=colour,
                     alpha=alpha,
-                    label=f"{text}, r = {row['rank']}" if columns else None,
+                    label=text.format(row["rank"]) if columns else None,
                     **dashes,
                 )
             ax.axvline(_event_steps(row), color=colour, lw=0.8, ls=":")
         ax.set(xscale="log", ylim=(-0.03, 1.05), xlabel="length T of the event, steps")
         look.heading(ax, f"{size} x {size} (dotted: what the theorem asks for)")
-        look.legend(ax, loc="upper left", fontsize=7)
+        look.legend(ax, loc="center left")
     axes[0].set_ylabel("share of networks")
     return figure
 

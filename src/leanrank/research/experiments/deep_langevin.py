@@ -187,7 +187,7 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
             _DYNAMICS.items(), look.COLOURS, styles, strict=False
         ):
             row = _rows(results, epsilon=epsilon, rank=rank, dynamics=name)
-            seen = np.where(row["ratios"] > 1e-18, row["ratios"], 1e-18)
+            seen = np.maximum(row["ratios"], 1e-18)  # zero, but not NaN
             lines = ax.plot(row["steps"], seen[:, :5], color=colour, **style)
             lines[0].set_label(text)
         ax.set(yscale="log", ylim=(5e-19, 30), xlabel="steps", ylabel="$s_2 / s_1$")

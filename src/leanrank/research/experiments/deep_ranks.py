@@ -83,8 +83,9 @@ def run_trial(t: Trial, rng: np.random.Generator) -> dict[str, Any]:
 
 
 def _rank(singular_values: np.ndarray) -> np.ndarray:
-    """Those above a millionth of one: the entries on the diagonal are one."""
-    return np.sum(singular_values > _NONE_BACK, axis=-1)
+    """Those above a millionth of one, as the diagonal has; -1 where the run was at its end."""
+    rank = np.sum(singular_values > _NONE_BACK, axis=-1)
+    return np.where(np.isnan(singular_values[..., 0]), -1, rank)
 
 
 def judge(p: Mapping[str, Any], results: Results) -> Verdict:

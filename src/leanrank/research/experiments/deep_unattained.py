@@ -236,11 +236,13 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
         shares.plot(ridges, higher, "o-", ms=lw + 2, lw=lw, color=colour, label=text)
         x = np.maximum(np.median(row["x"], axis=1), 1e-3)[order]
         entries.plot(ridges, x, "o-", ms=lw + 2, lw=lw, color=colour, label=text)
+    for ax in (shares, entries):
+        look.marks(ax, list(ridges))
     path.set(xscale="log", yscale="log", xlabel="steps of descent", ylabel="|x|")
     look.heading(path, "Without a ridge, five runs each")
-    shares.set(xscale="log", ylim=(-0.03, 1.05), xlabel="ridge", ylabel="share of rank two")
+    shares.set(ylim=(-0.03, 1.05), xlabel="ridge", ylabel="share of rank two")
     look.heading(shares, "Where descent ends under a ridge")
-    entries.set(xscale="log", yscale="log", xlabel="ridge", ylabel="|x|, median (0.001: or less)")
+    entries.set(yscale="log", xlabel="ridge", ylabel="|x|, median (0.001: or less)")
     look.heading(entries, "The missing entry there")
     look.legend(shares, loc="center")
     return figure
@@ -263,8 +265,8 @@ experiment = Experiment(
         "ridges": Parameter(
             (0.001, 0.003, 0.01, 0.03, 0.1), (0.003, 0.03), "weight decay", above=0
         ),
-        "learning_rate": Parameter(0.1, None, "small enough for flow", above=0),
-        "free_steps": Parameter(200_000, 20_000, "without a ridge", least=1000),
+        "learning_rate": Parameter(0.03, None, "small enough for flow", above=0),
+        "free_steps": Parameter(40_000, 10_000, "without a ridge", least=1000),
         "times": Parameter(40.0, None, "length of other runs, in units of 1 / ridge", above=0),
         "runs": Parameter(40, 10, "networks of each kind", least=5),
     },
