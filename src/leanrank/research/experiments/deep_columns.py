@@ -122,15 +122,13 @@ def judge(p: Mapping[str, Any], results: Results) -> Verdict:
     for row in results:
         name = f"{row['size']} x {row['size']}, rank {row['rank']}, {row['side']}"
         times = np.asarray(row["times"])
-        inside, after = (
-            np.mean(row[key], axis=1) if row["higher"] else None for key in ("inside", "after")
-        )
-        if inside is None or after is None:
+        if not row["higher"]:
             holds = False
             parts.append(f"{name}: no network of higher rank")
             continue
+        inside, after = (np.mean(row[key], axis=1) for key in ("inside", "after"))
         enough = times >= _event_steps(row)
-        holds &= bool(np.all(inside[enough] == 1.0))
+        holds &= bool(enough.any() and np.all(inside[enough] == 1.0))
         largest = max(largest, float(np.max(row["margin"])))
         half = _first(times, after >= 0.5)
         numbers |= {

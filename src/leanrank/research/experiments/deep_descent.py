@@ -202,7 +202,7 @@ experiment = Experiment(
     parameters={
         "depths": Parameter((3, 4), (3,), "layers", least=3),
         "ridges": Parameter(
-            (0.003, 0.01, 0.03, 0.1, 0.3), (0.01, 0.03, 0.3), "weight decay", above=0
+            (0.003, 0.01, 0.03, 0.1, 0.2), (0.01, 0.03, 0.2), "weight decay", above=0
         ),
         "width": Parameter(20, 6, "of the hidden layers", least=3),
         "learning_rate": Parameter(0.05, None, "the usual one", above=0),

@@ -44,6 +44,8 @@ _NEARLY = 0.95
 
 def trials(p: Mapping[str, Any]) -> list[Trial]:
     """All dynamics from both minima, for every epsilon and its learning rate."""
+    if len(set(p["epsilons"])) != len(p["epsilons"]):
+        raise ValueError(f"epsilons must be different from each other, got {p['epsilons']}")
     if len(p["epsilons"]) != len(p["learning_rates"]):
         raise ValueError(
             f"learning_rates must be one for each of epsilons, got {p['learning_rates']}"
@@ -62,7 +64,9 @@ def _minimum(epsilon: float, depth: int, ridge: float, rank: int) -> CriticalPoi
     for point in two_by_two_critical_points(epsilon, depth, ridge):
         if point.rank == rank and point.is_minimum:
             return point
-    raise ValueError(f"epsilon = {epsilon:g} has no local minimum of rank {rank} at this ridge")
+    raise ValueError(
+        f"ridge = {ridge:g} leaves no local minimum of rank {rank}; take a smaller one"
+    )
 
 
 def _run(name: str, problem: Any, nets: Any, phase: Phase, every: int, rng: Any) -> Any:

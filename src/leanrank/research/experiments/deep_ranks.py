@@ -132,7 +132,7 @@ def judge(p: Mapping[str, Any], results: Results) -> Verdict:
         numbers[f"at_zero_{n}"] = underestimating
     numbers |= {"single_steps": steps, "more_at_once": drops}
     sentence = ". ".join(parts) + f". {drops} of {steps + drops} jumps pass a rank at once"
-    holds &= drops <= (1.0 - _MOST) * (steps + drops)
+    holds &= steps >= _MOST * (steps + drops)
     return Verdict(Status.HOLDS if holds else Status.FAILS, sentence, numbers=numbers)
 
 
@@ -190,7 +190,7 @@ experiment = Experiment(
     reference="Wang and Jacot (2024), Theorem 3.2 and Section 1",
     claim="SGD jumps from every rank to lower ones, until rank one, and never to higher ones.",
     criterion=f"HOLDS if at least {_MOST:.0%} of the runs end below the rank that descent on all "
-    "entries under the same ridge comes to, at most as few as the rest of all jumps pass a rank, "
+    f"entries under the same ridge comes to, at least {_MOST:.0%} of all jumps pass no rank, "
     f"and no singular value that was lost comes back to {_NONE_BACK:g} of the first.",
     parameters={
         "epsilon": Parameter(0.25, None, "below the diagonal", above=0),
