@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from leanrank.research.deep import Phase, annealing, measured, offshoots, train
+from leanrank.problem import Problem
+from leanrank.research.deep import Phase, Training, annealing, measured, offshoots, train
 from leanrank.research.experiments import _deep
 from leanrank.research.experiments._experiment import (
     Experiment,
@@ -63,24 +64,9 @@ def run_trial(t: Trial, rng: np.random.Generator) -> dict[str, Any]:
     ends = offshoots(problem, training.kept, [quiet], threads=1, random_state=rng)
     jumps = training.jumps()
     found: dict[str, Any] = {}
-    if t["first"] == 0:  # one run for the figure, with what becomes of its copies step by step
+    if t["first"] == 0:
         run = int(np.argsort(np.where(jumps < 0, np.inf, jumps))[jumps.size // 2])
-        last = _end_of_figure(jumps[run], training.steps[-1])
-        begun = {
-            time: net
-            for time, row in training.kept.items()
-            if (net := row[run]) is not None and time <= last
-        }
-        shown = list(begun)[:: max(len(begun) // _OFFSHOOTS, 1)]
-        every = max(t["quiet_steps"] // 80, 1)
-        quietly = train(problem, [begun[time] for time in shown], [quiet], every=every, **options)
-        found = {
-            "one": run,
-            "one_test": _deep.test_losses(t["epsilon"], training.products)[:, run],
-            "offshoot_starts": np.array(shown),
-            "offshoot_steps": quietly.steps,
-            "offshoot_test": _deep.test_losses(t["epsilon"], quietly.products),
-        }
+        found = _picture(problem, t, training, run, quiet, options)
     return found | {
         "jumps": jumps,
         "back": training.largest_after_jump(settling=_SETTLING),
@@ -92,9 +78,40 @@ def run_trial(t: Trial, rng: np.random.Generator) -> dict[str, Any]:
     }
 
 
+def _picture(
+    problem: Problem,
+    t: Trial,
+    training: Training,
+    run: int,
+    quiet: Phase,
+    options: Mapping[str, Any],
+) -> dict[str, Any]:
+    """One run for the figure, with what becomes of copies of it step by step."""
+    last = _end_of_figure(training.jumps()[run], training.steps[-1])
+    begun = {
+        time: net
+        for time, row in training.kept.items()
+        if (net := row[run]) is not None and time <= last
+    }
+    found: dict[str, Any] = {
+        "one": run,
+        "one_test": _deep.test_losses(t["epsilon"], training.products)[:, run],
+    }
+    shown = list(begun)[:: max(len(begun) // _OFFSHOOTS, 1)]
+    if shown:
+        every = max(t["quiet_steps"] // 80, 1)
+        quietly = train(problem, [begun[time] for time in shown], [quiet], every=every, **options)
+        found |= {
+            "offshoot_starts": np.array(shown),
+            "offshoot_steps": quietly.steps,
+            "offshoot_test": _deep.test_losses(t["epsilon"], quietly.products),
+        }
+    return found
+
+
 def _end_of_figure(jump: int, end: int) -> int:
-    """Steps of a run that are drawn: half as many again as until its jump."""
-    return int(min(1.5 * jump, end)) if jump >= 0 else int(end)
+    """Steps of a run that are drawn: twice as many as until its jump."""
+    return int(min(2 * jump, end)) if jump >= 0 else int(end)
 
 
 def _gathered(results: Results) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -192,10 +209,10 @@ def _one_run(ax: Axes, first: Mapping[str, Any]) -> None:
         lw=1,
         label="test loss under noise",
     )
-    for start, test in zip(
-        first["offshoot_starts"], np.transpose(first["offshoot_test"]), strict=True
-    ):
-        label = "test loss of offshoots" if start == first["offshoot_starts"][0] else None
+    starts = first.get("offshoot_starts", np.zeros(0))
+    tests = np.transpose(first["offshoot_test"]) if len(starts) else ()
+    for start, test in zip(starts, tests, strict=True):
+        label = "test loss of offshoots" if start == starts[0] else None
         ax.plot(start + first["offshoot_steps"], test, color=look.BLUE, lw=1.3, label=label)
         ax.plot(start, test[0], "o", ms=3, color=look.BLUE)
     ax.set(yscale="log", ylim=(1e-3, 30), xlabel="SGD steps", ylabel="test loss over that of zero")
