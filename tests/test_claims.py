@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import runpy
+import shutil
 import sys
 from pathlib import Path
 
@@ -26,22 +27,31 @@ def script(*arguments):
         sys.argv = before
 
 
-@pytest.fixture
-def place(tmp_path, monkeypatch):
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
     """Documents and runs of a library with one small experiment."""
+    folder = tmp_path_factory.mktemp("claims")
     experiment = papers.get(NAME)
     small = {"d": 4, "width": 3, "rank": 1, "iterations": 2, "seeds": 2, "step_sizes": (0.125,)}
     settings = experiment.settings
-    monkeypatch.setattr(papers, "names", lambda: [NAME])
-    monkeypatch.setattr(
-        type(experiment), "settings", lambda self, given, quick=False: settings(small, quick)
-    )
-    docs = tmp_path / "docs"
-    (docs / "figures").mkdir(parents=True)
-    (docs / "claims.md").write_text("Before.\n<!-- table: pruning -->\n<!-- end -->\nAfter.\n")
-    for kind in ("full", "quick"):
-        papers.run(NAME, quick=kind == "quick", out=tmp_path / kind / NAME)
-    script("--keep", "--docs", docs, tmp_path / "full", tmp_path / "quick")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(papers, "names", lambda: [NAME])
+        patch.setattr(
+            type(experiment), "settings", lambda self, given, quick=False: settings(small, quick)
+        )
+        docs = folder / "docs"
+        (docs / "figures").mkdir(parents=True)
+        (docs / "claims.md").write_text("Before.\n<!-- table: pruning -->\n<!-- end -->\nAfter.\n")
+        for kind in ("full", "quick"):
+            papers.run(NAME, quick=kind == "quick", out=folder / kind / NAME)
+        script("--keep", "--docs", docs, folder / "full", folder / "quick")
+        yield folder
+
+
+@pytest.fixture
+def place(kept, tmp_path):
+    """A copy of them, to spoil."""
+    shutil.copytree(kept, tmp_path, dirs_exist_ok=True)
     return tmp_path
 
 
@@ -94,11 +104,15 @@ def test_a_number_of_the_page_that_is_off(place, capsys):
 @pytest.mark.parametrize(
     ("keys", "to", "said"),
     [
-        (("quick", "verdict"), lambda x: "HOLDS", f"{NAME}: FAILS, recorded HOLDS"),
-        (("full", "verdict"), lambda x: "HOLDS", "the quick run should find HOLDS, and finds FAI"),
+        (("quick", "verdict"), lambda x: "HOLDS", f"{NAME}: HOLDS WITH, recorded HOLDS"),
+        (
+            ("full", "verdict"),
+            lambda x: "HOLDS",
+            "the quick run should find HOLDS, and finds HOLDS W",
+        ),
         (("full", "parameters", "d"), lambda x: 5, "the recorded full run has other settings"),
         (("quick", "seed"), lambda x: 1, "the recorded quick run has other settings"),
-        (("quick", "numbers"), lambda x: {}, "share_that_left.0 is new"),
+        (("quick", "numbers"), lambda x: {}, "printed.share_that_left.0 is new"),
     ],
 )
 def test_a_record_that_is_off(place, capsys, keys, to, said):

@@ -13,6 +13,7 @@ from leanrank.research.theory._asymmetric import (
     gaussian_misalignment_estimate,
     misalignment,
 )
+from leanrank.research.theory._calls import fine_tuning_steps, gradient_calls
 from leanrank.research.theory._deep import collapse_ridge, largest_ridge, ridge_equilibria
 from leanrank.research.theory._deep_descent import (
     deep_smoothness,
@@ -31,12 +32,12 @@ from leanrank.research.theory._noise import noise_floor, oracle_error
 from leanrank.research.theory._pruning import (
     PruningParameters,
     critical_lambda,
-    fine_tuning_steps,
     origin_is_stable,
     predicted_column_norm,
     pruning_parameters,
     smallest_surviving_sigma,
 )
+from leanrank.research.theory._rank_one_flow import RankOneFlow, StartBounds, start_bounds
 from leanrank.research.theory._rank_sets import column_event_steps, product_rank_bound
 from leanrank.research.theory._samples import (
     enough_measurements,
@@ -58,6 +59,14 @@ from leanrank.research.theory._smoothness import (
     invariant_step_size,
     smoothness_constants,
 )
+from leanrank.research.theory._stationary import (
+    StationaryBounds,
+    effective_epsilon,
+    noise_operator_norm,
+    overlap_bound,
+    overlaps,
+    stationary_bounds,
+)
 
 __all__ = [
     "AbsorbingExponents",
@@ -65,6 +74,9 @@ __all__ = [
     "CriticalPoint",
     "IsometryBounds",
     "PruningParameters",
+    "RankOneFlow",
+    "StartBounds",
+    "StationaryBounds",
     "TargetFrame",
     "WarmUp",
     "absorbing_exponents",
@@ -79,11 +91,13 @@ __all__ = [
     "degrees_of_freedom",
     "descent_steps",
     "descent_window",
+    "effective_epsilon",
     "enough_measurements",
     "expected_active",
     "fine_tuning_steps",
     "fresh_batch_size",
     "gaussian_misalignment_estimate",
+    "gradient_calls",
     "gradient_flow_limit_norms",
     "gradient_lower_bound",
     "implicit_error_bound",
@@ -94,8 +108,11 @@ __all__ = [
     "largest_step_size",
     "misalignment",
     "noise_floor",
+    "noise_operator_norm",
     "oracle_error",
     "origin_is_stable",
+    "overlap_bound",
+    "overlaps",
     "predicted_column_norm",
     "product_rank_bound",
     "pruning_parameters",
@@ -107,5 +124,7 @@ __all__ = [
     "smallest_surviving_sigma",
     "smoothness_constants",
     "stable_step_size",
+    "start_bounds",
+    "stationary_bounds",
     "two_by_two_critical_points",
 ]
