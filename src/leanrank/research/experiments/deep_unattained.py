@@ -262,13 +262,11 @@ experiment = Experiment(
     parameters={
         "depth": Parameter(3, None, "layers", least=3),
         "width": Parameter(8, 4, "of the hidden layers", least=4),
-        "ridges": Parameter(
-            (0.001, 0.003, 0.01, 0.03, 0.1), (0.003, 0.03), "weight decay", above=0
-        ),
+        "ridges": Parameter((0.003, 0.01, 0.03, 0.1), (0.003, 0.03), "weight decay", above=0),
         "learning_rate": Parameter(0.03, None, "small enough for flow", above=0),
         "free_steps": Parameter(40_000, 10_000, "without a ridge", least=1000),
-        "times": Parameter(40.0, None, "length of other runs, in units of 1 / ridge", above=0),
-        "runs": Parameter(40, 10, "networks of each kind", least=5),
+        "times": Parameter(25.0, None, "length of other runs, in units of 1 / ridge", above=0),
+        "runs": Parameter(20, 10, "networks of each kind", least=5),
     },
     trials=trials,
     run_trial=run_trial,
