@@ -256,7 +256,7 @@ experiment = Experiment(
         "quiet_steps": Parameter(8000, None, "steps of an offshoot", least=1),
         "quiet_learning_rate": Parameter(0.02, None, "of offshoots", above=0),
         "quiet_ridge": Parameter(0.001, None, "of offshoots", above=0),
-        "runs": Parameter(60, 20, "networks", least=1),
+        "runs": Parameter(60, 10, "networks", least=1),
     },
     trials=trials,
     run_trial=run_trial,

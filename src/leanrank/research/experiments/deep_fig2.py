@@ -221,7 +221,7 @@ experiment = Experiment(
         "quiet_steps": Parameter(8000, None, "steps of the quiet end", least=1),
         "quiet_learning_rate": Parameter(0.05, None, "at the quiet end", above=0),
         "quiet_ridge": Parameter(0.001, None, "at the quiet end", above=0),
-        "runs": Parameter(60, 20, "networks of each depth", least=1),
+        "runs": Parameter(60, 10, "networks of each depth", least=1),
     },
     trials=trials,
     run_trial=run_trial,
