@@ -185,7 +185,7 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
     look.heading(ratios, "The same networks")
     waits.axvline(end, color=look.PALE, lw=1)
     look.heading(waits, "All networks, under noise for longer")
-    look.legend(waits, loc="center right")
+    look.legend(waits, loc="center right", bbox_to_anchor=(1.0, 0.32))
     tests.axhline(_SUCCEEDS, color=look.INK, lw=0.8, ls=":")
     tests.set(yscale="log", ylabel="test loss at the end", xlabel="depth")
     tests.set_xticks(range(len(depths)), [str(depth) for depth in depths])
