@@ -156,6 +156,8 @@ def check_runs(runs: list[Path], docs: Path) -> Iterator[str]:
         summary = json.loads(path.read_text("utf-8"))
         name, kind = summary["name"], "quick" if summary["quick"] else "full"
         then, now = recorded(docs, name).get(kind, {}), record(summary)
+        if not _is_default(summary, quick=summary["quick"]):
+            yield f"{path}: is a run of other settings than those of {name}"
         if now["verdict"] != then.get("verdict"):
             yield f"{name}: {now['verdict']}, recorded {then.get('verdict')}"
         told = papers.differences(

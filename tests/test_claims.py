@@ -144,6 +144,13 @@ def test_a_run_of_other_settings_is_not_kept(place):
         script("--keep", "--docs", place / "docs", place / "full")
 
 
+def test_a_run_of_other_settings_shows_nothing(place, capsys):
+    changed(place / "quick" / NAME / "summary.json", "parameters", "d", to=lambda x: 5)
+    code, told = check(place, capsys)
+    assert code == 1
+    assert f"is a run of other settings than those of {NAME}" in told
+
+
 def test_long_arrays_are_left_out_and_numbers_rounded():
     short = runpy.run_path(str(SCRIPT))["_short"]
     assert short({"a": 0.123456, "n": 123456, "long": [[0.0] * 25] * 2, "s": ["inf"]}) == {
