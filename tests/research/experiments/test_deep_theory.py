@@ -77,6 +77,7 @@ def langevin(*, sgd=1e-16, jumped=True, isotropic=1e-3, covariance=1e-16, diverg
                     "ratios": ratios,
                     "steps": np.arange(4),
                     "diverged": np.arange(10) < (diverged if name == "sampling" else 0),
+                    "at_zero": 0,
                     "value": 0.2,
                     "raising": 0.0,
                 }
