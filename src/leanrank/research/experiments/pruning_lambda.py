@@ -138,7 +138,8 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
         ax.set(xscale="log", yscale="log", xlabel=r"strength $\lambda$")
         ax.set_ylabel("mean squared residual, left out")
         look.heading(ax, rf"$\sigma_r$ = {sigma:g}, noise {noise:g}")
-    look.legend(axes[-1], loc="upper left")
+    handles, labels = axes[-1].get_legend_handles_labels()
+    look.legend(axes[0], handles=handles, labels=labels, loc="center left")
     return figure
 
 

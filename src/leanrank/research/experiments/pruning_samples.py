@@ -175,9 +175,9 @@ experiment = Experiment(
         "sigma": Parameter(1.0, None, "smallest singular value of U*; the largest is 1", above=0),
         "sigmas": Parameter((1.0, 0.8, 0.6, 0.4), (1.0, 0.6), "others", above=0),
         "noise": Parameter(0.0, None, "its standard deviation", least=0),
-        "noises": Parameter((0.0, 0.1, 0.3, 1.0), (0.0, 0.3), "others", least=0),
+        "noises": Parameter((0.0, 0.1, 0.3, 0.5), (0.0, 0.3), "others", least=0),
         "multiples": Parameter(
-            (0.8, 1.0, 1.2, 1.4, 1.7, 2.0, 3.0, 5.0, 8.0, 12.0),
+            (0.8, 1.0, 1.2, 1.4, 1.7, 2.0, 3.0, 5.0, 10.0, 16.0),
             (1.0, 1.4, 2.0, 4.0, 8.0),
             "measurements over the degrees of freedom",
             above=0,
