@@ -225,7 +225,7 @@ experiment = Experiment(
     },
     parameters={
         "epsilon": Parameter(0.25, None, "the small observed entry", above=0),
-        "depths": Parameter((3, 4, 5), (3, 4), "layers", least=3),
+        "depths": Parameter((3, 4), None, "layers", least=3),
         "ridges": Parameter((0.1, 0.01), (0.1, 0.03), "weight decay", above=0),
         "width": Parameter(4, None, "of the hidden layers", least=2),
         "starts": Parameter(60, 12, "random starts", least=1),
