@@ -87,6 +87,12 @@ _EXPERIMENTS = {
     "deep-theorem32": "leanrank.research.experiments.deep_theorem32",
     "deep-landscape": "leanrank.research.experiments.deep_landscape",
     "deep-width": "leanrank.research.experiments.deep_width",
+    "deep-langevin": "leanrank.research.experiments.deep_langevin",
+    "deep-columns": "leanrank.research.experiments.deep_columns",
+    "deep-ranks": "leanrank.research.experiments.deep_ranks",
+    "deep-ridge": "leanrank.research.experiments.deep_ridge",
+    "deep-descent": "leanrank.research.experiments.deep_descent",
+    "deep-unattained": "leanrank.research.experiments.deep_unattained",
 }
 
 

@@ -1,7 +1,12 @@
 """Calculators for what the papers state: parameters, limits, step sizes, sample sizes, noise."""
 
 from leanrank.factors import degrees_of_freedom
-from leanrank.research.theory._absorbing import AbsorbingSet, absorbing_set
+from leanrank.research.theory._absorbing import (
+    AbsorbingExponents,
+    AbsorbingSet,
+    absorbing_exponents,
+    absorbing_set,
+)
 from leanrank.research.theory._assumption import FlowAssumption
 from leanrank.research.theory._asymmetric import (
     TargetFrame,
@@ -18,6 +23,12 @@ from leanrank.research.theory._concentration import (
     product_gap,
 )
 from leanrank.research.theory._deep import collapse_ridge, largest_ridge, ridge_equilibria
+from leanrank.research.theory._deep_descent import (
+    deep_smoothness,
+    deep_step_size,
+    rank_margin,
+    ridge_descent_time,
+)
 from leanrank.research.theory._flow import (
     active_fraction,
     expected_active,
@@ -40,6 +51,7 @@ from leanrank.research.theory._pruning import (
     smallest_surviving_sigma,
 )
 from leanrank.research.theory._rank_one_flow import RankOneFlow, StartBounds, start_bounds
+from leanrank.research.theory._rank_sets import column_event_steps, product_rank_bound
 from leanrank.research.theory._reduction import (
     dilation,
     flow_perturbation,
@@ -87,6 +99,7 @@ from leanrank.research.theory._truncation import (
 )
 
 __all__ = [
+    "AbsorbingExponents",
     "AbsorbingSet",
     "ConcentrationGap",
     "CriticalPoint",
@@ -101,11 +114,15 @@ __all__ = [
     "StationaryBounds",
     "TargetFrame",
     "WarmUp",
+    "absorbing_exponents",
     "absorbing_set",
     "active_fraction",
     "asymmetric_error_bound",
     "collapse_ridge",
+    "column_event_steps",
     "critical_lambda",
+    "deep_smoothness",
+    "deep_step_size",
     "degrees_of_freedom",
     "descent_steps",
     "descent_window",
@@ -144,9 +161,12 @@ __all__ = [
     "overlaps",
     "predicted_column_norm",
     "product_gap",
+    "product_rank_bound",
     "pruning_parameters",
+    "rank_margin",
     "rank_one_sample_size",
     "restricted_isometry",
+    "ridge_descent_time",
     "ridge_equilibria",
     "sample_size",
     "smallest_surviving_sigma",
