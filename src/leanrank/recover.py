@@ -174,7 +174,8 @@ def recover(
     max_iter = _checks.whole_number(max_iter, "max_iter", least=1)
     check_penalty(penalty)
     policy = Policy() if policy is None else policy
-    solver = GaussNewton() if solver is None else check_solver(solver)
+    # Where more inner steps are asked for, factors are too wide, and accuracy is in vain.
+    solver = GaussNewton(max_inner=30) if solver is None else check_solver(solver)
     rng = _checks.generator(random_state)
     most = width or max(1, widest(problem, symmetric, policy.widest_share))
     settings = {
