@@ -1,121 +1,78 @@
 """Print the benchmark table: leanrank and the reference methods side by side.
 
     python benchmarks/run.py [--quick] [--rows psd-exact completion-10-2] [--json FILE]
+    python benchmarks/run.py --reference-seeds 0 --record      # keep what a release measures
+    python benchmarks/run.py --against ../before               # with the leanrank of a checkout
 
 CPU seconds (``time.process_time``) with one BLAS thread. Kernels are compiled before the clock
-starts. leanrank is told nothing; methods marked "told" are given the true rank.
+starts. leanrank is told nothing; methods marked "told" are given the true rank. Methods take turns
+on each seed; seeds follow from the commit, unless the first is given.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import resource
-import subprocess
 import sys
-import time
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
+import against
 import bandwidth
+import history
 import numpy as np
+from measuring import Record, Worker, run_one
 from rich.console import Console
 from rich.table import Table
 from rows import LEANRANK, LIMITS, ROWS, Method, Row
+from summary import goals, ratio, succeeds, summary
 from threadpoolctl import threadpool_limits
 
 BANDWIDTH = "bandwidth"
 
 
-@dataclass(frozen=True)
-class Record:
-    """One method on one instance."""
-
-    row: str
-    method: str
-    told: bool
-    seed: int
-    true_rank: int
-    rank: int
-    error: float
-    passes: float
-    seconds: float
-    note: str
-    peak: float = float("nan")
-
-
-def run_one(row: Row, method: Method, seed: int, cap: float) -> Record:
-    """Make the instance of a seed, and time a method on it."""
-    instance = row.make(seed)
-    start = time.process_time()
-    answer = method.solve(instance, seed, cap)
-    seconds = time.process_time() - start
-    factors, claims_rank = answer.factors, method.told or method.name == LEANRANK.name
-    rank = factors.width if claims_rank else effective_rank(factors.singular_values())
-    return Record(
-        row.name,
-        method.name,
-        method.told,
-        seed,
-        instance.truth.width,
-        rank,
-        instance.error(factors),
-        answer.passes,
-        seconds,
-        answer.note,
-    )
-
-
-def effective_rank(values: np.ndarray) -> int:
-    """Count singular values that are more than rounding errors or a remnant of convergence."""
-    return int(np.sum(values > 1e-7 * values[0])) if len(values) and values[0] > 0 else 0
-
-
-def run_apart(row: Row, method: Method, seed: int, cap: float) -> Record:
-    """Run in a process of its own, whose peak memory tells what the method needs."""
-    command = [sys.executable, str(Path(__file__)), "--rows", row.name, "--method", method.name]
-    command += ["--one", str(seed), "--cap", str(cap)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise RuntimeError(done.stderr)
-    return Record(**json.loads(done.stdout))
-
-
-def peak_memory() -> float:
-    """Peak resident memory of this process in bytes, instance and libraries included.
-
-    Where there is /proc its high-water mark is read, because on Linux ``getrusage`` also counts
-    the memory of the parent that started the process.
-    """
-    status = Path("/proc/self/status")
-    if status.exists():
-        for line in status.read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return float(line.split()[1]) * 1024
-    unit = 1 if sys.platform == "darwin" else 1024
-    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * unit
-
-
 def run_row(row: Row, options: argparse.Namespace, console: Console) -> list[Record]:
-    """Run all methods of a row on their seeds."""
-    records: list[Record] = []
-    for method in row.methods:
-        if options.only and options.only not in method.name:
-            continue
-        if method.name == LEANRANK.name and not row.measure_memory:
+    """Run all methods of a row on their seeds, in turn on each."""
+    methods = [method for method in row.methods if (options.only or "") in method.name]
+    for method in methods:
+        if is_compared(row, method):
             method.solve(row.warm_up(), 0, options.cap)
-        for seed in range(seed_count(row, method, options)):
-            with console.status(f"{row.name}: {method.name}, seed {seed}"):
-                run = run_apart if row.measure_memory else run_one
-                records.append(run(row, method, seed, options.cap))
+    records: list[Record] = []
+    for number, seed in enumerate(seeds(row, options)):
+        for method in methods[:: -1 if number % 2 else 1]:
+            if number < seed_count(row, method, options):
+                with console.status(f"{row.name}: {method.name}, seed {seed}"):
+                    records.append(run(row, method, seed, options.cap))
     return records
 
 
+def is_compared(row: Row, method: Method) -> bool:
+    """Whether it is leanrank or the method that its time is compared with."""
+    return method.name in (LEANRANK.name, row.reference.name)
+
+
+def run(row: Row, method: Method, seed: int, cap: float) -> Record:
+    """Measure a method, its memory in another process, that does nothing else."""
+    record = run_one(row, method, seed, cap)
+    if not row.measure_memory:
+        return record
+    with Worker(row, method, cap) as worker:
+        alone = worker.run(seed)
+    return replace(record, peak=alone.peak, memory=alone.memory)
+
+
+def seeds(row: Row, options: argparse.Namespace) -> range:
+    """The seeds of leanrank and of the method that its time is compared with."""
+    count = options.seeds or (1 if options.quick else row.seeds)
+    return range(options.first, options.first + count)
+
+
 def seed_count(row: Row, method: Method, options: argparse.Namespace) -> int:
-    """Choose how many seeds a method runs on."""
-    mine = options.seeds or (1 if options.quick else row.seeds)
-    if method.name == LEANRANK.name or method.name == row.oracle:
+    """How many of the seeds a method runs on."""
+    mine = len(seeds(row, options))
+    if is_compared(row, method):
         return mine
     if options.reference_seeds is not None:
         return min(mine, options.reference_seeds)
@@ -124,9 +81,16 @@ def seed_count(row: Row, method: Method, options: argparse.Namespace) -> int:
 
 def tabulate(row: Row, records: list[Record]) -> Table:
     """One line for each method."""
+    found = summary(row, records)
+    told = "; ".join(goals(row, found))
+    if "ratio" in found:
+        told = (
+            f"CPU over {row.reference.name}: median {found['ratio']:.2f}, worst "
+            f"{found['ratio_worst']:.2f}\ngoals, rank unknown: {told}"
+        )
     table = Table(
-        title=f"{row.name}: {row.title}",
-        caption=f"to reach, rank unknown: {row.target}",
+        title=f"{row.name}: {row.title}; seed {records[0].seed} and on",
+        caption=told,
         title_justify="left",
         caption_justify="left",
     )
@@ -139,6 +103,7 @@ def tabulate(row: Row, records: list[Record]) -> Table:
         table.add_column(name, justify="right")
     if row.measure_memory:
         table.add_column("peak GB", justify="right")
+        table.add_column("/ matrices", justify="right")
     table.add_column("remarks")
     for method in row.methods:
         mine = [record for record in records if record.method == method.name]
@@ -163,22 +128,9 @@ def _cells(row: Row, mine: list[Record], records: list[Record]) -> list[str]:
     cells += [f"{np.median(seconds):.2f}", f"{max(seconds):.2f}"]
     if row.measure_memory:
         cells.append(f"{max(r.peak for r in mine) / 1e9:.2f}")
+        cells.append(f"{max(r.memory for r in mine):.2f}")
     notes = Counter(r.note for r in mine if r.note)
     return [*cells, ", ".join(f"{note} ({n}x)" for note, n in notes.items())]
-
-
-def ratio(row: Row, record: Record, records: list[Record]) -> float:
-    """Error over the oracle's on the same instance."""
-    for other in records:
-        if other.method == row.oracle and other.seed == record.seed:
-            return record.error / other.error
-    return float("nan")
-
-
-def succeeds(row: Row, record: Record, records: list[Record]) -> bool:
-    """Whether error and rank are what the row asks for."""
-    error = ratio(row, record, records) if row.oracle else record.error
-    return error <= row.tolerance and (record.rank == record.true_rank or not row.exact_rank)
 
 
 def parse() -> argparse.Namespace:
@@ -189,16 +141,29 @@ def parse() -> argparse.Namespace:
         "--rows", nargs="*", metavar="ROW", help=f"of {', '.join(names)}; or a prefix"
     )
     parser.add_argument("--seeds", type=int, help="seeds per row, instead of the row's own number")
-    parser.add_argument("--reference-seeds", type=int, help="seeds for the references (3, slow: 1)")
+    parser.add_argument(
+        "--first", type=int, metavar="SEED", help="the first; by default one that is the commit's"
+    )
+    parser.add_argument(
+        "--reference-seeds", type=int, help="seeds for other references (3, slow: 1)"
+    )
     parser.add_argument("--cap", type=float, default=60.0, help="CPU s a reference may take")
     parser.add_argument("--quick", action="store_true", help="one seed, references capped at 5 s")
     parser.add_argument("--only", help="methods whose name contains this")
     parser.add_argument("--json", metavar="FILE", help="write all records")
-    parser.add_argument("--one", type=int, metavar="SEED", help=argparse.SUPPRESS)
-    parser.add_argument("--method", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--against", type=Path, metavar="PATH", help="a checkout: leanrank there and here, in turn"
+    )
+    parser.add_argument("--record", action="store_true", help="append to benchmarks/history.jsonl")
     options = parser.parse_args()
     if options.quick:
         options.cap = min(options.cap, 5.0)
+    if options.first is None:
+        options.first = history.first_seed()
+    if options.record and (options.only or options.against):
+        parser.error("--record keeps whole rows: it goes with neither --only nor --against")
+    if options.against and not (options.against / "src" / "leanrank").is_dir():
+        parser.error(f"--against takes a checkout; {options.against} has no src/leanrank")
     return options
 
 
@@ -221,24 +186,51 @@ def main() -> None:
     """Command line."""
     options = parse()
     rows = chosen_rows(options.rows)
-    if options.one is not None:
-        method = next(m for m in rows[0].methods if m.name == options.method)
-        if method.name == LEANRANK.name:
-            method.solve(rows[0].warm_up(), 0, options.cap)
-        record = run_one(rows[0], method, options.one, options.cap)
-        print(json.dumps(asdict(record) | {"peak": peak_memory()}))
-        return
     console = Console(width=None if sys.stdout.isatty() else 160)
+    if options.against:
+        run_against(rows, options, console)
+        return
+    try:
+        origin = history.origin() if options.record else {}
+    except RuntimeError as error:
+        sys.exit(str(error))
     saved: dict[str, list] = {"records": [], "bandwidth": []}
     for row in rows:
         records = run_row(row, options, console)
+        if not records:
+            continue
         console.print(tabulate(row, records), "")
         saved["records"] += [asdict(record) for record in records]
         save(options.json, saved)
+        if options.record:
+            history.append([{**origin, **to_keep(row, records)}])
     if options.rows is None or BANDWIDTH in options.rows:
         saved["bandwidth"], table = bandwidth.run(options.quick)
         console.print(table)
         save(options.json, saved)
+
+
+def to_keep(row: Row, records: list[Record]) -> dict[str, Any]:
+    """What the history keeps of a row."""
+    mine = [r for r in records if r.method == LEANRANK.name]
+    solved = sum(succeeds(row, r, records) for r in mine)
+    told = {"row": row.name, "first": min(r.seed for r in mine), "seeds": len(mine)}
+    quantities = {name: float(f"{x:.4g}") for name, x in summary(row, records).items()}
+    return told | {"solved": solved, **quantities}
+
+
+def run_against(rows: list[Row], options: argparse.Namespace, console: Console) -> None:
+    """Compare leanrank with that of another checkout."""
+    table = against.empty_table(options.against)
+    saved: dict[str, list] = {"before": [], "after": []}
+    for row in rows:
+        with console.status(f"{row.name}: before and after"):
+            pair = against.compare(row, seeds(row, options), options.against, options.cap)
+        table.add_row(*against.compared(row, *pair))
+        for name, records in zip(saved, pair, strict=True):
+            saved[name] += [asdict(record) for record in records]
+        save(options.json, saved)
+    console.print(table)
 
 
 def save(path: str | None, content: dict[str, list]) -> None:

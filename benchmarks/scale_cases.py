@@ -9,7 +9,6 @@ well the matrix is predicted.
 from __future__ import annotations
 
 import json
-import resource
 import shutil
 import sys
 import tempfile
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from memory import MIB, forget_peak, resident
 
 from leanrank import MatrixFactorization, recover, simulate
 from leanrank.io import read_ratings, stored_entries
@@ -27,24 +27,11 @@ from leanrank.search.factorising import factorise
 
 PIECE = 1 << 20
 """Entries that are generated at once."""
-MIB = 2**20
-_CLEAR = Path("/proc/self/clear_refs")
-
-
-def resident(key: str) -> float:
-    """MiB of memory now ("VmRSS"), or at most since it was asked to forget ("VmHWM")."""
-    if not _CLEAR.exists():  # at most since the process began
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
-            MIB if sys.platform == "darwin" else 1024
-        )
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(key)) / 1024
 
 
 def measured(work: Callable[[], Any]) -> tuple[Any, dict[str, float]]:
     """What it returns, and what it took."""
-    if _CLEAR.exists():
-        _CLEAR.write_text("5")
+    forget_peak()
     before, cpu, wall = resident("VmRSS"), time.process_time(), time.perf_counter()
     found = work()
     took = {"cpu": time.process_time() - cpu, "wall": time.perf_counter() - wall}

@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 from scipy.sparse.linalg import cg
 
 from leanrank._arrays import to_numpy
-from leanrank.linalg import conjugate_gradients, leading_pairs, smallest_eigenvalue
+from leanrank.linalg import (
+    RitzPairs,
+    conjugate_gradients,
+    eigenpairs,
+    leading_pairs,
+    smallest_eigenvalue,
+)
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -170,6 +176,38 @@ def test_bases_stay_orthogonal_where_blocks_bring_nothing_new(rng):
         assert s[0] == pytest.approx(exact, rel=1e-12)
         assert np.linalg.norm(P) == pytest.approx(1.0, rel=1e-12)
         np.testing.assert_allclose(M @ Q, P * s, atol=1e-9 * exact)
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_ritz_pairs_come_nearer_with_every_block(rng, symmetric):
+    P, Q = (np.linalg.qr(rng.standard_normal((60, 60)))[0] for _ in range(2))
+    s = np.concatenate([[9.0, -8.0, 7.0] if symmetric else [9.0, 8.0, 7.0], np.linspace(1, 0, 57)])
+    M = (P * s) @ (P if symmetric else Q).T
+    space, errors = RitzPairs(M, symmetric=symmetric), []
+    block = rng.standard_normal((60, 5))
+    for width in (5, 10, 12):
+        space.extend(block)
+        left, values, right = space.pairs()
+        assert space.width == width
+        assert left.shape == right.shape == (60, width)
+        np.testing.assert_allclose(left.T @ left, np.eye(width), atol=1e-12)
+        assert (np.diff(np.abs(values)) <= 0).all()
+        # From below, and of the images of left vectors to rounding.
+        assert (np.abs(values[:3]) <= np.abs(s[:3]) * (1 + 1e-12)).all()
+        if not symmetric:
+            np.testing.assert_allclose(M.T @ left, right * values, atol=1e-12)
+        errors.append(np.abs(values[:3] - s[:3]).max())
+        block = right if width == 5 else right[:, :2]
+    assert errors[1] < 1e-3 * errors[0]
+    assert errors[2] <= errors[1]
+
+
+def test_eigenpairs_by_size(rng):
+    P = np.linalg.qr(rng.standard_normal((4, 4)))[0]
+    vectors, values, same = eigenpairs((P * [1.0, -5.0, 3.0, -2.0]) @ P.T)
+    np.testing.assert_allclose(values, [-5.0, 3.0, -2.0, 1.0])
+    np.testing.assert_allclose(np.abs(vectors.T @ P[:, [1, 2, 3, 0]]), np.eye(4), atol=1e-12)
+    assert same is vectors
 
 
 def products_until(H, start, **options):

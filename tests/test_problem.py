@@ -190,6 +190,18 @@ def test_passes_are_counted():
     assert fused.passes == 1.0
 
 
+@pytest.mark.parametrize(("d", "formed"), [(64, True), (65, False)])
+def test_small_gradients_in_x_are_formed(d, formed, rng):
+    op = simulate.RankOneSensing(rng.standard_normal((30, d)), rng.standard_normal((30, 9)))
+    residual = rng.standard_normal(30)
+    problem = Problem(op, residual)
+    G = problem.gradient_matrix(residual)
+    assert isinstance(G, np.ndarray) is formed
+    expected = 2.0 / 30 * np.einsum("i,ij,ik->jk", residual, op.x, op.z)
+    np.testing.assert_allclose(G @ np.eye(9), expected, atol=1e-12)
+    assert problem.passes == 1.0
+
+
 def test_the_zero_matrix_needs_no_pass():
     for make in KINDS.values():
         instance = make(0)

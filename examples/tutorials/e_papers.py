@@ -27,7 +27,7 @@ from leanrank.solvers import GradientDescent, solve
 # --------------------------
 #
 # Each figure and each claim that can be measured is an experiment. What came of all of them in
-# their full settings is listed under :doc:`/about`.
+# their full settings is listed under :doc:`/claims`.
 
 print(*experiments.names(), sep="\n")
 

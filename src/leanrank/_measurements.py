@@ -31,11 +31,18 @@ __all__ = [
 ]
 
 
-def check_measurements(op: Measurement, y: Any, name: str = "y") -> Array:
-    """``y`` as a finite vector of m numbers in the namespace and dtype of the operator."""
+_BLOCK = 1 << 16
+"""Numbers at a time, where an array of all of them would cost more than what is computed."""
+
+
+def check_measurements(op: Measurement, y: Any, name: str = "y", *, copy: bool = True) -> Array:
+    """``y`` as a finite vector of m numbers in the namespace and dtype of the operator.
+
+    Without a ``copy`` it may be the caller's own array, to be read only.
+    """
     y = measured_values(op, y, name)
     if is_numpy_array(y):
-        return like(y.copy(), op.reference)
+        return like(y.copy() if copy else y, op.reference)
     return check_library(y, op, name).astype(y, op.reference.dtype)
 
 
@@ -53,7 +60,7 @@ def check_loss(op: Measurement, y: Array, loss: Loss | None) -> Loss:
             "eliminating is exact for that one only; for weights use "
             "Projected(Weighted(op, weights), basis) and weigh the basis, too"
         )
-    return loss.bound(y).fitted(-y)
+    return loss if loss.plain else loss.bound(y).fitted(-y)
 
 
 def counted(
@@ -64,12 +71,13 @@ def counted(
     Under a penalty the loss must not change in size: weights of the loss are relative, and those
     of the operator are not; nor are any where the loss is a sum.
     """
-    weights = np.ones(op.size) if loss.weights is None else to_numpy(loss.weights)
+    weights = None if loss.weights is None else to_numpy(loss.weights)
     if not penalised:
-        weights = weights * to_numpy(op.gains())
+        gains = to_numpy(op.gains())
+        weights = gains if weights is None else weights * gains
     elif op.weight * op.size > 1.5:
         return op, y, loss
-    if weights.all():
+    if weights is None or weights.all():
         return op, y, loss
     index = np.flatnonzero(weights)
     if not index.size:
@@ -94,10 +102,12 @@ def measurement_scale(op: Measurement, y: Array, loss: Loss | None = None) -> fl
     Computed without overflow for any finite y. Of a loss, one whose numbers are known.
     """
     xp = array_namespace(y)
-    largest = float(xp.max(xp.abs(y)))
+    largest = max(float(xp.max(y)), -float(xp.min(y)))
     if largest == 0:
         return 0.0
     if loss is None or loss.plain:
-        return largest * math.sqrt(op.weight) * norm(y / largest)
+        ends = [*range(_BLOCK, op.size, _BLOCK), op.size]
+        parts = [norm(y[start:end] / largest) for start, end in zip([0, *ends], ends, strict=False)]
+        return largest * math.sqrt(op.weight) * math.hypot(*parts)
     total = float(xp.sum(loss.scaled(1.0 / largest).value(y / -largest)))
     return largest * math.sqrt(op.weight * total)

@@ -20,7 +20,6 @@ from leanrank.problem import (
     check_loss,
     check_measurements,
     counted,
-    measurement_scale,
 )
 from leanrank.recover import recover
 from leanrank.results import RecoveryError, Result, Status
@@ -126,7 +125,7 @@ def posterior(
     >>> bool(0.9 < np.mean((low <= X) & (X <= high)) < 0.99)
     True
     """
-    y = check_measurements(op, y)
+    y = check_measurements(op, y, copy=False)
     op, y, loss = counted(op, y, check_loss(op, y, loss), False)
     check_recoverable(op, symmetric)
     rank, width = (number_of_columns(op, k, name) for k, name in ((rank, "rank"), (width, "width")))
@@ -142,8 +141,7 @@ def posterior(
     callbacks = _checks.functions(callbacks, "callbacks")
     rng, policy = _checks.generator(random_state), Policy() if policy is None else policy
     loss = loss.normalised()
-    scale = measurement_scale(op, y, loss) or 1.0
-    problem = Problem(op, y / scale, loss=loss.scaled(1.0 / scale))
+    problem, scale = Problem.in_unit_scale(op, y, loss)
     by_rows = splits_by_rows(problem, symmetric)
     if not by_rows or problem.zero_loss == 0:
         if not by_rows and (intercepts or noise != "common" or calibration is not None):

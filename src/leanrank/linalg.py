@@ -11,7 +11,9 @@ from leanrank._arrays import Array, MatrixLike, array_namespace, device_of, gaus
 
 __all__ = [
     "ConjugateGradients",
+    "RitzPairs",
     "conjugate_gradients",
+    "eigenpairs",
     "leading_pairs",
     "singular_value",
     "smallest_eigenvalue",
@@ -184,6 +186,48 @@ def leading_pairs(
             rights.append(_orthonormalise(images[-1], rights))
     right, values, left = xp.linalg.svd(xp.concat(images, axis=1), full_matrices=False)
     return xp.concat(lefts, axis=1) @ left.T[:, :k], values[:k], right[:, :k]
+
+
+class RitzPairs:
+    """Singular triplets of a matrix, or eigenpairs, as a space that grows by blocks holds them.
+
+    Rayleigh-Ritz on the span of the images of all blocks. Blocks of leading right vectors make it
+    the block Krylov space of the pairs that are still moving, which is narrower than that of all.
+    """
+
+    def __init__(self, matrix: MatrixLike, *, symmetric: bool = False) -> None:
+        self._matrix, self._symmetric = matrix, symmetric
+        self._lefts: list[Array] = []
+        self._images: list[Array] = []
+
+    @property
+    def width(self) -> int:
+        """Columns of the basis."""
+        return sum(int(Q.shape[1]) for Q in self._lefts)
+
+    def extend(self, block: Array) -> None:
+        """Take in the image of a block, shape (n2, b): two products with the matrix."""
+        self._lefts.append(_orthonormalise(self._matrix @ block, self._lefts))
+        self._images.append(self._matrix.T @ self._lefts[-1])
+
+    def pairs(self) -> tuple[Array, Array, Array]:
+        """Left vectors, values and right vectors; eigenvalues with signs, largest sizes first."""
+        xp = array_namespace(self._lefts[0])
+        basis, image = xp.concat(self._lefts, axis=1), xp.concat(self._images, axis=1)
+        if not self._symmetric:
+            right, values, left = xp.linalg.svd(image, full_matrices=False)
+            return basis @ left.T, values, right
+        return eigenpairs(basis.T @ image, basis)
+
+
+def eigenpairs(core: Array, basis: Array | None = None) -> tuple[Array, Array, Array]:
+    """Eigenvectors of a symmetric matrix (in a basis), eigenvalues by size, and the vectors."""
+    xp = array_namespace(core)
+    values, vectors = xp.linalg.eigh((core + core.T) / 2)
+    order = xp.argsort(xp.abs(values), descending=True)
+    vectors = xp.take(vectors, order, axis=1)
+    vectors = vectors if basis is None else basis @ vectors
+    return vectors, xp.take(values, order), vectors
 
 
 def smallest_eigenvalue(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,9 @@ from leanrank._arrays import (
     ArrayLike,
     MatrixLike,
     array_namespace,
+    device_of,
     integers,
+    is_array,
     norm,
 )
 from leanrank._guidance import check_penalty, explains_arguments
@@ -49,6 +52,10 @@ __all__ = [
     "exact_tolerance",
     "measurement_scale",
 ]
+
+
+_SMALL = 64
+"""Rows and columns up to which a gradient in X is formed: it is multiplied many times."""
 
 
 @dataclass(frozen=True)
@@ -145,10 +152,25 @@ class Problem:
         self.meter = Meter()
         self._latest: tuple[Point, Tangent] | None = None
 
+    @classmethod
+    def in_unit_scale(cls, op: Measurement, y: Array, loss: Loss) -> tuple[Problem, float]:
+        """The unpenalised problem of y divided by what makes its zero loss 1, and that number.
+
+        Of measurements, and a normalised loss, that have been checked; the number is 1 where y is
+        zero.
+        """
+        scale = measurement_scale(op, y, loss) or 1.0
+        self = cls.__new__(cls)
+        self.op, self.y, self.penalty, self.meter = op, y / scale, NoPenalty(), Meter()
+        self.loss = check_loss(op, self.y, loss.scaled(1.0 / scale))
+        self._latest = None
+        return self, scale
+
     def _with(self, **changes: Any) -> Problem:
         """The same but for some attributes; passes are counted together."""
         new = Problem.__new__(Problem)
         vars(new).update(vars(self) | {"_latest": None} | changes)
+        vars(new).pop("zero_loss", None)  # that of what it was made from
         return new
 
     def with_penalty(self, penalty: Penalty) -> Problem:
@@ -198,7 +220,7 @@ class Problem:
         y, loss = self.y * float(factor), self.loss.scaled(factor)
         return self._with(y=y, loss=loss, penalty=NoPenalty())
 
-    @property
+    @cached_property
     def zero_loss(self) -> float:
         """Loss of the zero matrix."""
         if self.loss.plain:
@@ -341,7 +363,11 @@ class Problem:
     def gradient_matrix(self, residual: Array) -> MatrixLike:
         """Gradient of the loss in X where the residual is so, n1 x n2, to multiply; one pass."""
         self.passes += 1.0
-        return self.op.adjoint(self.op.weight * self.loss.slope(residual))
+        G = self.op.adjoint(self.op.weight * self.loss.slope(residual))
+        if is_array(G) or max(G.shape) > _SMALL:
+            return G
+        xp = array_namespace(residual)
+        return G @ xp.eye(G.shape[1], dtype=residual.dtype, device=device_of(residual))
 
     def hessian(self, point: Point, tangent: Tangent | None = None) -> Callable[[Array], Array]:
         """The Hessian of ``value`` at a point, as a function of a direction (the shape of W).

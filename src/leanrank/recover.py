@@ -21,7 +21,6 @@ from leanrank.problem import (
     check_loss,
     check_measurements,
     counted,
-    measurement_scale,
 )
 from leanrank.results import Result
 from leanrank.search import Fitter, Monitor, Paths, Plan, Strategy
@@ -71,6 +70,11 @@ def recover(
     answer is the exact fit of least rank, with noise the rank, or a prior on the factors, is
     chosen by how measurements are predicted that are left out or held out, and the factors are
     refitted to all. Neither rank nor penalty nor step size is needed.
+
+    Where all of X was seen (:class:`~leanrank.operators.FullObservation`) with white noise, the
+    answer has a closed form: the singular values above the noise, shrunk as is best in Frobenius
+    norm (Gavish and Donoho, 2017). Nothing is held out then, and nothing needed to start from. A
+    ``rank``, ``validation``, ``solver`` or ``strategy`` that is passed asks for the search.
 
     Parameters
     ----------
@@ -151,7 +155,7 @@ def recover(
     >>> result.rank, bool(np.allclose(result.factors.to_dense(), U @ U.T))
     (2, True)
     """
-    y = check_measurements(op, y)
+    y = check_measurements(op, y, copy=False)
     op, y, loss = counted(op, y, check_loss(op, y, loss), penalty is not None)
     callbacks = _checks.functions(callbacks, "callbacks")
     if time_limit is not None:
@@ -159,8 +163,7 @@ def recover(
     check_recoverable(op, symmetric)
     rank, width = (number_of_columns(op, k, name) for k, name in ((rank, "rank"), (width, "width")))
     loss = loss.normalised()
-    scale = measurement_scale(op, y, loss) or 1.0
-    problem = Problem(op, y / scale, loss=loss.scaled(1.0 / scale))
+    problem, scale = Problem.in_unit_scale(op, y, loss)
     if _checks.flag(intercepts, "intercepts") and not splits_by_rows(problem, symmetric):
         raise ValueError(
             "intercepts are for observed entries of a matrix that is not symmetric; use "
@@ -171,7 +174,8 @@ def recover(
     max_iter = _checks.whole_number(max_iter, "max_iter", least=1)
     check_penalty(penalty)
     policy = Policy() if policy is None else policy
-    solver = GaussNewton() if solver is None else check_solver(solver)
+    # Where more inner steps are asked for, factors are too wide, and accuracy is in vain.
+    solver = GaussNewton(max_inner=30) if solver is None else check_solver(solver)
     rng = _checks.generator(random_state)
     most = width or max(1, widest(problem, symmetric, policy.widest_share))
     settings = {
@@ -189,7 +193,8 @@ def recover(
         "policy": policy,
         "random_state": rng.bit_generator.state,
     }
-    run = fingerprint(y, settings)
+    # Only a run that is shown to somebody, or goes on from another, need be told from others.
+    run = fingerprint(y, settings) if callbacks or isinstance(start, SavedRun) else ""
     start, known = checked_start(start, op, symmetric, run)
     monitor = Monitor(callbacks, scale, finished=FinishedFits(known), fingerprint=run, start=start)
     begin = None if start is None else start.scaled(1.0 / scale)

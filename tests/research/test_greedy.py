@@ -93,6 +93,17 @@ def test_fine_tuning_is_plain_descent_on_the_loss_alone():
     assert "raise fine_tune_steps" in steps.message
 
 
+def test_a_point_longer_than_it_may_be_is_not_the_one_that_the_algorithm_asks_for():
+    op, y, _ = figure_2(0)
+    options = {"width": 6, "lam": 0.2, "beta": 0.01, "solver": LBFGS(), "random_state": 0}
+    assert greedy_prune(op, y, **options).status is Status.CONVERGED
+    long = greedy_prune(op, y, operator_norm=0.8, **options)
+    assert long.status is Status.STALLED
+    assert "but its operator norm is 0.9" in long.message
+    assert long.rank == 3
+    assert greedy_prune(op, y, operator_norm=1.1, **options).status is Status.CONVERGED
+
+
 def test_over_regularisation_kills_the_weak_direction_and_the_message_says_so():
     op, y, truth = figure_2(0, (1.0, 0.75, 0.5))
     assert theory.critical_lambda(0.5, 0.01) < 0.2

@@ -173,7 +173,10 @@ def _list(terminal: Terminal, name: str | None, rest: Sequence[str]) -> None:
             for key, p in experiment.parameters.items()
         }
         io.dump_summary(sys.stdout, io.plain_values({"name": name, "parameters": parameters}))
-    terminal.say(f"{experiment.title} ({experiment.reference})", [f"Claim: {experiment.claim}"])
+    terminal.say(
+        f"{experiment.title} ({experiment.reference})",
+        [f"Claim: {experiment.claim}", f"Criterion: {experiment.criterion or 'none is written'}"],
+    )
     for key, p in experiment.parameters.items():
         default = _text(p.full)
         if p.default(True) != p.full:
@@ -218,6 +221,8 @@ def _show(console: Console, done: papers.Reproduction) -> None:
     if verdict.condition:
         word = "With" if verdict.status is papers.Status.HOLDS_WITH else "Instead"
         lines.append(f"{word}: {verdict.condition}")
+    if done.experiment.criterion:
+        lines.append(f"Criterion: {done.experiment.criterion}")
     console.print(headline, soft_wrap=True)
     for line in lines:
         say(console, line)

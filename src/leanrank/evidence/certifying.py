@@ -12,6 +12,7 @@ from leanrank._arrays import Array, ArrayLike, array_namespace, gaussian, norm, 
 from leanrank._guidance import explains_arguments, measured_pair
 from leanrank._threads import one_blas_thread
 from leanrank.evidence.certificate import Certificate, rescaled
+from leanrank.evidence.denoised import misalignment, sees_all
 from leanrank.evidence.filled import Filled, different, filled_error, observed_entries
 from leanrank.evidence.prediction import Prediction
 from leanrank.evidence.rules import Facts, judge
@@ -211,8 +212,11 @@ def _relative_gradient(problem: Problem, point: Point) -> float:
     """Gradient norm times norm of W, over the loss of the zero matrix.
 
     Where the loss estimates its scale, over that of squares of most measurements: of the residual's
-    own scale, the zero matrix is nothing but outliers.
+    own scale, the zero matrix is nothing but outliers. Where all of X was seen columns may be
+    shrunk, within what noise explains.
     """
+    if sees_all(problem) and point.factors.width and not problem.is_exact(point):
+        return misalignment(problem, point.factors)
     whole = problem.zero_loss
     if problem.loss.estimated:
         whole = problem.op.weight * problem.op.size * problem.loss.size(problem.y) ** 2

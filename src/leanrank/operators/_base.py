@@ -135,7 +135,8 @@ class Measurement(ABC):
         Zero where it is zero whatever X is, and so is no measurement.
         """
         xp, reference = array_namespace(self.reference), self.reference
-        return xp.ones(self.size, dtype=reference.dtype, device=device_of(reference))
+        one = xp.ones(1, dtype=reference.dtype, device=device_of(reference))
+        return xp.broadcast_to(one, (self.size,))
 
     def _pattern(self, symmetric: bool) -> tuple[Pattern, np.ndarray] | None:
         """The graph of the entries that count, and their positions among the measurements."""

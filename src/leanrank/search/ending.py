@@ -5,15 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from leanrank.evidence import Certificate, Prediction, certify, rescaled
+from leanrank.evidence.denoised import certify_denoised
 from leanrank.factors import Factors
 from leanrank.problem import Problem, exact_tolerance
-from leanrank.results import Result, Status
+from leanrank.results import Record, Result, Status
 from leanrank.search.choosing import Choice
 from leanrank.search.consensus import agreed_rows
+from leanrank.search.denoising import Denoised
 from leanrank.search.drawing import Perturbation
 from leanrank.search.fitting import Fitter
 from leanrank.search.shrinking import shrink
 from leanrank.search.strategy import Strategy
+from leanrank.solvers import State
 
 __all__ = ["Ending"]
 
@@ -78,6 +81,24 @@ class Ending:
         result = self.finished(factors, rescaled(certificate, self.scale))
         sampler = Perturbation(problem, factors, int(rng.integers(2**63)), self.scale)
         return replace(result, sampler=sampler)
+
+    def denoised(self, found: Denoised) -> Result:
+        """The result that factors in closed form are."""
+        problem, monitor, factors = self.problem, self.fitter.monitor, found.factors
+        certificate = certify_denoised(
+            problem, factors, found.spectrum, self.fitter.policy.evidence
+        )
+        if monitor.callbacks:
+            point = problem.evaluate(factors)
+            monitor(State(point, 0, problem.passes, phase="denoise"))
+        else:
+            loss, slope = found.spectrum.square(factors), found.spectrum.gradient_norm(factors)
+            line = Record("denoise", 0, problem.passes, factors.width, loss, loss, slope)
+            monitor.history.records.append(line)
+        monitor.note_pruned(factors)
+        result = self.finished(factors, rescaled(certificate, self.scale))
+        seed = int(self.fitter.rng.integers(2**63))
+        return replace(result, sampler=Perturbation(problem, factors, seed, self.scale))
 
     def _agreed(self, problem: Problem, factors: Factors) -> Factors:
         """The fit, continued from rows that no outlier misleads, if it comes out lower."""

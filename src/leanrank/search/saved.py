@@ -36,7 +36,7 @@ class AnotherRunError(ValueError):
 
 def fingerprint(y: Array, settings: Mapping[str, Any]) -> str:
     """What tells one run from another: a digest of measurements and settings."""
-    digest = hashlib.sha256(np.ascontiguousarray(to_numpy(y)).tobytes())
+    digest = hashlib.sha256(np.ascontiguousarray(to_numpy(y)).data)
     for name in sorted(settings):
         digest.update(f"\n{name}={settings[name]!r}".encode())
     return digest.hexdigest()

@@ -353,7 +353,7 @@ def test_the_sharpest_entry_is_the_sharpest_of_single_entries(rng):
 
 
 def test_a_table_is_completed():
-    inst = lr.simulate.matrix_completion(100, 3, fraction=0.3, kappa=10.0, random_state=0)
+    inst = lr.simulate.matrix_completion(60, 3, fraction=0.5, kappa=10.0, random_state=0)
     full = inst.truth.to_dense()
     X = np.full(full.shape, np.nan)
     X[inst.op.rows, inst.op.cols] = inst.y

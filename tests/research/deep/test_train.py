@@ -273,3 +273,19 @@ def test_under_gradient_flow_balance_errors_decay_with_twice_the_ridge(seed, dep
     for (low, high), (a, b) in zip(pairwise(start.layers), pairwise(end.layers), strict=True):
         before, after = low @ low.T - high.T @ high, a @ a.T - b.T @ b
         np.testing.assert_allclose(after, decay * before, atol=2e-3)
+
+
+def test_products_at_records_are_those_of_the_singular_values_and_the_networks():
+    problem = Problem(ObservedEntries([0, 1, 1], [0, 0, 1], (2, 2)), [1.0, 0.25, 1.0])
+    starts = [initial_layers((2, 2), 3, 5, random_state=i) for i in range(2)]
+    schedule = [Phase(250, 0.05, 0.1)]
+    plain = train(problem, starts, schedule, every=100, random_state=0)
+    full = train(problem, starts, schedule, every=100, products=True, random_state=0)
+    assert plain.products is None
+    assert full.products.shape == (4, 2, 2, 2)
+    np.testing.assert_array_equal(full.singular_values, plain.singular_values)
+    np.testing.assert_allclose(
+        np.linalg.svd(full.products, compute_uv=False), full.singular_values, atol=1e-14
+    )
+    np.testing.assert_allclose(full.products[0, 1], starts[1].product(), rtol=1e-12)
+    np.testing.assert_allclose(full.products[-1, 1], full.networks[1].product(), atol=1e-12)

@@ -14,7 +14,15 @@ from typer.testing import CliRunner
 from leanrank.cli import app
 from leanrank.io import FileError
 from leanrank.research import experiments as papers
-from leanrank.research.experiments import Experiment, Parameter, Results, Status, Verdict
+from leanrank.research.experiments import (
+    Experiment,
+    Parameter,
+    Results,
+    Status,
+    Tolerance,
+    Verdict,
+    differences,
+)
 
 runner = CliRunner()
 calls: list[dict] = []
@@ -279,6 +287,31 @@ def test_results_as_arrays():
     assert arrays["m"].tolist() == ["null", "[1]", "{}"]
 
 
+class TestDifferences:
+    """Numbers of two runs."""
+
+    def test_rounding_is_none_and_names_tell_where_it_is(self):
+        then = {"a": {"b": [1.0, 1e-9]}, "n": 3, "nan": "nan", "sure": True}
+        assert not differences({**then, "a": {"b": [1.009, 5e-8]}}, then, {})
+        found = {"a": {"b": [1.02, 1e-9, 0.0]}, "n": 4, "nan": 1.0}
+        assert differences(found, then, {}) == [
+            "a.b.0 is 1.02, recorded 1",
+            "n is 4, recorded 3",
+            "nan is 1, recorded 'nan'",
+            "sure is recorded, but not found",
+            "a.b.2 is new",
+        ]
+
+    def test_the_first_tolerance_that_fits_counts(self):
+        allowed = {"jumps_4": Tolerance(0), "jumps_*": Tolerance(2, relative=0)}
+        assert not differences({"jumps_3": 18}, {"jumps_3": 20}, allowed)
+        assert differences({"jumps_3": 17}, {"jumps_3": 20}, allowed)
+        assert differences({"jumps_4": 18}, {"jumps_4": 20}, allowed)
+
+    def test_truth_is_no_number(self):
+        assert not Tolerance(1).allows(True, False)
+
+
 SMALL = {"seeds": 2, "iterations": 2, "d": 4, "width": 3, "rank": 1}
 
 
@@ -293,7 +326,8 @@ def test_importing_the_package_imports_no_experiment():
         "import sys, leanrank.research.experiments as e; "
         "own = e.__name__ + '.'; "
         "loaded = {n for n in sys.modules if n.startswith((own, 'matplotlib'))}; "
-        "assert loaded == {own + '_experiment', own + '_reproduce'}, loaded"
+        "frame = {own + n for n in ('_experiment', '_parameter', '_reproduce', '_tolerance')}; "
+        "assert loaded == frame, loaded"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 
@@ -343,7 +377,7 @@ class TestCommand:
         assert values == json.loads((tmp_path / "summary.json").read_text())
         assert values["parameters"]["step_sizes"] == [0.125, 0.03125]
         assert values["seed"] == 3
-        assert "FAILS" in outcome.stderr
+        assert "HOLDS WITH" in outcome.stderr
         assert (tmp_path / "pruning-theorem8.png").is_file()
 
     def test_folders_by_name_if_none_is_given(self, tmp_path, monkeypatch):
@@ -358,8 +392,8 @@ class TestCommand:
         options = [f"--{key}={value}" for key, value in SMALL.items()]
         command = ["pruning-theorem8", *options, "--jobs", 1, "--out", tmp_path]
         told = self.run(*command).stderr
-        assert "pruning-theorem8: 1 of 6 trials\n" in told
-        assert "pruning-theorem8: 6 of 6 trials\n" in told
+        assert "pruning-theorem8: 3 of 24 trials\n" in told
+        assert "pruning-theorem8: 24 of 24 trials\n" in told
         assert not self.run(*command, "--quiet").stderr
 
     def test_an_interrupt_says_how_to_go_on(self, tmp_path, monkeypatch):

@@ -16,6 +16,7 @@ from leanrank.problem import Problem
 from leanrank.research.theory import (
     TargetFrame,
     WarmUp,
+    dilation,
     gaussian_misalignment_estimate,
     misalignment,
 )
@@ -128,6 +129,32 @@ def test_quantities_of_the_warm_up_against_the_definition(seed):
         np.linalg.svd(A, compute_uv=False)[-1],
     )
     np.testing.assert_allclose(warm_up.quantities(f), expected, rtol=1e-7)
+
+
+@given(st.integers(0, 10**6), st.integers(3, 8))
+def test_consequences_of_the_setup(seed, width):
+    """Lemmas B.43 to B.49, B.51, B.53 and B.54, with the frame's parts."""
+    Y = target(seed=seed)
+    frame, f = TargetFrame.of(Y), initial.gaussian((7, 5), width, scale=0.5, random_state=seed + 1)
+    W, J = f.W, np.diag([1.0] * 7 + [-1.0] * 5)
+    hat, PA, P0, Pp = projections(Y.to_dense(), 2)
+    R = hat - (W @ W.T - J @ W @ W.T @ J) / 2
+    np.testing.assert_allclose(frame.to_dense(), Y.to_dense(), atol=1e-12)
+    np.testing.assert_allclose(R, dilation(frame.to_dense() - f.to_dense()), atol=1e-12)
+    np.testing.assert_allclose(J @ R + R @ J, 0.0, atol=1e-12)
+    assert np.linalg.eigvalsh(R)[-1] == pytest.approx(op_norm(R))
+    assert op_norm(R) <= frame.norm + op_norm(W) ** 2 / 2 + 1e-12
+    nuisance, signal = frame.nuisance(f), frame.signal(f).W
+    np.testing.assert_allclose(signal + nuisance, W, atol=1e-12)
+    np.testing.assert_allclose(PA @ nuisance, 0.0, atol=1e-9)
+    np.testing.assert_allclose(signal @ W.T + nuisance @ nuisance.T, W @ W.T, atol=1e-9)
+    A = PA @ W
+    right = PA.T + Pp.T @ (Pp @ W @ np.linalg.pinv(A))
+    np.testing.assert_allclose(W @ np.linalg.pinv(A), right, atol=1e-8)
+    assert op_norm(P0 @ J @ W) == pytest.approx(op_norm(P0 @ W))
+    parts = (frame.aligned(f), frame.outside(f), frame.opposed(f))
+    assert np.sum(W**2) == pytest.approx(sum(np.sum(part**2) for part in parts))
+    assert np.linalg.svd(W, compute_uv=False)[2] <= op_norm(nuisance) + 1e-12
 
 
 def test_bounds_of_the_warm_up_by_hand():

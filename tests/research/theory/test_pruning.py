@@ -192,3 +192,16 @@ def test_fine_tuning_reaches_the_floor_in_about_the_steps_of_the_default(rng):
 def test_errors_name_the_argument(call, match):
     with pytest.raises(ValueError, match=match):
         call()
+
+
+def test_gradient_calls_are_those_of_the_accuracy_of_eq_10():
+    for sigma, rank, width in ((1.0, 2, 10), (0.5, 3, 20)):
+        asked = theory.pruning_parameters(sigma, rank, width)
+        # One phase at a time: what is left of the other is a part in 1e9.
+        search = theory.gradient_calls(sigma, rank, width, 400, 20, c_tune=1e-9)
+        assert search == pytest.approx(1 / min(asked.epsilon, asked.gamma) ** 2, rel=1e-6)
+        tune = theory.gradient_calls(sigma, rank, width, 400, 20, c_search=1e-12)
+        assert tune == pytest.approx(50 * np.log(20 / sigma) / sigma**10, rel=1e-6)
+    assert theory.gradient_calls(1.0, 1, 1, 5, 20) == 1.0
+    with pytest.raises(ValueError, match="sigma_r must be"):
+        theory.gradient_calls(1.5, 1, 1, 5, 20)

@@ -11,10 +11,16 @@ from leanrank.research.deep._analysis import (
     recovery,
     waiting_times,
 )
-from leanrank.research.deep._factors import DeepFactors, representation_cost
+from leanrank.research.deep._factors import (
+    DeepFactors,
+    approximate_rank,
+    representation_cost,
+)
 from leanrank.research.deep._initial import initial_layers
 from leanrank.research.deep._jumps import JumpWatch
 from leanrank.research.deep._ladder import RidgeLadder
+from leanrank.research.deep._langevin import langevin
+from leanrank.research.deep._polyak import full_rank_neighbour, polyak_constant
 from leanrank.research.deep._schedule import Phase, annealing, periodic
 from leanrank.research.deep._train import CollapseWarning, train
 from leanrank.research.deep._trajectories import Training
@@ -28,10 +34,14 @@ __all__ = [
     "Training",
     "WaitingTimes",
     "annealing",
+    "approximate_rank",
+    "full_rank_neighbour",
     "initial_layers",
+    "langevin",
     "measured",
     "offshoots",
     "periodic",
+    "polyak_constant",
     "recovery",
     "representation_cost",
     "train",

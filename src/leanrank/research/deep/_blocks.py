@@ -67,9 +67,15 @@ class Run:
     """One trajectory and its records."""
 
     def __init__(
-        self, start: DeepFactors, engine: Engine, until_rank: int | None, largest_square: float
+        self,
+        start: DeepFactors,
+        engine: Engine,
+        until_rank: int | None,
+        largest_square: float,
+        with_products: bool = False,
     ) -> None:
         self.engine, self.steps = engine, 0
+        self.products = [start.product()[None]] if with_products else []
         self.values = [start.singular_values()[None]]
         self.losses = [np.array([np.nan])]
         self.kept: dict[int, DeepFactors] = {}
@@ -114,6 +120,8 @@ class Run:
         losses = self._means(squares, ends[:good])
         seen = self._look(block.records[:good], values, losses)
         self.values.append(values[:seen])
+        if self.products:
+            self.products.append(products[:seen])
         self.losses.append(losses[:seen])
         failed = squares.size < picks.shape[0] or good < ends.size
         if self.ended is None and (failed or not _all_finite(self.engine.layers())):
@@ -166,10 +174,15 @@ def gathered(
     steps = np.concatenate([[0], *(block.records for block in blocks)]).astype(np.int64)
     values = np.full((steps.size, len(runs), min(runs[0].network.shape)), np.nan)
     losses = np.full((steps.size, len(runs)), np.nan)
+    products = None
+    if runs[0].products:
+        products = np.full((*losses.shape, *runs[0].network.shape), np.nan)
     for i, run in enumerate(runs):
         count = sum(part.size for part in run.losses)
         values[:count, i] = np.concatenate(run.values)
         losses[:count, i] = np.concatenate(run.losses)
+        if products is not None:
+            products[:count, i] = np.concatenate(run.products)
         if run.ended is None and run.steps == steps[-1]:
             run.ended, run.message = Status.MAX_ITER, f"the schedule of {run.steps} steps is done"
         elif run.ended is None:
@@ -183,4 +196,5 @@ def gathered(
         tuple(run.ended for run in runs if run.ended is not None),
         tuple(run.message for run in runs),
         largest_square,
+        products,
     )

@@ -13,7 +13,7 @@ from leanrank import _checks
 from leanrank._arrays import to_numpy
 from leanrank.factors import Factors
 
-__all__ = ["DeepFactors", "representation_cost"]
+__all__ = ["DeepFactors", "approximate_rank", "representation_cost"]
 
 _EPS = float(np.finfo(float).eps)
 
@@ -156,15 +156,9 @@ class DeepFactors:
     def approximate_ranks(self, alpha: float) -> np.ndarray:
         r""":math:`\sum_i f_\alpha(s_i(W_l)^2)` of each layer: a rank that counts small ones less.
 
-        :math:`f_\alpha(x) = x (2 \alpha - x) / \alpha^2` below alpha and 1 above, the example of
-        Wang and Jacot (2024), Section 3.2. ``alpha`` is in units of a squared weight.
+        That of :func:`approximate_rank`; ``alpha`` is in units of a squared weight.
         """
-        alpha = _checks.real_number(alpha, "alpha", above=0.0)
-        ranks = []
-        for s in self.layer_singular_values():
-            share = np.minimum(s * s / alpha, 1.0)
-            ranks.append(np.sum(share * (2.0 - share)))
-        return np.array(ranks)
+        return np.array([approximate_rank(s * s, alpha) for s in self.layer_singular_values()])
 
     def is_in_rank_set(
         self, rank: int, *, balance: float, excess: float, alpha: float, bound: float
@@ -232,6 +226,37 @@ class DeepFactors:
     def __repr__(self) -> str:
         hidden = " x ".join(str(w) for w in self.widths)
         return f"DeepFactors(depth={self.depth}, shape={self.shape}, hidden {hidden})"
+
+
+def approximate_rank(values: Any, alpha: float) -> float:
+    r""":math:`\sum_i f_\alpha(x_i)`: how many numbers there are, small ones counting less.
+
+    :math:`f_\alpha(x) = x (2 \alpha - x) / \alpha^2` below alpha and 1 above: the example of Wang
+    and Jacot (2024), Section 3.2, for which K = 2.
+
+    Parameters
+    ----------
+    values : array, shape (k,)
+        Not negative: squared singular values of a layer, for instance.
+    alpha : float
+        Above zero.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a value is negative or alpha is not above zero.
+
+    Examples
+    --------
+    >>> approximate_rank([3.0, 0.5, 0.0], 1.0)
+    1.75
+    """
+    alpha = _checks.real_number(alpha, "alpha", above=0.0)
+    x = _checks.real_array(np.asarray(values, dtype=float), "values", ndim=1)
+    if np.any(x < 0):
+        raise ValueError(f"values must not be negative, got {x.min():g}")
+    share = np.minimum(x / alpha, 1.0)
+    return float(np.sum(share * (2.0 - share)))
 
 
 def representation_cost(singular_values: Any, depth: int) -> float:

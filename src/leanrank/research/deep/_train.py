@@ -25,7 +25,7 @@ from leanrank.research.deep._schedule import Phase, check_schedule
 from leanrank.research.deep._trajectories import Training
 from leanrank.research.theory import collapse_ridge
 
-__all__ = ["CollapseWarning", "collapses", "train"]
+__all__ = ["CollapseWarning", "check_problem", "collapses", "train"]
 
 Progress = Callable[[int, int], bool | None]
 OnRecord = Callable[[int, np.ndarray, np.ndarray], object]
@@ -46,6 +46,7 @@ def train(
     every: int | None = None,
     keep: int | Sequence[int] = (),
     until_rank: int | None = None,
+    products: bool = False,
     progress: Progress | None = None,
     on_record: OnRecord | None = None,
     threads: int | None = None,
@@ -72,6 +73,8 @@ def train(
         schedule: multiples of ``every``, 0 and the last step included.
     until_rank : int, optional
         End a run once it has jumped to this rank, as :meth:`Training.jumps` sees it.
+    products : bool
+        Whether to keep the products of all records, each of the size of the matrix.
     progress : callable, optional
         Called with the updates done, over all runs, and all there are; True stops.
     on_record : callable, optional
@@ -121,7 +124,7 @@ def train(
     >>> training.singular_values[-1].round(2)[:, 1]
     array([0., 0., 0.])
     """
-    _check_problem(problem)
+    check_problem(problem)
     runs = [starts] if isinstance(starts, DeepFactors) else list(starts)
     _check_starts(problem, runs)
     check_schedule(schedule)
@@ -144,7 +147,10 @@ def train(
     sampling = Sampling(m, batch_size, bool(replacement))
     blocks = plan(schedule, every, keep, problem.op.shape)
     largest = float(np.max(np.square(problem.y, dtype=float)))
-    made = [Run(start, engine(problem, start, sampling), until_rank, largest) for start in runs]
+    made = [
+        Run(start, engine(problem, start, sampling), until_rank, largest, products)
+        for start in runs
+    ]
     seeds = [int(rng.integers(2**62)) for _ in made]
     watchers = _Watchers(progress, on_record, len(runs) * total)
 
@@ -217,7 +223,8 @@ class _Watchers:
                     self.cancelled = True
 
 
-def _check_problem(problem: Problem) -> None:
+def check_problem(problem: Problem) -> None:
+    """Refuse what networks are not trained on."""
     if not isinstance(problem, Problem):
         raise TypeError(f"problem must be a Problem, got {type(problem).__name__}")
     check_squared(problem)

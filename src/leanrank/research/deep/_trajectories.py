@@ -39,6 +39,8 @@ class Training:
         Why, with phase and step.
     largest_square : float
         Of the measurements: losses far above it are those of a run that blows up.
+    products : ndarray, shape (T, runs, n1, n2), or None
+        At the records, NaN where a run was at its end, if they were asked for.
     """
 
     steps: np.ndarray
@@ -49,6 +51,7 @@ class Training:
     statuses: tuple[Status, ...]
     messages: tuple[str, ...]
     largest_square: float
+    products: np.ndarray | None = None
 
     def ratios(self, rank: int = 1) -> np.ndarray:
         """Singular value number ``rank`` + 1 of each product over the first, shape (T, runs)."""

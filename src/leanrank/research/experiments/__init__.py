@@ -18,15 +18,15 @@ from typing import Any
 from leanrank._files import PathLike
 from leanrank.research.experiments._experiment import (
     Experiment,
-    Parameter,
     Reproduction,
     Results,
     Status,
     Trial,
     Verdict,
-    nearest,
 )
+from leanrank.research.experiments._parameter import Parameter, nearest
 from leanrank.research.experiments._reproduce import Progress, reproduce
+from leanrank.research.experiments._tolerance import Tolerance, differences
 
 __all__ = [
     "Experiment",
@@ -34,8 +34,10 @@ __all__ = [
     "Reproduction",
     "Results",
     "Status",
+    "Tolerance",
     "Trial",
     "Verdict",
+    "differences",
     "get",
     "names",
     "run",
@@ -49,16 +51,33 @@ _EXPERIMENTS = {
     "implicit-fig4": "leanrank.research.experiments.implicit_fig4",
     "implicit-fig5": "leanrank.research.experiments.implicit_fig5",
     "implicit-algorithm1": "leanrank.research.experiments.implicit_algorithm1",
+    "implicit-theorem11": "leanrank.research.experiments.implicit_theorem11",
+    "implicit-theorem12": "leanrank.research.experiments.implicit_theorem12",
+    "implicit-theorem31": "leanrank.research.experiments.implicit_theorem31",
+    "implicit-theorem42": "leanrank.research.experiments.implicit_theorem42",
+    "implicit-noise": "leanrank.research.experiments.implicit_noise",
+    "implicit-lemmas": "leanrank.research.experiments.implicit_lemmas",
+    "implicit-lemma-a1": "leanrank.research.experiments.implicit_lemma_a1",
     "pruning-fig1": "leanrank.research.experiments.pruning_fig1",
     "pruning-fig2": "leanrank.research.experiments.pruning_fig2",
     "pruning-eq6": "leanrank.research.experiments.pruning_eq6",
     "pruning-theorem1": "leanrank.research.experiments.pruning_theorem1",
+    "pruning-theorem3": "leanrank.research.experiments.pruning_theorem3",
+    "pruning-lambda": "leanrank.research.experiments.pruning_lambda",
     "pruning-theorem4": "leanrank.research.experiments.pruning_theorem4",
+    "pruning-samples": "leanrank.research.experiments.pruning_samples",
     "pruning-theorem5": "leanrank.research.experiments.pruning_theorem5",
     "pruning-theorem8": "leanrank.research.experiments.pruning_theorem8",
+    "pruning-theorem9": "leanrank.research.experiments.pruning_theorem9",
+    "pruning-networks": "leanrank.research.experiments.pruning_networks",
     "asymmetric-theorem28": "leanrank.research.experiments.asymmetric_theorem28",
     "asymmetric-theorem29": "leanrank.research.experiments.asymmetric_theorem29",
     "asymmetric-theorem61": "leanrank.research.experiments.asymmetric_theorem61",
+    "asymmetric-theorem43": "leanrank.research.experiments.asymmetric_theorem43",
+    "asymmetric-width": "leanrank.research.experiments.asymmetric_width",
+    "asymmetric-operators": "leanrank.research.experiments.asymmetric_operators",
+    "asymmetric-kappa": "leanrank.research.experiments.asymmetric_kappa",
+    "asymmetric-reduction": "leanrank.research.experiments.asymmetric_reduction",
     "asymmetric-misalignment": "leanrank.research.experiments.asymmetric_misalignment",
     "deep-fig1": "leanrank.research.experiments.deep_fig1",
     "deep-fig2": "leanrank.research.experiments.deep_fig2",
@@ -68,6 +87,12 @@ _EXPERIMENTS = {
     "deep-theorem32": "leanrank.research.experiments.deep_theorem32",
     "deep-landscape": "leanrank.research.experiments.deep_landscape",
     "deep-width": "leanrank.research.experiments.deep_width",
+    "deep-langevin": "leanrank.research.experiments.deep_langevin",
+    "deep-columns": "leanrank.research.experiments.deep_columns",
+    "deep-ranks": "leanrank.research.experiments.deep_ranks",
+    "deep-ridge": "leanrank.research.experiments.deep_ridge",
+    "deep-descent": "leanrank.research.experiments.deep_descent",
+    "deep-unattained": "leanrank.research.experiments.deep_unattained",
 }
 
 

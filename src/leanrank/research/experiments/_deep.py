@@ -32,25 +32,47 @@ __all__ = [
     "joined",
     "median",
     "observed",
+    "only",
     "predicted_loss",
     "share_jumped",
     "starts",
     "test_loss",
+    "test_losses",
 ]
 
 CHUNK = 10
 """Runs in one trial."""
 
 
-def observed(epsilon: float) -> Problem:
-    """The three entries that are seen."""
-    rows, cols = np.array([[0, 1, 1], [0, 0, 1]])
-    return Problem(ObservedEntries(rows, cols, (2, 2)), np.array([1.0, epsilon, 1.0]))
+def observed(epsilon: float, size: int = 2) -> Problem:
+    r"""The entries that are seen: three of the 2 x 2 problem.
+
+    For larger ones the diagonal and all below it, :math:`A_{ij} = \epsilon^{i - j}`, of rank one
+    for just one choice of what is above.
+    """
+    rows, cols = np.tril_indices(size)
+    return Problem(
+        ObservedEntries(rows, cols, (size, size)), epsilon ** (rows - cols).astype(float)
+    )
+
+
+def only(problem: Problem, chosen: np.ndarray) -> Problem:
+    """The problem with some of its entries alone."""
+    op = problem.op
+    assert isinstance(op, ObservedEntries)
+    rows, cols = np.asarray(op.rows)[chosen], np.asarray(op.cols)[chosen]
+    return Problem(ObservedEntries(rows, cols, op.shape), np.asarray(problem.y)[chosen])
 
 
 def test_loss(epsilon: float) -> Callable[[DeepFactors], float]:
     r"""Squared relative error of the entry that is not seen: 1 where it is taken to be zero."""
     return lambda network: float((epsilon * network.product()[0, 1] - 1.0) ** 2)
+
+
+def test_losses(epsilon: float, products: np.ndarray | None) -> np.ndarray:
+    """:func:`test_loss` of stacked products."""
+    assert products is not None
+    return np.asarray((epsilon * products[..., 0, 1] - 1.0) ** 2)
 
 
 def diverged(training: Training) -> np.ndarray:
@@ -65,10 +87,11 @@ def starts(
     rng: np.random.Generator,
     *,
     distribution: str = "linear",
+    size: int = 2,
 ) -> list[DeepFactors]:
     """Independent random networks."""
     return [
-        initial_layers((2, 2), depth, width, distribution=distribution, random_state=rng)
+        initial_layers((size, size), depth, width, distribution=distribution, random_state=rng)
         for _ in range(count)
     ]
 

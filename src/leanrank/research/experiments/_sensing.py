@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any
@@ -13,15 +14,34 @@ from leanrank.factors import Factors
 from leanrank.operators import DenseSensing
 from leanrank.penalties import GroupLasso, NoPenalty
 from leanrank.problem import Problem
-from leanrank.solvers import GradientDescent, State, iterate
+from leanrank.research import theory
+from leanrank.research.greedy import greedy_prune
+from leanrank.results import Result
+from leanrank.solvers import GradientDescent, Solver, State, iterate
 
-__all__ = ["descend", "group_lasso", "sensing", "squared_error", "truth_of"]
+__all__ = [
+    "descend",
+    "follow",
+    "group_lasso",
+    "is_stationary",
+    "pruned",
+    "sensing",
+    "spectrum",
+    "squared_error",
+    "truth_of",
+    "waiting",
+]
 
 
 def truth_of(d: int, singular_values: Sequence[float], rng: np.random.Generator) -> Factors:
     """U* with uniformly distributed orthogonal columns of the given norms."""
     Q = initial.orthonormal((d, d), len(singular_values), symmetric=True, random_state=rng)
     return Factors(Q.U * np.asarray(singular_values))
+
+
+def spectrum(rank: int, sigma_r: float) -> tuple[float, ...]:
+    """Singular values of U*, evenly from 1 to sigma_r; of one column alone 1."""
+    return tuple(np.linspace(1.0, sigma_r, rank)) if rank > 1 else (1.0,)
 
 
 def group_lasso(lam: float, sqrt_beta: float) -> GroupLasso | NoPenalty:
@@ -51,17 +71,63 @@ def descend(
     watch: Callable[[State], Any] | None = None,
     every: int = 1,
 ) -> tuple[Factors, list[Any]]:
-    """Plain gradient descent, and what ``watch`` saw at every so many states.
+    """Plain gradient descent, and what ``watch`` saw at every so many states."""
+    return follow(GradientDescent(step_size), problem, start, iterations, watch, every)
+
+
+def follow(
+    solver: Solver,
+    problem: Problem,
+    start: Factors,
+    iterations: int,
+    watch: Callable[[State], Any] | None = None,
+    every: int = 1,
+) -> tuple[Factors, list[Any]]:
+    """So many steps of a solver, and what ``watch`` saw at every so many states.
 
     A run that diverges stops, and has seen its last finite state from then on.
     """
     seen = []
     factors = start
-    states = iterate(GradientDescent(step_size), problem, start)
+    states = iterate(solver, problem, start)
     for state in islice(states, iterations + 1):
         if not state.point.is_finite:
             break
         factors = state.factors
         if watch is not None and state.iteration % every == 0:
             seen.append(watch(state))
-    return factors, seen + seen[-1:] * (iterations // every + 1 - len(seen))
+    return factors, waiting(seen, iterations // every + 1)
+
+
+def waiting(seen: list[Any], count: int) -> list[Any]:
+    """So many values: those seen, and the last of them until the end."""
+    return seen + seen[-1:] * (count - len(seen))
+
+
+def pruned(
+    problem: Problem,
+    start: Factors,
+    parameters: theory.PruningParameters,
+    solver: Solver,
+    iterations: int,
+    rng: np.random.Generator,
+    operator_norm: float = 3.0,
+) -> Result:
+    """What Algorithm 1 has pruned to, before it is fine-tuned; the norm is that of |U*|_op = 1."""
+    return greedy_prune(
+        problem.op,
+        problem.y,
+        **dataclasses.asdict(parameters),
+        solver=solver,
+        start=start,
+        operator_norm=operator_norm,
+        max_iter=iterations,
+        fine_tune_steps=0,
+        random_state=rng,
+    )
+
+
+def is_stationary(result: Result) -> bool:
+    """Whether the point that was pruned is the bounded one that Algorithm 1 asks for."""
+    said: str = result.message
+    return said.startswith("second-order stationary point") and "its operator norm" not in said

@@ -178,9 +178,11 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
         for name, style in (("identity", "-"), ("gaussian", "--")):
             errors = row[f"errors_{name}"]
             label = f"{kind} Y" if name == "identity" else None
-            right.plot(_EVERY * np.arange(errors.size), errors, style, color=colour, label=label)
+            broad: dict[str, Any] = {"linewidth": 3.5, "alpha": 0.5} if kind == _TARGETS[0] else {}
+            x = _EVERY * np.arange(1, errors.size)
+            right.plot(x, errors[1:], style, color=colour, label=label, **broad)
     look.heading(right, "from the identity (solid), from Gaussian starts (dashed)")
-    right.set(yscale="log", xlabel="iteration", ylabel="relative error")
+    right.set(xscale="log", yscale="log", xlabel="iteration", ylabel="relative error")
     look.legend(right)
     return figure
 
@@ -191,6 +193,10 @@ experiment = Experiment(
     reference="Wind (2025), Definition 2.5 and Remark 2.6",
     claim="A Gaussian start of width at least max(n1, n2, 2 r) has bounded misalignment, and the "
     "scaled identity has the least, alpha = 1.",
+    criterion="HOLDS if Gaussian starts of that width have misalignments of at most 20 in all "
+    "draws, identities of at most 1.01 (medians) before every kind of target, and descent from "
+    "none is stuck at a relative error above 0.1; with a condition if only the identities before "
+    "targets with U_Y = V_Y do so.",
     parameters={
         "sizes": Parameter((20, 100), (20,), "sizes n of Y", least=2),
         "ranks": Parameter((1, 3, 5), None, "ranks of Y", least=1),

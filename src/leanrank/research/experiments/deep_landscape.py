@@ -20,6 +20,7 @@ from leanrank.research.experiments._experiment import (
     Parameter,
     Results,
     Status,
+    Tolerance,
     Trial,
     Verdict,
 )
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["experiment"]
 
+_GAP = 1e-3
 _NEAR = 1e-3
 """Distance, relative to 1 + the size of a predicted point, that counts as having come to it."""
 
@@ -144,7 +146,7 @@ def judge(_: Mapping[str, Any], results: Results) -> Verdict:
         f"are left, {kept_saddles} saddles are kept; sums of squares exceed the representation "
         f"cost by {gap:.1e} at most"
     )
-    if astray or unstable or kept_saddles or gap > 1e-3:
+    if astray or unstable or kept_saddles or gap > _GAP:
         return Verdict(Status.FAILS, measured, numbers=numbers)
     if without:
         condition = f"settings that have minima of all three ranks: {'; '.join(without)}"
@@ -192,7 +194,7 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
                 ax.annotate(
                     f"{counts[i]}",
                     (point.matrix[0, 1], point.value),
-                    xytext=(0, 7),
+                    xytext=(0, -14),  # saddles beside a minimum are above it
                     textcoords="offset points",
                     ha="center",
                     fontsize=8,
@@ -200,7 +202,7 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
                 )
         ax.axvline(1.0 / p["epsilon"], color=look.PALE, lw=1)
         ax.set(xscale="symlog", xlabel="missing entry x", ylabel="loss with ridge")
-        ax.margins(x=0.12, y=0.15)
+        ax.margins(x=0.12, y=0.25)
         look.heading(ax, f"depth {row['depth']}, ridge {row['ridge']:g}: numbers are random starts")
     look.legend(axes[0], loc="upper left", fontsize=7)
     return figure
@@ -213,6 +215,14 @@ experiment = Experiment(
     claim="Local minima of the network are those of its product under the representation cost, of "
     "ranks 0, 1 and 2; at each the weights are balanced, with no larger a sum of squares than the "
     "product needs.",
+    criterion="HOLDS if every run ends within a relative distance of "
+    f"{_NEAR:g} of a predicted local minimum, all of these are stable and no saddle is, and no sum "
+    f"of squares is more than {_GAP:g} (relative) above the representation cost; HOLDS with if "
+    "some setting has no minimum of one of the ranks.",
+    tolerances={
+        "largest_cost_gap": Tolerance(1e-6),
+        "ends_by_rank*": Tolerance(1.0),
+    },
     parameters={
         "epsilon": Parameter(0.25, None, "the small observed entry", above=0),
         "depths": Parameter((3, 4), None, "layers", least=3),

@@ -17,6 +17,7 @@ from leanrank.research.experiments._experiment import (
     Parameter,
     Results,
     Status,
+    Tolerance,
     Trial,
     Verdict,
 )
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["experiment"]
 
+_NEARLY = 0.9
 _SAMPLINGS = {
     "with": "with replacement",
     "without": "without replacement",
@@ -73,7 +75,7 @@ def judge(p: Mapping[str, Any], results: Results) -> Verdict:
         numbers |= {f"{sampling}_jumped": jumped, f"{sampling}_runs": jumps.size}
         parts.append(f"{words}: {_deep.interval(jumped, jumps.size)} jump")
     measured = f"within {p['steps']} steps, " + "; ".join(parts)
-    holds = shares["with"] >= 0.9 and shares["without"] <= 0.1
+    holds = shares["with"] >= _NEARLY and shares["without"] <= 1.0 - _NEARLY
     return Verdict(Status.HOLDS if holds else Status.FAILS, measured, numbers=numbers)
 
 
@@ -96,6 +98,9 @@ experiment = Experiment(
     reference="Wang and Jacot (2024), Section 3",
     claim="Jumps need entries to be drawn independently: where they are shuffled and dealt out, "
     "each once in an epoch, there may be none.",
+    criterion=f"HOLDS if at least {_NEARLY:.0%} of the runs with replacement jump, and at most "
+    f"{1.0 - _NEARLY:.0%} of those without.",
+    tolerances={"*_jumped": Tolerance(2.0)},
     parameters={
         "epsilon": Parameter(0.25, None, "the small observed entry", above=0),
         "depth": Parameter(3, None, "layers", least=2),

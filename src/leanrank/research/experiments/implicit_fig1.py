@@ -36,7 +36,11 @@ def trials(p: Mapping[str, Any]) -> list[Trial]:
         )
     common = {k: p[k] for k in _implicit.COMMON if k != "seeds"}
     common |= {"iterations": p["iterations"], "scales": p["scales"]}
-    return [{"d": d, "instance": i, **common} for d in p["sizes"] for i in range(p["seeds"])]
+    return [
+        {"d": d, "instance": i, **common, "stream": j}
+        for j, d in enumerate(p["sizes"])
+        for i in range(p["seeds"])
+    ]
 
 
 def _ends(results: Results, d: int) -> tuple[np.ndarray, np.ndarray]:
@@ -97,17 +101,21 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
                 color=colour,
                 markersize=4,
                 linewidth=1.4,
+                capsize=3,
                 label=f"d = {d}, {name}",
             )
     left.set(xscale="log", yscale="log", xlabel="alpha", ylabel="relative error at the end")
     left.invert_xaxis()
+    look.heading(left, "mean and range over sets of measurements of one X")
     look.legend(left)
     d = p["sizes"][0]
     rows = results.where(d=d)
     for colour, i in zip(look.shades(scales.size), range(scales.size), strict=True):
         test = rows.column("test")[:, i]
-        _implicit.spread(right, rows[0]["iterations"], test, colour, label=f"{scales[i]:.2g}")
+        label = f"{scales[i]:.2g}"
+        _implicit.spread(right, rows[0]["iterations"], test, colour, np.mean, label=label)
     right.set(xscale="log", yscale="log", xlabel="iteration", ylabel=f"test error, d = {d}")
+    look.heading(right, "mean and range of the test error in time")
     look.legend(right, title="alpha", title_fontsize=8, ncols=2)
     return figure
 
@@ -118,6 +126,8 @@ experiment = Experiment(
     reference="Li, Ma and Zhang (2018), Figure 1",
     claim="From U_0 = alpha I, the gap between training and test error narrows as alpha "
     "decreases, and so does the test error.",
+    criterion="HOLDS if the mean test error, and its distance from the mean training error, fall "
+    f"with every smaller alpha at every d, and the smallest alpha ends below {_LEFT:g}.",
     parameters={
         "sizes": Parameter((100, 200), (40, 60), "sizes d of X", least=2),
         "scales": Parameter(

@@ -24,22 +24,21 @@ __all__ = ["experiment"]
 
 run_trial = _implicit.run
 _FITTED = 1e-4
-_ROUNDING = 2e-6
-"""Training errors below this are what single precision leaves."""
+_FIRST = 500
+"""The paper's figure begins at this iteration."""
 
 
 def trials(p: Mapping[str, Any]) -> list[Trial]:
     """One for each seed."""
     common = {k: p[k] for k in (*_implicit.COMMON, "d", "iterations") if k != "seeds"}
     scales = (p["large"], p["small"])
-    return [{"instance": i, "scales": scales, **common} for i in range(p["seeds"])]
+    return [{"instance": i, "scales": scales, **common, "stream": 0} for i in range(p["seeds"])]
 
 
 def judge(p: Mapping[str, Any], results: Results) -> Verdict:
     """Whether the large start fits without generalising, and to the numbers of the paper."""
     times = results[0]["iterations"]
-    train = np.median(results.column("train"), axis=0)
-    test = np.median(results.column("test"), axis=0)
+    train, test = (results.column(name).mean(axis=0) for name in ("train", "test"))
     at = int(np.argmin(np.abs(times - p["printed_iterations"])))
     fitted = times[train[0] < _FITTED]
     first = float(fitted[0]) if fitted.size else np.inf
@@ -66,47 +65,48 @@ def judge(p: Mapping[str, Any], results: Results) -> Verdict:
         return Verdict(Status.FAILS, measured, numbers=numbers)
     if printed:
         return Verdict(Status.HOLDS, measured, numbers=numbers)
-    condition = (
-        f"the effect, not the numbers: the test error from alpha = {p['large']:g} is "
-        f"{test[0, at]:.1g}, not of order 0.1"
-    )
+    conditions = []
+    if not 0.03 < test[0, at] < 0.3:
+        large = p["large"]
+        conditions.append(
+            f"a test error from alpha = {large:g} of {test[0, at]:.1g}, not of order 0.1"
+        )
     if train[0, at] >= _FITTED:
-        condition += ", and a training error of 1e-4 takes longer than printed"
-    return Verdict(Status.HOLDS_WITH, measured, condition, numbers)
+        conditions.append(f"a training error that at d = {p['d']} takes longer than printed")
+    return Verdict(Status.HOLDS_WITH, measured, " and ".join(conditions), numbers)
 
 
 def draw(p: Mapping[str, Any], results: Results) -> Figure:
-    """Both errors from both starts in time."""
+    """Both errors from both starts in time: the paper's axes, and all of the run."""
     from leanrank.research.experiments import _drawing as look
 
-    figure, (ax,) = look.panels(
-        1, "Figure 2: training and test error from a large and a small start", width=6.0, height=3.8
+    figure, (left, right) = look.panels(
+        2, "Figure 2: training and test error from a large and a small start", width=4.8
     )
     times = results[0]["iterations"]
-    for i, (colour, start) in enumerate(((look.BLUE, "large"), (look.RED, "small"))):
-        for name, style in (("test", "-"), ("train", "--")):
-            values = results.column(name)[:, i]
-            label = f"{'test' if name == 'test' else 'training'}, alpha = {p[start]:g}"
-            _implicit.spread(ax, times, values, colour, linestyle=style, label=label)
-    ax.set(xscale="log", yscale="log", xlabel="iteration", ylabel="relative error")
-    ax.axvline(p["printed_iterations"], color=look.PALE, linewidth=1, zorder=0)
-    ax.axhline(_FITTED, color=look.PALE, linewidth=1, zorder=0)
-    note: dict[str, Any] = {"fontsize": 7, "color": look.INK}
-    ax.text(times[0], _FITTED, "1e-4, reached by then in the paper", va="bottom", **note)
-    ax.text(
-        p["printed_iterations"],
-        1.0,
-        "the paper's last iteration ",
-        rotation=90,
-        ha="right",
-        va="top",
-        transform=ax.get_xaxis_transform(),
-        **note,
+    for ax, last in ((left, p["printed_iterations"]), (right, times[-1])):
+        # Times are evenly spaced on a log scale: the next one may be just after the last.
+        shown = (times >= _FIRST) & (times <= 1.02 * last)
+        for colour, start in zip((look.BLUE, look.RED), ("large", "small"), strict=True):
+            for name, style in (("test", "-"), ("train", "--")):
+                values = results.column(name)[:, ("large", "small").index(start)][:, shown]
+                label = f"{'test' if name == 'test' else 'training'}, alpha = {p[start]:g}"
+                x = times[shown]
+                _implicit.spread(ax, x, values, colour, np.mean, linestyle=style, label=label)
+        ax.set(yscale="log", xlabel="iteration", ylabel="relative error")
+        label = "1e-4, reached in the paper"
+        ax.axhline(_FITTED, color=look.PALE, linewidth=1, zorder=0, label=label)
+    right.set_xscale("log")
+    right.axvline(p["printed_iterations"], color=look.PALE, linewidth=1, zorder=0)
+    look.heading(left, f"as printed: iterations {_FIRST} to {p['printed_iterations']}")
+    look.heading(right, "the whole run")
+    figure.legend(
+        *left.get_legend_handles_labels(),
+        loc="outside right upper",
+        frameon=False,
+        fontsize=8,
+        labelcolor=look.INK,
     )
-    floor = float(np.min(results.column("train")))
-    if floor < _ROUNDING:
-        ax.text(times[0], floor, "rounding in single precision", va="bottom", **note)
-    look.legend(ax, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 
 
@@ -116,6 +116,9 @@ experiment = Experiment(
     reference="Li, Ma and Zhang (2018), Figure 2",
     claim="From U_0 = I the training error falls below 1e-4 within 20000 iterations while the "
     "test error remains of order 0.1; from U_0 = 0.001 I both are small.",
+    criterion="HOLDS if the large start ends with a mean test error 50 times its training error "
+    "and 10 times the test error of the small one, and at the paper's last iteration has a "
+    f"training error below {_FITTED:g} and a test error of 0.03 to 0.3.",
     parameters={
         "d": Parameter(100, 60, "size of X", least=2),
         "large": Parameter(1.0, None, "the large alpha", above=0),

@@ -185,6 +185,8 @@ experiment = Experiment(
     reference="Rajaraman et al. (2023), Figure 1",
     claim="Without a penalty a large number of columns have norms comparable to the largest; "
     "with group Lasso only a few columns are significant, exactly as many as the rank.",
+    criterion="HOLDS if every run with group Lasso keeps exactly r columns, and without it more "
+    f"than {_CROWD:g} r columns are at least half as long as the longest.",
     parameters={
         "d": Parameter(500, 100, "size of the matrix", least=1),
         "width": Parameter(500, 100, "number of columns k", least=1),

@@ -155,6 +155,9 @@ experiment = Experiment(
     reference="Rajaraman et al. (2023), Theorem 1",
     claim="Without a penalty a power of k of the columns are at least 0.99 times (or any "
     "constant times) as long as the longest, for rank 1 and a small start.",
+    criterion=f"HOLDS if at every level counts grow as k to the {_SEEN:g} or more, and agree with "
+    "the law of chi variables to five standard errors, 5% and half a column; HOLDS with if they "
+    "grow so at some level.",
     parameters={
         "d": Parameter(10, None, "size of the matrix", least=1),
         "rank": Parameter(1, None, "rank of X, all of whose eigenvalues are 1", least=1),

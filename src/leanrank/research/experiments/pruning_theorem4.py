@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from leanrank import initial
-from leanrank.pruning import prune
 from leanrank.research import theory
 from leanrank.research.experiments._experiment import (
     Experiment,
@@ -19,20 +18,18 @@ from leanrank.research.experiments._experiment import (
     Trial,
     Verdict,
 )
-from leanrank.research.experiments._sensing import (
-    descend,
-    group_lasso,
-    sensing,
-    squared_error,
-    truth_of,
-)
-from leanrank.solvers import LBFGS, smallest_curvature, solve
+from leanrank.research.experiments._sensing import is_stationary, pruned, sensing, truth_of
+from leanrank.research.experiments._tolerance import Tolerance
+from leanrank.solvers import LBFGS, PerturbedGradientDescent, solve
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 __all__ = ["experiment"]
+
+_SHARE = 0.9
+"""Of the runs, that have to do."""
 
 
 def trials(p: Mapping[str, Any]) -> list[Trial]:
@@ -53,29 +50,24 @@ def trials(p: Mapping[str, Any]) -> list[Trial]:
 
 
 def run_trial(t: Trial, rng: np.random.Generator) -> dict[str, Any]:
-    """Columns kept, their error before and after fine-tuning, and how stationary the point is."""
+    """What Algorithm 1 keeps, and its error before and after fine-tuning."""
     d = t["d"]
     truth = truth_of(d, t["singular_values"], rng)
-    X = truth.to_dense()
     start = initial.gaussian((d, d), t["width"], scale=t["scale"], symmetric=True, random_state=rng)
     problem = sensing(truth, t["measurements"], rng)
-    penalised = problem.with_penalty(group_lasso(t["lam"], t["sqrt_beta"]))
-    if t["solver"] == "lbfgs":
-        result = solve(LBFGS(), penalised, start, tol=1e-5, max_iter=t["iterations"])
-        found, status = result.factors, result.status.name
-    else:
-        found, _ = descend(penalised, start, 0.02, t["iterations"])
-        status = "STOPPED"
-    point = penalised.evaluate(found)
-    kept = prune(found, 2 * t["sqrt_beta"])
+    asked = dataclasses.replace(_eq10(t), lam=t["lam"], beta=t["sqrt_beta"] ** 2)
+    descent = PerturbedGradientDescent(0.02, random_state=rng)
+    solver = LBFGS() if t["solver"] == "lbfgs" else descent
+    most = 3.0 * max(t["singular_values"])
+    found = pruned(problem, start, asked, solver, t["iterations"], rng, operator_norm=most)
+    kept = found.factors
+    # To tell what the measurements say from how far descent has come.
     tuned = solve(LBFGS(), problem, kept, tol=1e-9, max_iter=300).factors if kept.width else kept
     return {
-        "status": status,
-        "gradient": float(np.linalg.norm(point.gradient)),
-        "curvature": smallest_curvature(penalised, point, 0)[0],
+        "stationary": is_stationary(found),
         "kept": kept.width,
-        "pruned_error": float(np.sqrt(squared_error(kept, X))),
-        "tuned_error": float(np.sqrt(squared_error(tuned, X))),
+        "pruned_error": kept.distance(truth),
+        "tuned_error": tuned.distance(truth),
     }
 
 
@@ -109,16 +101,9 @@ def _map(p: Mapping[str, Any], results: Results, axis: str, what: str) -> np.nda
 
 
 def _enough(p: Mapping[str, Any], shares: np.ndarray) -> np.ndarray:
-    """From how many measurements on at least 90 % succeed, NaN if from none; columns of a map."""
-    good = np.logical_and.accumulate(shares[::-1] >= 0.9)[::-1]
+    """From how many measurements on enough of them succeed, NaN if from none; columns of a map."""
+    good = np.logical_and.accumulate(shares[::-1] >= _SHARE)[::-1]
     return np.where(good.any(axis=0), np.array(p["measurements"])[good.argmax(axis=0)], np.nan)
-
-
-def _stationary(p: Mapping[str, Any], results: Results) -> float:
-    """Share of points that are as stationary, to second order, as eq. (10) asks for."""
-    asked = _eq10(p)
-    flat = results.column("gradient") <= asked.epsilon
-    return float((flat & (results.column("curvature") >= -asked.gamma)).mean())
 
 
 def _marks(p: Mapping[str, Any]) -> dict[str, float]:
@@ -146,7 +131,7 @@ def judge(p: Mapping[str, Any], results: Results) -> Verdict:
     exact, close = (maps[f"{what}_by_strength"][-1] for what in ("exact", "close"))
     enough = {what: _enough(p, maps[f"{what}_by_strength"])[column] for what in ("exact", "close")}
     solved = _enough(p, maps["recovered_by_strength"])[column]
-    good = strengths[(exact >= 0.9) & (close >= 0.9)]
+    good = strengths[(exact >= _SHARE) & (close >= _SHARE)]
     asked = theory.sample_size(
         p["d"], rank, p["width"], accuracy=1.0, sigma_r=min(weakest, 1.0), c_prune=1.0
     )
@@ -166,22 +151,24 @@ def judge(p: Mapping[str, Any], results: Results) -> Verdict:
         "enough_to_be_close": enough["close"],
         "enough_to_recover": solved,
         "measurements_asked_for": asked,
-        "second_order_stationary": _stationary(p, shown),
-        "second_order_stationary_of_all": _stationary(p, results),
-        "solver_converged_of_all": float(np.mean(results.column("status") == "CONVERGED")),
+        "stationary": float(shown.column("stationary").mean()),
+        "stationary_of_all": float(results.column("stationary").mean()),
     }
     measured = (
         f"at lambda = {lam:g} of eq. (10) exactly {rank} of {p['width']} columns are kept in "
         f"{exact[column]:.0%} of the runs with {n} measurements, with an error of at most "
-        f"sigma_r^2 / 2 in {close[column]:.0%} ({numbers['second_order_stationary']:.0%} of the "
-        "points are as stationary to second order as eq. (10) asks)"
+        f"sigma_r^2 / 2 in {close[column]:.0%} ({numbers['stationary']:.0%} of the points are as "
+        "stationary to second order as eq. (10) asks, and bounded)"
     )
-    holds = exact[column] >= 0.9 and close[column] >= 0.9
+    holds = exact[column] >= _SHARE and close[column] >= _SHARE
     if holds:
+        row = p["measurements"].index(int(enough["exact"]))
+        there = {what: maps[f"{what}_by_strength"][row, column] for what in ("close", "recovered")}
         measured += (
-            f"; in 90 % exact from {enough['exact']:g} measurements on, close from "
-            f"{enough['close']:g}, X recovered from {solved:g} on ({freedom} degrees of freedom; "
-            f"eq. (17) with constants 1 asks for {asked:.0g})"
+            f"; in {_SHARE:.0%} of the runs exact from {enough['exact']:g} measurements on, where "
+            f"{there['close']:.0%} are close and X is recovered in {there['recovered']:.0%}, close "
+            f"from {enough['close']:g} on, X recovered from {solved:g} on ({freedom} degrees of "
+            f"freedom; eq. (17) with constants 1 asks for {asked:.0g})"
         )
     if good.size:
         measured += (
@@ -205,44 +192,49 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
         f"How often pruning finds the rank: d = {p['d']}, r = {len(p['singular_values'])}, "
         f"{p['seeds']} problems in each cell"
     )
-    figure, axes = look.panels(3, title, width=4.0, height=3.7)
-    maps = (("exact", "exactly r columns"), ("recovered", "X recovered after fine-tuning"))
-    for ax, (what, name) in zip(axes[:2], maps, strict=True):
+    figure, axes = look.panels(4, title, width=3.6, height=3.7)
+    maps = (
+        ("exact", "exactly r columns"),
+        ("close", r"error at most $\sigma_r^2/2$"),
+        ("recovered", "X recovered after fine-tuning"),
+    )
+    for ax, (what, name) in zip(axes[:3], maps, strict=True):
         image = _draw_map(ax, p, _map(p, results, "strength", what))
         look.heading(ax, f"{name}, k = {p['width']}")
-    bar = figure.colorbar(image, ax=axes[:2], label="share of the problems", pad=0.01)
+    bar = figure.colorbar(image, ax=axes[:3], label="share of the problems", pad=0.01)
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=8)
     bar.ax.yaxis.label.set(fontsize=9, color=look.INK)
-    _draw_widths(axes[2], p, results)
-    handles, labels = (a + b for a, b in zip(*map(_entries, axes[::2]), strict=True))
-    look.legend(axes[2], handles=handles, labels=labels, loc="lower right")
+    _draw_widths(axes[3], p, results)
+    handles, labels = axes[0].get_legend_handles_labels()
+    style = {"frameon": False, "fontsize": 8, "labelcolor": look.INK, "handlelength": 2.6}
+    figure.legend(handles, labels, loc="outside upper right", ncols=2, **style)
     return figure
 
 
-def _entries(ax: Axes) -> tuple[list[Any], list[Any]]:
-    return ax.get_legend_handles_labels()
-
-
 def _draw_widths(ax: Axes, p: Mapping[str, Any], results: Results) -> None:
-    """Measurements from which on 90 % succeed, over the width."""
+    """Measurements from which on enough runs succeed, over the width."""
     from leanrank.research.experiments import _drawing as look
 
     order = np.argsort(p["widths"])
-    for colour, line, what, label in (
-        (look.BLUE, "o-", "recovered", "X recovered after fine-tuning"),
-        (look.COLOURS[4], "s--", "close", r"error at most $\sigma_r^2/2$"),
-        (look.COLOURS[2], "^-", "exact", "exactly r columns"),
+    # What is drawn first is wider, and seen where another covers it.
+    for colour, line, width, what, label in (
+        (look.BLUE, "o-", 4.0, "recovered", "X recovered after fine-tuning"),
+        (look.COLOURS[4], "s--", 2.0, "close", r"error at most $\sigma_r^2/2$"),
+        (look.COLOURS[2], "^-", 1.2, "exact", "exactly r columns"),
     ):
         enough = _enough(p, _map(p, results, "width", what))[order]
         x = np.array(p["widths"])[order]
-        ax.plot(x, enough, line, color=colour, markersize=5, label=label)
+        shape: dict[str, Any] = {"color": colour, "linewidth": width, "markersize": 3 + width}
+        ax.plot(x, enough, line, label=label, **shape)
     rank = len(p["singular_values"])
     freedom = theory.degrees_of_freedom((p["d"], p["d"]), rank, symmetric=True)
     ax.axhline(freedom, color=look.RED, linewidth=1.6, linestyle="-.")
-    ax.set(xlabel="number of columns k", ylabel="measurements n for 90 % of the problems")
+    ax.set(xlabel="number of columns k")
+    ax.set_ylabel(f"measurements n for {_SHARE:.0%} of the problems")
     ax.set_ylim(bottom=0)
     look.whole_numbers(ax)
+    look.legend(ax, loc="lower right")
     look.heading(ax, rf"what it takes at $\lambda$ = {p['lam']:g}")
 
 
@@ -280,6 +272,8 @@ experiment = Experiment(
     reference="Rajaraman et al. (2023), Theorem 4",
     claim="With enough Gaussian measurements and the parameters of eq. (10), pruning a stationary "
     "point leaves exactly r columns and an error of at most half of sigma_r^2.",
+    criterion="HOLDS if with the most measurements and the lambda of eq. (10) both are so in "
+    f"{_SHARE:.0%} of the runs; HOLDS with if they are so at another lambda.",
     parameters={
         "d": Parameter(20, None, "size of the matrix", least=1),
         "width": Parameter(20, None, "number of columns k of the first two maps", least=1),
@@ -312,4 +306,10 @@ experiment = Experiment(
     run_trial=run_trial,
     judge=judge,
     draw=draw,
+    # A run at the edge may go either way by rounding: one of few, and a step of the grid.
+    tolerances={
+        "*_by_*": Tolerance(0.34),
+        "enough*": Tolerance(relative=0.5),
+        "stationary*": Tolerance(0.1),
+    },
 )

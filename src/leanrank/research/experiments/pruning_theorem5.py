@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 
 __all__ = ["experiment"]
 
+_NEAR = 1.25
+"""Most of the pruned error over that of known rank; and of the rest:"""
+_STRAIGHT, _BELOW, _FALLING, _AS_GOOD = 0.95, 0.9, 0.01, 1.1
+
 _EVERY = 10
 
 
@@ -195,29 +199,29 @@ def judge(p: Mapping[str, Any], results: Results) -> Verdict:
     )
     worst = float(tuned[:, top].max() / oracle[top])
     wrong = []
-    if not worst <= 1.25:
+    if not worst <= _NEAR:
         wrong.append(f"pruned runs end at {worst:.3g} times the error of known rank")
-    if straight <= 0.95:
+    if straight <= _STRAIGHT:
         wrong.append(f"the logarithm of the distance to the limit is not straight: {straight:.2f}")
     if wrong:
         return Verdict(Status.FAILS, measured, "; ".join(wrong), numbers)
     conditions = []
     if np.isnan(straight):
         conditions.append("nothing said of the rate, as the runs show too little of the decay")
-    low = np.array(p["widths"])[late < 0.9 * floor]
+    low = np.array(p["widths"])[late < _BELOW * floor]
     if low.size:
         conditions.append(
             f"sqrt(kd/n) not for k = {_names(low)}, where long runs of all columns end at "
-            f"{_range((late / floor)[late < 0.9 * floor])} of it: positive semi-definiteness "
+            f"{_range((late / floor)[late < _BELOW * floor])} of it: positive semi-definiteness "
             "regularises"
         )
-    slow = np.array(p["noises"])[falling > 0.01]
+    slow = np.array(p["noises"])[falling > _FALLING]
     if slow.size:
         conditions.append(
             f"more steps without pruning for sigma = {_names(slow)}, where the error still falls "
             f"after {p['iterations']}"
         )
-    good = np.array(p["noises"])[small[:, top] <= 1.1 * tuned[:, top]]
+    good = np.array(p["noises"])[small[:, top] <= _AS_GOOD * tuned[:, top]]
     if good.size:
         conditions.append(
             f"a start that is not small: one of {p['small']:g} is as good as pruning at sigma = "
@@ -331,6 +335,11 @@ experiment = Experiment(
     reference="Rajaraman et al. (2023), Theorem 5 and eq. (16)",
     claim="Fine-tuning after pruning converges at a linear rate to an error of order "
     "sigma sqrt(rd/n); descent without pruning is left with one of order sigma sqrt(kd/n).",
+    criterion=f"FAILS if pruned errors are above {_NEAR:g} times that of known rank, or the "
+    "logarithm of the distance to the limit has a squared correlation with the step of at most "
+    f"{_STRAIGHT:g}; HOLDS if besides no long run of all columns ends below {_BELOW:g} sigma "
+    f"sqrt(kd/n), none still falls by {_FALLING:.0%} over its last tenth, and no small start comes "
+    f"to within {_AS_GOOD:g} times the pruned error.",
     parameters={
         "d": Parameter(20, None, "size of the matrix", least=1),
         "width": Parameter(20, None, "number of columns k", least=1),

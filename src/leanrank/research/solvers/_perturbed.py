@@ -13,7 +13,7 @@ from leanrank._arrays import Array, MatrixLike, array_namespace, device_of, gaus
 from leanrank.factors import Factors
 from leanrank.operators import Measurement
 from leanrank.problem import Problem, check_measurements
-from leanrank.research.theory import TargetFrame
+from leanrank.research.theory import TargetFrame, dilation
 from leanrank.solvers._base import State
 from leanrank.solvers._line_search import moved
 
@@ -197,11 +197,7 @@ def measurement_noise(op: Measurement, noise: Array, *, symmetric: bool = False)
     N = op.adjoint(op.weight * noise) @ xp.eye(n2, dtype=noise.dtype, device=device_of(noise))
     if symmetric:
         return constant_perturbation(N + N.T)
-    zeros = [
-        xp.zeros((n, n), dtype=noise.dtype, device=device_of(noise)) for n in (op.shape[0], n2)
-    ]
-    top = xp.concat([zeros[0], N], axis=1)
-    return constant_perturbation(xp.concat([top, xp.concat([N.T, zeros[1]], axis=1)], axis=0))
+    return constant_perturbation(dilation(N))
 
 
 def tilting_perturbation(target: Factors, size: float) -> Perturbation:

@@ -9,7 +9,7 @@ import numpy as np
 
 from leanrank import _checks
 
-__all__ = ["AbsorbingSet", "absorbing_set"]
+__all__ = ["AbsorbingExponents", "AbsorbingSet", "absorbing_exponents", "absorbing_set"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,54 @@ class AbsorbingSet:
     log10_learning_rate: float
     log10_steps: float
     log10_probability: float
+
+
+@dataclass(frozen=True)
+class AbsorbingExponents:
+    r"""Powers of a small ridge that the constants of :class:`AbsorbingSet` go with.
+
+    Attributes
+    ----------
+    bound, alpha, balance, learning_rate : float
+        Of :math:`C`, :math:`\alpha`, :math:`\epsilon_1` and the largest learning rate.
+    """
+
+    bound: float
+    alpha: float
+    balance: float
+    learning_rate: float
+
+
+def absorbing_exponents(depth: int) -> AbsorbingExponents:
+    r"""Exponents of the ridge in the constants of Theorem B.1, for C as small as it may be.
+
+    .. math:: C \sim \lambda^{-1}, \quad \alpha \sim \lambda^{\frac{L+2}{L-2}}, \quad
+        \epsilon_1 \sim \lambda^{2\frac{L+2}{L-2} + 2L + 1}, \quad
+        \eta \sim \lambda^{2\frac{L+2}{L-2} + 4L + 1}
+
+    Parameters
+    ----------
+    depth : int
+        L, at least 3.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the depth is below 3 or no whole number.
+
+    Notes
+    -----
+    Wang and Jacot (2024), Section 3.2, print :math:`\frac{L+1}{L-2}` where the last exponent has
+    :math:`2\frac{L+2}{L-2}`: 17 for 23 at depth 3.
+
+    Examples
+    --------
+    >>> absorbing_exponents(3)
+    AbsorbingExponents(bound=-1.0, alpha=5.0, balance=17.0, learning_rate=23.0)
+    """
+    L = _checks.whole_number(depth, "depth", least=3)
+    alpha = (L + 2) / (L - 2)
+    return AbsorbingExponents(-1.0, alpha, 2 * alpha + 2 * L + 1, 2 * alpha + 4 * L + 1)
 
 
 def absorbing_set(

@@ -52,14 +52,16 @@ class TargetFrame:
     values: Array
 
     @classmethod
-    def of(cls, target: Factors) -> TargetFrame:
-        """The frame of a target; singular values that are rounding errors do not count.
+    def of(cls, target: Factors | TargetFrame) -> TargetFrame:
+        """The frame of a target, or itself; singular values of the size of rounding do not count.
 
         Raises
         ------
         ValueError, TypeError
             If the target is zero, or not Factors.
         """
+        if isinstance(target, TargetFrame):
+            return target
         P, s, Q = check_factors(target, "target").svd()
         xp = array_namespace(s)
         eps = float(xp.finfo(s.dtype).eps) * sum(target.shape)
@@ -71,6 +73,15 @@ class TargetFrame:
     @property
     def rank(self) -> int:
         return int(self.values.shape[0])
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n1, n2) of Y."""
+        return int(self.left.shape[0]), int(self.right.shape[0])
+
+    def to_dense(self) -> Array:
+        """Y itself."""
+        return (self.left * self.values) @ self.right.T
 
     @property
     def norm(self) -> float:
@@ -101,6 +112,11 @@ class TargetFrame:
         U = factors.U - self.left @ (self.left.T @ factors.U)
         V = factors.V - self.right @ (self.right.T @ factors.V)
         return xp.concat([U, V], axis=0)
+
+    def signal(self, factors: Factors) -> Factors:
+        """W Q, of the rank of Y, with Q the projection on the row space of P_A W."""
+        W, n1 = self.nuisance(factors), factors.shape[0]
+        return Factors(factors.U - W[:n1, :], factors.V - W[n1:, :])
 
     def nuisance(self, factors: Factors) -> Array:
         """W (I - Q), with Q the projection on the row space of P_A W; shape (n1 + n2, k)."""
@@ -223,8 +239,8 @@ class WarmUp:
 
     Attributes
     ----------
-    alpha, delta, end : float
-        Misalignment of the start, delta, and the time T_2.
+    alpha, size, theta, delta, end : float
+        Misalignment and norm of the start, theta, delta, and the time T_2.
     largest_start : float
         :math:`\delta\sqrt{|Y|}/(3\sqrt\alpha)`, which the theorem asks :math:`|W_0|` not to
         exceed. Eq. (15) also asks for :math:`|W_0| \le \sqrt{\kappa|Y|}/(\sqrt\alpha\,\gamma)`,
@@ -242,9 +258,10 @@ class WarmUp:
     loss takes 2 s, and 4 s with symmetric factors, which move for both halves of W at once
     (:func:`leanrank.research.diagnostics.warm_up_ratios` counts so). The theorem also supposes
     perturbations, among them those by imperfect measurements and by finite steps, that are smaller
-    than any in practice. With perfect measurements all eight are seen to hold; fixed sets of
-    :math:`10\,r(n_1 + n_2)` measurements break items 2 to 5 and 7, by up to 34 times at kappa = 3:
-    see ``asymmetric-theorem61`` in :mod:`leanrank.research.experiments`.
+    than any in practice (:meth:`leanrank.research.theory.FlowAssumption.largest`). Under the
+    largest that it allows all eight are seen to hold; fixed sets of :math:`10\,r(n_1 + n_2)`
+    measurements break items 2 to 5 and 7, by up to 12 times at n = 20: see ``asymmetric-theorem61``
+    in :mod:`leanrank.research.experiments`.
 
     Examples
     --------
@@ -260,15 +277,15 @@ class WarmUp:
         theta = _checks.real_number(theta, "theta", above=0.0, most=0.5)
         self.frame = TargetFrame.of(target)
         self.alpha = misalignment(start, target)
-        self._size = _stack_norm(start)
+        self.theta, self.size = theta, _stack_norm(start)
         if not math.isfinite(self.alpha):
             raise ValueError("start must have a part along every singular vector of the target")
-        if self._size**2 >= self.frame.sigma_r:
+        if self.size**2 >= self.frame.sigma_r:
             raise ValueError(
                 f"start must be small, with a squared norm below the smallest singular value "
-                f"{self.frame.sigma_r:.3g} of the target, got {self._size**2:.3g}"
+                f"{self.frame.sigma_r:.3g} of the target, got {self.size**2:.3g}"
             )
-        self.end = 5.0 / self.frame.sigma_r * math.log(self.frame.sigma_r / self._size**2)
+        self.end = 5.0 / self.frame.sigma_r * math.log(self.frame.sigma_r / self.size**2)
         self.delta = theta / (32.0 * math.sqrt(self.alpha) * self.frame.kappa)
         self.largest_start = self.delta * math.sqrt(self.frame.norm / self.alpha) / 3.0
 
@@ -307,8 +324,8 @@ class WarmUp:
             delta * math.sqrt(8.0 * norm),
             2.0 * delta * norm,
             self.alpha,
-            self._size * math.exp(growth),
-            min(math.sqrt(sigma), self._size / self.alpha * math.exp(0.4 * sigma * time)),
+            self.size * math.exp(growth),
+            min(math.sqrt(sigma), self.size / self.alpha * math.exp(0.4 * sigma * time)),
         )
 
     def ratios(self, factors: Factors, time: float) -> tuple[float, ...]:

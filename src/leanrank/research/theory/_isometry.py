@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from leanrank import _checks
 from leanrank._arrays import Array, array_namespace, device_of, gaussian, norm
 from leanrank.factors import Factors
 from leanrank.operators import Measurement
 
-__all__ = ["IsometryBounds", "restricted_isometry"]
+__all__ = ["IsometryBounds", "isometry_ceiling", "nearest_low_rank", "restricted_isometry"]
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,8 @@ def restricted_isometry(
     tol = _checks.real_number(tol, "tol", least=0.0)
     rng = _checks.generator(random_state)
     starts = [
-        _low_rank(gaussian(rng, op.shape, op.reference), rank, symmetric) for _ in range(restarts)
+        nearest_low_rank(gaussian(rng, op.shape, op.reference), rank, symmetric)
+        for _ in range(restarts)
     ]
     ascents = [_extreme(op, start, rank, symmetric, 0.0, max_iter, tol) for start in starts]
     high, high_at = max(ascents, key=lambda found: found[0])
@@ -115,7 +119,36 @@ def restricted_isometry(
     return IsometryBounds(low, high, low_at, high_at)
 
 
-def _low_rank(X: Array, rank: int, symmetric: bool) -> Factors:
+def isometry_ceiling(op: Measurement) -> float:
+    r"""What no restricted isometry constant of the operator exceeds, at whatever rank.
+
+    The largest distance from 1 of an eigenvalue of :math:`\tfrac1m\sum_i A_i A_i^\top` on all
+    matrices, or on the symmetric ones where the operator sees no others. At least 1 if there are
+    fewer measurements than entries; with many more it closes in on :func:`restricted_isometry`
+    from above.
+
+    Parameters
+    ----------
+    op : Measurement
+        Small: an eigenproblem of the size of all entries.
+
+    Examples
+    --------
+    >>> from leanrank.operators import FullObservation
+    >>> isometry_ceiling(FullObservation((3, 2)))
+    0.0
+    """
+    A = np.asarray(op.matrices(np.arange(op.size)), dtype=float)
+    if op.symmetric:
+        i, j = np.triu_indices(op.shape[0])
+        rows = A[:, i, j] * np.where(i == j, 1.0, math.sqrt(2.0))
+    else:
+        rows = A.reshape(op.size, -1)
+    values = np.linalg.eigvalsh(op.weight * (rows.T @ rows))
+    return float(max(values[-1] - 1.0, 1.0 - values[0]))
+
+
+def nearest_low_rank(X: Array, rank: int, symmetric: bool) -> Factors:
     """Best approximation of unit norm; exactly symmetric if asked, so that no drift can grow."""
     xp = array_namespace(X)
     if symmetric:
@@ -153,5 +186,5 @@ def _extreme(
         following = shift * X.to_dense() - slope if shift else slope
         if norm(following) == 0:
             break
-        X = _low_rank(following, rank, symmetric)
+        X = nearest_low_rank(following, rank, symmetric)
     return best, best_at

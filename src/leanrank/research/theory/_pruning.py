@@ -1,4 +1,4 @@
-r"""Calculators of the pruning theory: parameters, collapse conditions, fine-tuning.
+r"""Calculators of the pruning theory: parameters, collapse conditions.
 
 Everything here is about the loss :math:`L(U) = |U U^\top - U_\star U_\star^\top|_F^2` (or its
 empirical version with measurements of unit scale) plus the smoothed group Lasso
@@ -18,7 +18,6 @@ from leanrank import _checks
 __all__ = [
     "PruningParameters",
     "critical_lambda",
-    "fine_tuning_steps",
     "origin_is_stable",
     "predicted_column_norm",
     "pruning_parameters",
@@ -73,8 +72,10 @@ def pruning_parameters(
         Largest singular value of U*; the paper has 1.
     c_beta, c_lambda, c_gamma, c_epsilon : float
         The absolute constants, which the theorem leaves open. With the defaults of the first two
-        exactly r columns of the population loss were kept in every case tried, if columns started
-        at half the norm of U*. From a tiny start it takes k >= 9: see the notes.
+        exactly r columns of the population loss were kept, if columns started at half the norm of
+        U*, at ranks 2 to 5 from k = r on, and at rank 1 from k = 3 on: with one or two columns for
+        one direction this lambda can empty them all. From a tiny start it takes k >= 9: see the
+        notes. With a ``c_lambda`` of 0.3 every case tried did, from either start.
 
     Raises
     ------
@@ -266,49 +267,3 @@ def _bisect(below: Callable[[float], bool], low: float, high: float) -> float:
             break
         low, high = (middle, high) if below(middle) else (low, middle)
     return high
-
-
-def fine_tuning_steps(
-    sigma_1: float, sigma_r: float, measurements: int, d: int, *, c: float = 50.0
-) -> int:
-    r"""Fine-tuning steps after which Theorem 5 promises the noise floor.
-
-    .. math:: m = \left\lceil C (\sigma_1/\sigma_r)^{10} \log\left(\frac{\sigma_r}{\sigma_1}
-        \frac nd\right) \right\rceil
-
-    Parameters
-    ----------
-    sigma_1, sigma_r : float
-        Largest and smallest singular values of U*.
-    measurements, d : int
-        Number of measurements n, and size d of the matrix.
-    c : float
-        The constant, which the theorem leaves open. It is in proportion to the inverse step size:
-        50 is for steps of :math:`0.02/\sigma_1^2` and a little noise, as follows.
-
-    Returns
-    -------
-    int
-        At least 1, also where the logarithm is not positive: the bound then says nothing.
-
-    Notes
-    -----
-    The bound says how soon the error is at the noise floor of eq. (16), and is short of what it
-    depends on most: the count grows with the logarithm of the error at the start over that floor,
-    and so of 1 / noise. At d = 20, r = 3, n = 400, step 0.02 and an error of 0.25 after pruning it
-    takes 29 to 50 steps to within a tenth of the floor with noise 0.1, 79 to 112 with 0.01, and
-    142 to 175 with 0.001. Without noise there is no floor, and descent goes on at a linear rate
-    for as long as it is run. The tenth power is far from sharp: the rate seen is in proportion to
-    the step size times :math:`\sigma_r^2`.
-
-    Examples
-    --------
-    >>> fine_tuning_steps(1.0, 1.0, 400, 20)
-    150
-    """
-    top = _checks.real_number(sigma_1, "sigma_1", above=0.0)
-    low = _checks.real_number(sigma_r, "sigma_r", above=0.0, most=top)
-    n = _checks.whole_number(measurements, "measurements", least=1)
-    d = _checks.whole_number(d, "d", least=1)
-    c = _checks.real_number(c, "c", above=0.0)
-    return max(1, math.ceil(c * (top / low) ** 10 * math.log(low / top * n / d)))

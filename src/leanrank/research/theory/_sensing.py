@@ -267,9 +267,11 @@ def asymmetric_error_bound(
 
     Notes
     -----
-    With perfect or fresh measurements the exponent seen is 0.94 to 0.98. On a fixed set it is
-    below 2/3 unless there are some 20 r (n1 + n2) measurements. The factor kappa is not seen for
-    perturbations other than those that break the balance of U and V.
+    From starts that the theorem allows the exponent seen with perfect or fresh measurements is
+    0.98 to 1. On a fixed set it is below 2/3 unless there are some 20 r (n1 + n2) measurements, and
+    under the worst operators of an isometry constant unless that is below 0.31 / sqrt(r). The
+    factor kappa is not seen for perturbations of the size that the theorem allows, and for larger
+    ones only where they break the balance of U and V.
 
     The proof (Appendix D) fixes theta = 1/12, which makes the exponent of Theorem 4.3 11/12, but
     prints 3/4 in one line and 11/12 in the next: 11/12 is meant, of which the start's condition
