@@ -65,7 +65,7 @@ def gradient_calls(
     c_search: float = 1.0,
     c_tune: float = 50.0,
 ) -> float:
-    r"""Gradients that Theorem 9 counts for both phases of Algorithm 1, if :math:`|U_\star|_{op} = 1`.
+    r"""Gradients that Theorem 9 counts in both phases of Algorithm 1; :math:`|U_\star|_{op} = 1`.
 
     .. math:: T = \frac{C_1}{\sigma_r^{10}} \log\frac{n}{d\,\sigma_r}
         + C_2 \frac{k r^5}{\sigma_r^7}

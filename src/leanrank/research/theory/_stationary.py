@@ -31,7 +31,7 @@ _LEFT = 2.0 - 8.0**-0.5 - 1.0
 
 @dataclass(frozen=True)
 class StationaryBounds:
-    r"""Largest values at any :math:`(\epsilon, \gamma)`-stationary point with :math:`|U|_{op} \le 3`.
+    r"""Largest values at :math:`(\epsilon, \gamma)`-stationary points of :math:`|U|_{op} \le 3`.
 
     Attributes
     ----------
