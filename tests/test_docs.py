@@ -35,24 +35,32 @@ def test_every_block_runs(page, tmp_path, monkeypatch):
         exec(program, names)
 
 
+def words(shown: str) -> list[str]:
+    """What is printed, but for the numbers, which are those of a machine."""
+    return re.sub(r"[0-9][0-9.]*", "0", shown).split()
+
+
 def test_every_command_runs(tmp_path, monkeypatch):
     """The page of the command line, Python and commands in their order."""
     monkeypatch.chdir(tmp_path)
     text = (ROOT / "docs/command-line.md").read_text(encoding="utf-8")
     names: dict[str, object] = {"__name__": "command-line"}
     ran = []
-    found = re.findall(r"^```(python|sh)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    found = re.findall(r"^```(python|sh|console)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
     for language, code in found:
         if language == "python":
             exec(code, names)
             continue
-        for line in code.splitlines():
+        for line in re.findall(r"^\$ (.*)", code, re.MULTILINE) or code.splitlines():
             command, *arguments = shlex.split(line)
             assert command == "leanrank"
             done = CliRunner().invoke(app, arguments)
             assert done.exit_code == 0, done.output
+            if language == "console":
+                shown = code.partition(f"$ {line}\n")[2].partition("\n$ ")[0]
+                assert words(done.stdout) == words(shown)
             ran.append(arguments[0])
-    assert set(ran) == {"fit", "predict", "recommend", "complete"}
+    assert set(ran) == {"fit", "explain", "predict", "recommend", "complete"}
     assert len((tmp_path / "best.csv").read_text().splitlines()) == 21
     assert (tmp_path / "predictions.csv").read_text().startswith("userId,movieId,prediction,low,h")
     assert (tmp_path / "cells.csv").read_text().count("\n") == 4

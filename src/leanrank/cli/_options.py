@@ -31,7 +31,6 @@ __all__ = [
     "Report",
     "Resume",
     "Seed",
-    "Source",
     "Strict",
     "SummaryFile",
     "Symmetric",
@@ -44,7 +43,6 @@ __all__ = [
     "delimiter_of",
 ]
 
-Source = Annotated[Path, typer.Argument(metavar="FILE", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print a summary in JSON to standard output.")]
 Plot = Annotated[
     Path | None, typer.Option(help="Write a picture (.png, .pdf, .svg).", metavar="FILE")
