@@ -117,7 +117,7 @@ def complete(
         Path | None,
         typer.Option(
             help="Write a line for each entry that was filled in: row, column, low, value, high "
-            "(.csv).",
+            "(.csv); where rows share a label, also the number of the row, from 0.",
             metavar="FILE",
         ),
     ] = None,

@@ -67,7 +67,9 @@ def _model(model: leanrank.MatrixFactorization) -> Iterator[str]:
     users, items = model.users_.size, model.items_.size
     yield f"A model of {users} rows and {items} columns, with {model.rank_} factor(s)."
     yield f"{model.status_.name}: {model.status_.meaning}."
-    yield from _prediction(model.certificate_, EvidencePolicy(), "entries")
+    found = model.certificate_
+    unit = model.held_out_error_ / found.error if found.error else None
+    yield from _prediction(found, EvidencePolicy(), "entries", unit)
 
 
 def _questions(c: Certificate, limits: EvidencePolicy) -> Iterator[str]:
@@ -110,11 +112,17 @@ def _questions(c: Certificate, limits: EvidencePolicy) -> Iterator[str]:
     )
 
 
-def _prediction(p: Prediction, limits: EvidencePolicy, what: str) -> Iterator[str]:
+def _prediction(
+    p: Prediction, limits: EvidencePolicy, what: str, unit: float | None = None
+) -> Iterator[str]:
+    """How held-out measurements are missed: in shares of their size, or in their ``unit``."""
+    error, baseline = (
+        _share(x) if unit is None else f"{unit * x:.3g}" for x in (p.error, p.baseline)
+    )
     yield (
         f"Are {what} predicted that the fit has not seen? {p.size} were held out and are missed by "
-        f"{_share(p.error)}; means miss them by {_share(p.baseline)}. At most "
-        f"{limits.predicted:g} times as much is good."
+        f"{error}; means miss them by {baseline}. At most {limits.predicted:g} times as much is "
+        "good."
     )
     if p.coverage is not None:
         yield (

@@ -25,7 +25,7 @@ def say(console: Console, text: str) -> None:
     console.print(Text(text), soft_wrap=not console.is_terminal)
 
 
-def show_result(console: Console, result: Result, rows: Rows) -> None:
+def show_result(console: Console, result: Result, rows: Rows, *, strict: bool = False) -> None:
     """Status and message, then numbers with what they mean.
 
     Parameters
@@ -34,6 +34,9 @@ def show_result(console: Console, result: Result, rows: Rows) -> None:
     result : Result
     rows : dict
         Further numbers to put first: value and meaning by name.
+    strict : bool
+        Whether predictions are not enough, so that what speaks against the matrix as a whole is
+        said of an APPROXIMATE answer, too.
     """
     colour = _COLOURS.get(result.status, "red")
     headline = Text.assemble((result.status.name, f"bold {colour}"))
@@ -50,7 +53,7 @@ def show_result(console: Console, result: Result, rows: Rows) -> None:
         table.add_row("passes", f"{result.history.passes:.0f}", "sweeps over the measurements")
     parts: list[RenderableType] = [
         headline,
-        Padding(_sentences(result), (0, 0, 1, 2)),
+        Padding(_sentences(result, strict), (0, 0, 1, 2)),
         Padding(table, (0, 0, 0, 2)),
     ]
     console.print(Group(*parts))
@@ -125,7 +128,7 @@ def _table() -> Table:
     return table
 
 
-def _sentences(result: Result) -> Text:
+def _sentences(result: Result, strict: bool) -> Text:
     certificate = result.certificate
     lines = [result.message]
     if certificate is not None and certificate.reasons:
@@ -134,7 +137,9 @@ def _sentences(result: Result) -> Text:
             limits = EvidencePolicy() if result.policy is None else result.policy.evidence
             of_unseen = certificate.prediction.reasons(limits)
             lines = [f"- {line}" for line in lines]
-            about = "the matrix as a whole is less sure than single predictions:"
+            about = "the matrix as a whole is not pinned down:"
+            if result.status is Status.APPROXIMATE and not strict:
+                about, lines = f"{about[:-1]}; --json, --summary and --report say why", []
             lines = [str(certificate.prediction), *of_unseen, about, *lines]
     if certificate is not None:
         lines += [f"Note: {note}" for note in certificate.notes]
@@ -147,7 +152,8 @@ def _bounded(error: float) -> str:
 
 def _certificate_rows(c: Certificate) -> list[tuple[str, str, str]]:
     """The certificate's numbers that help to judge an answer, and what each of them says."""
-    rows = [("certificate", "holds", "") if c.holds else ("certificate", "does not hold", "")]
+    verdict = "holds" if c.holds else "does not hold"
+    rows = [("certificate", verdict, "of the matrix as a whole")]
     per_parameter = ""
     if c.rank:
         per_parameter = f"{c.measurements / c.degrees_of_freedom:.1f} per free parameter"

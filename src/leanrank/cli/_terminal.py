@@ -285,7 +285,7 @@ class Terminal:
         ``strict`` asks for a matrix that is pinned down, not only for predictions.
         """
         self.write_summary(values, summary)
-        _report.show_result(self.words, result, rows)
+        _report.show_result(self.words, result, rows, strict=strict)
         good = result.status is Status.CONVERGED if strict else result.success
         raise typer.Exit(0 if good else 1)
 
