@@ -126,4 +126,4 @@ width
 #   columns of zeros and ones, and of whole numbers, are completed with such.
 # - **Few rows.** What columns have in common is learnt from the rows: the message says how well.
 #
-# Next: :doc:`/certificate`, on what statuses and intervals mean, and :doc:`/noise`.
+# Next: :doc:`/certificates`, on what statuses and intervals mean, and :doc:`/noise`.

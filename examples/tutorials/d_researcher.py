@@ -44,7 +44,7 @@ print(result.rank, result.status.name)
 print(result.certificate)
 
 # %%
-# Line by line: :doc:`/certificate`. The result is kept as **factors** U and V with X = U V',
+# Line by line: :doc:`/certificates`. The result is kept as **factors** U and V with X = U V',
 # which are used like a matrix without forming it.
 
 factors = result.factors
