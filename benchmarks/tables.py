@@ -167,7 +167,8 @@ def best(record: dict) -> float:
 def summary(records: list[dict], title: str) -> str:
     """The quantities that have goals, in one line."""
     own = np.array([r["leanrank"] for r in records])
-    ridge, means = (np.array([r[k] for r in records]) for k in ("BayesianRidge", "means"))
+    means = np.array([r["means"] for r in records])
+    over = ", ".join(f"{k} {np.median([r['leanrank'] / r[k] for r in records]):.3f}" for k in PEERS)
     status = np.array([r["status"] for r in records])
     good = own <= BETTER * means
     stalled = f"{np.mean(status[good] == 'STALLED'):.0%}" if good.any() else "none"
@@ -176,8 +177,8 @@ def summary(records: list[dict], title: str) -> str:
     covered = [r["covered"] for r in records if "covered" in r]
     return (
         f"{title}, {len(records)} cases: loses by more than 2 % to the best in "
-        f"{np.mean(own > SAME * np.array([best(r) for r in records])):.0%}; median over "
-        f"BayesianRidge {np.median(own / ridge):.3f}; more than 2 % above means in "
+        f"{np.mean(own > SAME * np.array([best(r) for r in records])):.0%}; error, median over "
+        f"{over}; more than 2 % above means in "
         f"{np.sum(own > SAME * means)}; CPU over BayesianRidge {np.median(seconds):.1f} (median), "
         f"{seconds.max():.1f} (largest), {whole:.1f} (in sum); STALLED of those 10 % better than "
         f"means {stalled}; APPROXIMATE of the others {np.sum(status[~good] == 'APPROXIMATE')} of "

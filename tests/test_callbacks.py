@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io as text_io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -129,6 +130,23 @@ class TestProgress:
         with Progress(console=Console(file=file)) as progress:
             progress(states[0])
         assert file.getvalue() == ""
+
+    def test_plain_lines_in_a_pipe_now_and_then(self, states, monkeypatch):
+        now, file = [100.0], text_io.StringIO()
+        monkeypatch.setattr("time.monotonic", lambda: now[0])
+        with Progress(console=Console(file=file), every=10, time_limit=60) as progress:
+            for now[0] in (101.0, 111.0, 119.0, 122.0):
+                progress(states[0])
+        lines = file.getvalue().splitlines()
+        assert [line.rpartition(" passes ")[2].split()[1] for line in lines] == ["11", "22"]
+        assert lines[1].endswith("22 s, at most 38 s left")
+        assert "\x1b" not in file.getvalue()
+
+    def test_held_out_error_is_shown_once_there_is_one(self, states):
+        progress = Progress()
+        assert "held-out" not in progress.line(states[0]).plain
+        told = replace(states[0], held_out_error=0.25)
+        assert "held-out error 2.5e-01" in progress.line(told).plain
 
     def test_drawn_on_a_terminal_and_taken_off(self, states):
         file = text_io.StringIO()

@@ -12,27 +12,54 @@ from typer.testing import CliRunner
 from leanrank.cli import app
 
 ROOT = Path(__file__).parent.parent
-BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+BLOCK = re.compile(r"^```python\n(.*?)^```$(?:\n\n```text\n(.*?)^```$)?", re.DOTALL | re.MULTILINE)
 
 
-def blocks(page: str) -> list[tuple[int, str]]:
-    """The Python blocks of a page, each with the line that it starts in."""
+def blocks(page: str) -> list[tuple[int, str, str | None]]:
+    """The Python blocks of a page, each with the line that it starts in, and what it prints."""
     text = (ROOT / page).read_text(encoding="utf-8")
-    return [(text[: m.start(1)].count("\n"), m.group(1)) for m in BLOCK.finditer(text)]
+    return [(text[: m.start(1)].count("\n"), *m.groups()) for m in BLOCK.finditer(text)]
+
+
+def words(shown: str) -> list[str]:
+    """What is printed, but for the numbers, which are those of a machine."""
+    return re.sub(r"[0-9][0-9.]*(e-?[0-9]+)?", "0", shown).split()
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/extending.md", "docs/noise.md", "docs/ratings.md"]
+    "page",
+    [
+        "README.md",
+        "docs/certificates.md",
+        "docs/extending.md",
+        "docs/noise.md",
+        "docs/ratings.md",
+        "docs/recover.md",
+    ],
 )
-def test_every_block_runs(page, tmp_path, monkeypatch):
+def test_every_block_runs_and_prints_what_is_shown(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     found = blocks(page)
     assert len(found) == (ROOT / page).read_text(encoding="utf-8").count("```python\n") > 0
     names: dict[str, object] = {"__name__": page}
-    for line, code in found:
+    for line, code, shown in found:
         # Empty lines put the block where it is on the page, for tracebacks.
         program = compile("\n" * line + code, str(ROOT / page), "exec", dont_inherit=True)
+        capsys.readouterr()
         exec(program, names)
+        if shown is not None:
+            assert words(capsys.readouterr().out) == words(shown)
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/*.md", "benchmarks/README.md"])
+def test_links_lead_somewhere(page):
+    for path in ROOT.glob(page):
+        for link in re.findall(r"\]\(([^)#\s]+)", path.read_text(encoding="utf-8")):
+            assert "://" in link or (path.parent / link).exists(), f"{path.name}: {link}"
 
 
 def test_every_command_runs(tmp_path, monkeypatch):
@@ -41,18 +68,21 @@ def test_every_command_runs(tmp_path, monkeypatch):
     text = (ROOT / "docs/command-line.md").read_text(encoding="utf-8")
     names: dict[str, object] = {"__name__": "command-line"}
     ran = []
-    found = re.findall(r"^```(python|sh)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    found = re.findall(r"^```(python|sh|console)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
     for language, code in found:
         if language == "python":
             exec(code, names)
             continue
-        for line in code.splitlines():
+        for line in re.findall(r"^\$ (.*)", code, re.MULTILINE) or code.splitlines():
             command, *arguments = shlex.split(line)
             assert command == "leanrank"
             done = CliRunner().invoke(app, arguments)
             assert done.exit_code == 0, done.output
+            if language == "console":
+                shown = code.partition(f"$ {line}\n")[2].partition("\n$ ")[0]
+                assert words(done.stdout) == words(shown)
             ran.append(arguments[0])
-    assert set(ran) == {"fit", "predict", "recommend", "complete"}
+    assert set(ran) == {"fit", "explain", "predict", "recommend", "complete"}
     assert len((tmp_path / "best.csv").read_text().splitlines()) == 21
     assert (tmp_path / "predictions.csv").read_text().startswith("userId,movieId,prediction,low,h")
     assert (tmp_path / "cells.csv").read_text().count("\n") == 4

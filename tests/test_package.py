@@ -44,6 +44,11 @@ def documented_constants(body: list[ast.stmt]) -> set[str]:
     return found
 
 
+def test_the_version_to_cite_is_this_one():
+    text = (Path(__file__).parent.parent / "CITATION.cff").read_text("utf-8")
+    assert f"\nversion: {lr.__version__}\n" in text
+
+
 def test_every_module_is_walked():
     assert {"leanrank.solvers", "leanrank.research.experiments.deep_fig1"} <= set(MODULES)
     assert len(MODULES) == len(list(ROOT.rglob("*.py"))) - 1

@@ -94,10 +94,12 @@ class Checkpoint:
 
 
 class Progress:
-    """One line on the terminal: phase, width, relative residual, passes, time.
+    """One line on the terminal: phase, width, relative residual and held-out error, passes, time.
 
-    Says nothing where there is no terminal. The line is drawn from within the run, at most ten
-    times a second, and is gone when the run ends; no thread is started.
+    A pass is one sweep over all measurements; the held-out error is that of the latest fit that was
+    tried on measurements held out, relative to their size. The line is drawn from within the run,
+    at most ten times a second, and is gone when the run ends; no thread is started. Where there is
+    no terminal, nothing is said, or a plain line now and then.
 
     Parameters
     ----------
@@ -106,6 +108,11 @@ class Progress:
         so far stands for it.
     console : rich.console.Console, optional
         By default the terminal behind standard error.
+    every : float, optional
+        Seconds between plain lines where there is no terminal, such as 10. Left out, nothing is
+        said there.
+    time_limit : float, optional
+        Seconds that the run may take, to show how many are left.
 
     Examples
     --------
@@ -115,19 +122,34 @@ class Progress:
     ...     result = lr.recover(inst.op, inst.y, callbacks=[progress])
     """
 
-    def __init__(self, *, zero_loss: float | None = None, console: Console | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        zero_loss: float | None = None,
+        console: Console | None = None,
+        every: float | None = None,
+        time_limit: float | None = None,
+    ) -> None:
         self.console = Console(stderr=True) if console is None else console
         self._zero_loss = 0.0 if zero_loss is None else zero_loss
         self._fixed = zero_loss is not None
         self._live: Live | None = None
+        if every is not None:
+            every = _checks.real_number(every, "every", least=0)
+        self._every, self._time_limit = every, time_limit
         self._start = time.monotonic()
-        self._next = -math.inf
+        self._next = self._start if self.console.is_terminal else self._start + (every or 0.0)
 
     def __call__(self, state: State) -> None:
         if not self._fixed:
             self._zero_loss = max(self._zero_loss, state.point.loss)
         now = time.monotonic()
-        if not self.console.is_terminal or now < self._next:
+        if now < self._next:
+            return
+        if not self.console.is_terminal:
+            if self._every is not None:
+                self._next = now + self._every
+                self.console.print(self.line(state), soft_wrap=True)
             return
         self._next = now + 0.1
         if self._live is None:
@@ -138,11 +160,23 @@ class Progress:
     def line(self, state: State) -> Text:
         """What is shown for a state."""
         relative = math.sqrt(state.point.loss / self._zero_loss) if self._zero_loss > 0 else 0.0
+        missed = state.held_out_error
         return Text.assemble(
             (f"{state.phase:<9}", "bold"),
             f" width {state.factors.width:<4} residual {relative:<8.1e} "
-            f"passes {state.passes:<8.0f} {time.monotonic() - self._start:.0f} s",
+            + ("" if missed is None else f"held-out error {missed:<8.1e} ")
+            + f"passes {state.passes:<8.0f} {self.times()}",
         )
+
+    def times(self, left: float | None = None) -> str:
+        """Seconds so far, and those that are left, at most until the time limit."""
+        seconds = time.monotonic() - self._start
+        if left is not None:
+            return f"{seconds:.0f} s, about {left:.0f} s left"
+        if self._time_limit is not None:
+            left = max(self._time_limit - seconds, 0.0)
+            return f"{seconds:.0f} s, at most {left:.0f} s left"
+        return f"{seconds:.0f} s"
 
     def close(self) -> None:
         """Take the line off the terminal."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 
 import numpy as np
 import pytest
@@ -56,7 +57,14 @@ def test_a_table_is_completed_by_the_imputer(wine, tmp_path, run):
 
 def test_predictions_are_not_enough_where_the_matrix_is_asked_for(wine, tmp_path, run):
     path, _, _ = wine
-    run("complete", path, "--out", tmp_path / "out.csv", "--strict", code=1)
+    options = ("complete", path, "--out", tmp_path / "out.csv")
+    words = " ".join(run(*options, "--strict", code=1).stdout.split())
+    assert "The matrix as a whole is not pinned down: - " in words
+    outcome = run(*options, "--json")
+    words, reasons = outcome.stderr, json.loads(outcome.stdout)["certificate"]["reasons"]
+    assert "not pinned down; --json, --summary and --report say why" in " ".join(words.split())
+    assert reasons
+    assert not any(reason[:30] in words for reason in reasons)
 
 
 def test_raw_is_the_matrix_as_it_is(wine, tmp_path, run):
@@ -67,6 +75,17 @@ def test_raw_is_the_matrix_as_it_is(wine, tmp_path, run):
     less = (io.read_matrix(tmp_path / "out.csv").completed(None) - X) / X.std(axis=0)
     # Columns in thousands outweigh all others, as it is.
     assert np.mean(less[~seen] ** 2) < np.mean(off[~seen] ** 2)
+
+
+def test_rows_that_share_a_label_are_told_apart(tmp_path, run):
+    X = np.outer(np.arange(1.0, 9.0), [1.0, 2.0, 4.0])
+    lines = [f"S{i % 2},{x[0]},{x[1]},{'' if i in (3, 5) else x[2]}" for i, x in enumerate(X)]
+    (tmp_path / "in.csv").write_text("\n".join(["station,a,b,c", *lines, ""]))
+    outputs = ("--out", tmp_path / "out.csv", "--intervals", tmp_path / "i.csv")
+    run("complete", tmp_path / "in.csv", *outputs)
+    found = (tmp_path / "i.csv").read_text().splitlines()
+    assert found[0] == "row,number,column,low,value,high"
+    assert [line.rsplit(",", 3)[0] for line in found[1:]] == ["S1,3,c", "S1,5,c"]
 
 
 def test_intervals_of_a_table_cover_what_was_hidden(wine, tmp_path, run):

@@ -73,8 +73,8 @@ LIMITS = [
     ("held out", "held_out_error", 0.5, 0.501, {"relative_residual": 0.4}, "missed by 50.1%"),
     # 0.01 / sqrt(1 - 36 / 200) = 0.01104 is explained, and half as much again allowed.
     ("held out, beyond noise", "held_out_error", 0.01656, 0.01658, {}, "would explain 1.1%"),
-    ("trapped", "relative_residual", 0.020001, 0.020003, {}, "caught where"),
-    ("structure", "noise_gap", 1.2, 1.201, {}, "the residual has structure"),
+    ("trapped", "relative_residual", 0.020001, 0.020003, {}, "caught in a poor local"),
+    ("structure", "noise_gap", 1.2, 1.201, {}, "the residual, has structure"),
     ("weak structure", "leading_gap", 1.05, 1.051, {}, "many directions of the residual"),
     ("definite", "opposed", 1.0, 1.01, {"symmetric": True}, "negative sign"),
 ]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+from numpy.linalg import norm
 
-from leanrank import Factors
-from leanrank.operators import FullObservation
+from leanrank import Factors, recover, simulate
+from leanrank.operators import FullObservation, Selected
 from leanrank.problem import Problem
 from leanrank.search import Monitor
 from leanrank.solvers import GradientDescent
@@ -68,3 +69,15 @@ def test_columns_before_pruning_are_those_of_the_first_pruning():
     monitor.note_pruned(Factors(np.array([[5.0], [0.0]])))
     np.testing.assert_allclose(monitor.column_norms["before pruning"], [6.0, 2.0])
     np.testing.assert_allclose(monitor.column_norms["after pruning"], [10.0])
+
+
+def test_states_know_how_the_latest_stage_predicted_what_was_held_out():
+    inst = simulate.dense_sensing((12, 10), 2, m=200, noise=0.1, random_state=0)
+    inside, out = Selected(inst.op, np.arange(170)), Selected(inst.op, np.arange(170, 200))
+    y, seen = inst.y[170:], []
+    recover(inside, inst.y[:170], validation=(out, y), callbacks=[seen.append])
+    told = [s.held_out_error for s in seen]
+    missed = [1.0, *(norm(out.forward(s.factors_in_units) - y) / norm(y) for s in seen)]
+    assert told[-1] < 0.5
+    for i, error in enumerate(told):  # of the zero matrix, or of a state that was before
+        assert min(abs(m - error) for m in missed[: i + 1]) < 1e-9

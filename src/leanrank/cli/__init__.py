@@ -1,5 +1,5 @@
 """The command line: ``leanrank recover``, ``complete``, ``fit``, ``predict``, ``recommend``,
-``demo`` and ``reproduce``.
+``explain``, ``demo`` and ``reproduce``.
 
 Data goes to standard output, and everything else with it, unless the data needs it for itself:
 then words go to standard error; both are in UTF-8. Exit codes of ``recover``, ``complete`` and

@@ -216,18 +216,23 @@ def _write_intervals(
     X: np.ndarray,
     ends: tuple[np.ndarray, np.ndarray],
 ) -> None:
-    """Write a line for each entry that was filled in: row, column, low, value, high."""
+    """Write a line for each entry that was filled in: row, column, low, value, high.
+
+    Labels that several rows share are followed by the number of the row, counted from 0.
+    """
     low, high = ends
     table = matrix.table
+    shared = bool(table.row_labels) and len(set(table.row_labels)) < matrix.shape[0]
     rows, cols = np.nonzero(~matrix.observed() & ~matrix.blank())
     with replacing(path, "w") as file:
         writer = csv.writer(file, delimiter=table.delimiter, lineterminator="\n")
-        writer.writerow(["row", "column", "low", "value", "high"])
+        number = ["number"] if shared else []
+        writer.writerow(["row", *number, "column", "low", "value", "high"])
         for i, j in zip(rows.tolist(), cols.tolist(), strict=True):
             row = table.row_labels[i] if table.row_labels else i
             column = table.column_labels[j] if table.column_labels else j
             numbers = (io.number_text(x, table.decimal) for x in (low[i, j], X[i, j], high[i, j]))
-            writer.writerow([row, column, *numbers])
+            writer.writerow([row, *([i] if shared else []), column, *numbers])
 
 
 def _draw_paths(out: Path | None, n: int | None) -> list[Path]:

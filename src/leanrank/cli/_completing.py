@@ -30,7 +30,6 @@ from leanrank.cli._options import (
     Report,
     Resume,
     Seed,
-    Source,
     Strict,
     SummaryFile,
     Symmetric,
@@ -55,7 +54,16 @@ class Layout(StrEnum):
 
 
 def complete(
-    file: Source,
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            show_default=False,
+            help="A table with empty cells, or a list of row, column and value on each line: .csv, "
+            ".tsv, .dat, .data, .txt (also .gz, .zst), .npy or .npz (NaN where entries are "
+            "missing), .mtx; lists also .parquet, .arrow; - is standard input.",
+        ),
+    ],
     out: Annotated[
         Path | None,
         typer.Option(
@@ -109,7 +117,7 @@ def complete(
         Path | None,
         typer.Option(
             help="Write a line for each entry that was filled in: row, column, low, value, high "
-            "(.csv).",
+            "(.csv); where rows share a label, also the number of the row, from 0.",
             metavar="FILE",
         ),
     ] = None,
@@ -145,10 +153,10 @@ def complete(
     strict: Strict = False,
     quiet: Quiet = False,
 ) -> None:
-    """Fill in the missing entries of a matrix (.csv, .npy, .npz, .mtx).
+    """Fill in the missing entries of a table, or of a list of row, column and value.
 
-    A wide table is taken for samples, line by line, with columns in units of their own; a list of
-    entries for ratings, with means of rows and columns; either for a matrix as it is with --raw.
+    In a table each line is taken for a sample, and columns have units of their own. In a list rows
+    and columns have levels of their own, as in ratings. With --raw either is a matrix as it is.
     """
     streams = (out, factors, plot, report, summary, intervals)
     terminal = Terminal(json=json, quiet=quiet, pipes_data=out is None, outputs=streams)

@@ -35,8 +35,8 @@ def demo(
 ) -> None:
     """Complete a photograph with most of its pixels missing, and draw what happened.
 
-    Exit code 0 where the picture was written and the run was not cut short: no photograph is of
-    low rank exactly, and the certificate says so.
+    A hard case: no photograph is exactly of low rank, so that what comes back is close, not exact.
+    Exit code 0 where the picture was written and the run was not cut short.
     """
     terminal = Terminal(json=json, quiet=quiet)
     with terminal.errors():
@@ -44,11 +44,11 @@ def demo(
         image = load_photograph(shrink)
         h, w, _ = image.shape
         terminal.say(
-            f"A photograph of {w} x {h} pixels, {missing:.0%} of them hidden in all three "
-            "colours. Each patch of 8 x 8 pixels is a row of a matrix; patches resemble one "
-            "another, so the matrix is of low rank, if only approximately. Completing it ..."
+            f"A hard case: a photograph of {w} x {h} pixels, {missing:.0%} of them hidden in all "
+            "three colours. Each patch of 8 x 8 pixels is a row of a matrix. Patches resemble one "
+            "another, so that the matrix is of low rank, but only approximately. Completing it ..."
         )
-        with terminal.progress() as progress:
+        with terminal.progress(time_limit) as progress:
             shown = run_demo(
                 image, missing=missing, seed=seed, callbacks=[progress], time_limit=time_limit
             )

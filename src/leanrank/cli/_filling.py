@@ -93,7 +93,7 @@ def fill_table(
         on_failure="ignore",
     )
     start = time.monotonic()
-    with bad_input(), terminal.progress() as progress:
+    with bad_input(), terminal.progress(settings.time_limit) as progress:
         imputer.callbacks = [progress]
         imputer.fit(X)
     result = replace(imputer.result_, status=imputer.status_, message=imputer.message_)

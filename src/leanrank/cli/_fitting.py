@@ -15,7 +15,6 @@ from types import FrameType
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
 import leanrank
@@ -63,7 +62,16 @@ class Duplicates(StrEnum):
 
 
 def fit(
-    ratings: Annotated[str, typer.Argument(metavar="RATINGS", show_default=False)],
+    ratings: Annotated[
+        str,
+        typer.Argument(
+            metavar="RATINGS",
+            show_default=False,
+            help="A list of row, column and value, one of each on a line: .csv, .tsv, .dat, .data, "
+            ".txt (also .gz, .zst), .parquet, .arrow, .npz (rows, cols, y, shape), .mtx; - is "
+            "standard input.",
+        ),
+    ],
     out: Annotated[Path, typer.Option(help="Write the model (.npz).", metavar="MODEL")],
     plot: Plot = None,
     report: Report = None,
@@ -97,8 +105,7 @@ def fit(
 ) -> None:
     """Fit a model to ratings, or other entries, one on each line.
 
-    RATINGS is .csv, .tsv, .dat, .data (also .gz, .zst), .parquet, .arrow, .npz (rows, cols, y,
-    shape), .mtx, or - for standard input. `leanrank predict` and `recommend` ask the model.
+    `leanrank predict` and `leanrank recommend` ask the model.
     """
     terminal = Terminal(json=json, quiet=quiet, outputs=(out, plot, report, summary))
     with terminal.errors(), bad_input(), ExitStack() as stack:
@@ -190,7 +197,7 @@ def _read_as(name: str, given: Given) -> str:
 def _fitted(terminal: Terminal, model: leanrank.MatrixFactorization, given: Given) -> float:
     """Fit, with progress; the seconds it took. Ctrl-C ends it with what there is."""
     start = time.monotonic()
-    with _asked_to_stop() as asked, _Sweeps(terminal.progress_to) as progress:
+    with _asked_to_stop() as asked, _Sweeps(**terminal.progress_to) as progress:
         model.callbacks = [progress, lambda state: bool(asked)]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", leanrank.RecoveryWarning)  # the status tells
@@ -202,8 +209,8 @@ def _fitted(terminal: Terminal, model: leanrank.MatrixFactorization, given: Give
 class _Sweeps(Progress):
     """The line of progress of sweeps."""
 
-    def __init__(self, console: Console | None) -> None:
-        super().__init__(zero_loss=1.0, console=console)
+    def __init__(self, **where: Any) -> None:
+        super().__init__(zero_loss=1.0, **where)
 
     def __call__(self, state: Any) -> None:
         super().__call__(state)
@@ -214,8 +221,7 @@ class _Sweeps(Progress):
         return Text.assemble(
             ("sweep", "bold"),
             f" {state.sweep:<4} width {state.width:<4} held-out error "
-            f"{state.held_out_error:<8.4g} {seconds:.0f} s"
-            + ("" if left is None else f", about {left:.0f} s left"),
+            f"{state.held_out_error:<8.4g} {self.times(left)}",
         )
 
 

@@ -31,7 +31,6 @@ __all__ = [
     "Report",
     "Resume",
     "Seed",
-    "Source",
     "Strict",
     "SummaryFile",
     "Symmetric",
@@ -44,7 +43,6 @@ __all__ = [
     "delimiter_of",
 ]
 
-Source = Annotated[Path, typer.Argument(metavar="FILE", show_default=False)]
 Json = Annotated[bool, typer.Option("--json", help="Print a summary in JSON to standard output.")]
 Plot = Annotated[
     Path | None, typer.Option(help="Write a picture (.png, .pdf, .svg).", metavar="FILE")
@@ -60,7 +58,9 @@ SummaryFile = Annotated[
     Path | None, typer.Option("--summary", help="Write the JSON summary.", metavar="FILE")
 ]
 Rank = Annotated[int | None, typer.Option(min=1, help="The rank, if you know it.")]
-Width = Annotated[int | None, typer.Option(min=1, help="Largest number of columns to consider.")]
+Width = Annotated[
+    int | None, typer.Option(min=1, help="Largest rank to consider: columns of the factors.")
+]
 Validation = Annotated[
     float | None, typer.Option(help="Share of the measurements held out to choose the rank.")
 ]
@@ -70,7 +70,7 @@ TimeLimit = Annotated[
 Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same answer.")]
 Symmetric = Annotated[bool, typer.Option("--symmetric", help="Recover X = U U^T.")]
 Deep = Annotated[
-    bool, typer.Option("--deep", help="Find the rank by SGD of a deep linear network; slow.")
+    bool, typer.Option("--deep", help="Find the rank by training a deep linear network; slow.")
 ]
 CheckpointFile = Annotated[
     Path | None,
@@ -90,7 +90,10 @@ CheckpointEvery = Annotated[
     float, typer.Option(min=0, help="Seconds between two writes of a checkpoint.")
 ]
 Strict = Annotated[
-    bool, typer.Option("--strict", help="Exit with 1 unless the matrix itself is pinned down.")
+    bool,
+    typer.Option(
+        "--strict", help="Exit with 1 unless the matrix itself is pinned down, not only predicted."
+    ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")]
 Header = Annotated[

@@ -28,7 +28,10 @@ from leanrank.cli._terminal import Terminal, bad_input
 
 __all__ = ["predict", "recommend"]
 
-Model = Annotated[Path, typer.Argument(metavar="MODEL", show_default=False)]
+Model = Annotated[
+    Path,
+    typer.Argument(metavar="MODEL", show_default=False, help="What `leanrank fit --out` wrote."),
+]
 Out = Annotated[
     Path | None,
     typer.Option(
@@ -41,7 +44,15 @@ Out = Annotated[
 
 def predict(
     model: Model,
-    pairs: Annotated[str, typer.Argument(metavar="PAIRS", show_default=False)],
+    pairs: Annotated[
+        str,
+        typer.Argument(
+            metavar="PAIRS",
+            show_default=False,
+            help="A list of pairs, one on each line, in a file as `leanrank fit` takes; - is "
+            "standard input.",
+        ),
+    ],
     out: Out = None,
     intervals: Annotated[
         bool, typer.Option("--intervals", help="With the ends low and high of an interval.")
@@ -54,8 +65,7 @@ def predict(
 ) -> None:
     """Predict the values of pairs of row and column, one on each line.
 
-    PAIRS is a file as `leanrank fit` takes, or - for standard input. Rows and columns that the
-    model has not seen count as typical ones, and are counted.
+    Rows and columns that the model has not seen count as typical ones, and are counted.
     """
     terminal = Terminal(json=False, quiet=quiet, pipes_data=out is None, outputs=(out,))
     with terminal.errors(), bad_input():

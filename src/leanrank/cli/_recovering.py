@@ -20,7 +20,6 @@ from leanrank.cli._options import (
     Report,
     Resume,
     Seed,
-    Source,
     Strict,
     SummaryFile,
     Symmetric,
@@ -34,7 +33,15 @@ __all__ = ["recover"]
 
 
 def recover(
-    file: Source,
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE",
+            show_default=False,
+            help="Measurements (.npz): y, and one of: A; packed and d; rows, cols and shape; x and "
+            "perhaps z; and, for X = U U^T, symmetric.",
+        ),
+    ],
     out: Annotated[
         Path | None, typer.Option(help="Write factors and certificate (.npz).", metavar="FILE")
     ] = None,
@@ -55,11 +62,7 @@ def recover(
     strict: Strict = False,
     quiet: Quiet = False,
 ) -> None:
-    """Recover a matrix from the linear measurements in an .npz file.
-
-    It holds y and one of: A; packed and d; rows, cols and shape; x and perhaps z; and, if you
-    like, symmetric.
-    """
+    """Recover a matrix from the linear measurements in an .npz file."""
     terminal = Terminal(json=json, quiet=quiet, outputs=(out, plot, report, summary))
     kept = Kept(checkpoint, resume, checkpoint_every)
     with terminal.errors():

@@ -25,7 +25,7 @@ def say(console: Console, text: str) -> None:
     console.print(Text(text), soft_wrap=not console.is_terminal)
 
 
-def show_result(console: Console, result: Result, rows: Rows) -> None:
+def show_result(console: Console, result: Result, rows: Rows, *, strict: bool = False) -> None:
     """Status and message, then numbers with what they mean.
 
     Parameters
@@ -34,6 +34,9 @@ def show_result(console: Console, result: Result, rows: Rows) -> None:
     result : Result
     rows : dict
         Further numbers to put first: value and meaning by name.
+    strict : bool
+        Whether predictions are not enough, so that what speaks against the matrix as a whole is
+        said of an APPROXIMATE answer, too.
     """
     colour = _COLOURS.get(result.status, "red")
     headline = Text.assemble((result.status.name, f"bold {colour}"))
@@ -50,7 +53,7 @@ def show_result(console: Console, result: Result, rows: Rows) -> None:
         table.add_row("passes", f"{result.history.passes:.0f}", "sweeps over the measurements")
     parts: list[RenderableType] = [
         headline,
-        Padding(_sentences(result), (0, 0, 1, 2)),
+        Padding(_sentences(result, strict), (0, 0, 1, 2)),
         Padding(table, (0, 0, 0, 2)),
     ]
     console.print(Group(*parts))
@@ -84,7 +87,7 @@ def show_demo(
     table = _table()
     n1, n2 = result.factors.shape
     table.add_row("rank", str(result.rank), f"of a {n1} x {n2} matrix, found from the pixels seen")
-    meaning = f"on pixels that were not seen (their mean colour: {psnr_of_mean:.1f} dB)"
+    meaning = f"on pixels that were not seen, the more the better (mean colour: {psnr_of_mean:.1f})"
     table.add_row("PSNR", f"{psnr:.1f} dB", meaning)
     if c is not None and c.held_out_error is not None:
         table.add_row("held-out error", f"{c.held_out_error:.0%}", "of the spread of colours")
@@ -94,25 +97,25 @@ def show_demo(
     table.add_row("time", f"{seconds:.1f} s", f"{result.history.passes:.0f} sweeps over the pixels")
     done = result.status is not Status.STOPPED
     headline = Text("The photograph is back." if done else "Stopped early.", style="bold")
-    words = Padding(Text(_verdict(result), overflow="fold"), (1, 0, 0, 2))
+    words = Padding(Text(_verdict(result, psnr - psnr_of_mean), overflow="fold"), (1, 0, 0, 2))
     console.print(Group(headline, Padding(table, (0, 0, 0, 2)), words))
 
 
-def _verdict(result: Result) -> str:
-    """What the certificate of a photograph says, and why that is as it should be."""
+def _verdict(result: Result, gained: float) -> str:
+    """What was achieved, and what it is: ``gained`` decibels over the mean colour."""
     c = result.certificate
     if c is None:
         return "The picture shows the best factors so far; they are not certified."
+    text = (
+        f"Pixels that nobody saw are missed {10 ** (gained / 20):.1f} times less than by the mean "
+        f"colour, by a matrix of rank {result.rank}, which nobody told."
+    )
     if c.holds:
-        return "The certificate holds: what is left unexplained looks like noise."
-    shrunk = any("shrunk" in note for note in c.notes)
-    how = "shrunk by a prior, " if shrunk else ""
+        return f"{text} What is left unexplained looks like noise, and the certificate holds."
     return (
-        f"The certificate does not hold ({result.status.name}), which is to be expected: a "
-        f"photograph is of low rank only approximately. The answer, rank {result.rank}, {how}is "
-        "the one that best predicted pixels held out for that purpose. But what it leaves "
-        "unexplained is detail rather than noise, and leanrank does not certify detail away. In "
-        "its words:\n" + "\n".join(f"- {reason}" for reason in c.reasons)
+        f"{text} That is an approximation, and leanrank says so ({result.status.name}, no "
+        "certificate; --json has the reasons): of a photograph the finest detail is lost. A matrix "
+        "that is exactly of low rank comes back to rounding error, and is certified."
     )
 
 
@@ -125,7 +128,7 @@ def _table() -> Table:
     return table
 
 
-def _sentences(result: Result) -> Text:
+def _sentences(result: Result, strict: bool) -> Text:
     certificate = result.certificate
     lines = [result.message]
     if certificate is not None and certificate.reasons:
@@ -134,7 +137,9 @@ def _sentences(result: Result) -> Text:
             limits = EvidencePolicy() if result.policy is None else result.policy.evidence
             of_unseen = certificate.prediction.reasons(limits)
             lines = [f"- {line}" for line in lines]
-            about = "the matrix itself is not pinned down:"
+            about = "the matrix as a whole is not pinned down:"
+            if result.status is Status.APPROXIMATE and not strict:
+                about, lines = f"{about[:-1]}; --json, --summary and --report say why", []
             lines = [str(certificate.prediction), *of_unseen, about, *lines]
     if certificate is not None:
         lines += [f"Note: {note}" for note in certificate.notes]
@@ -147,7 +152,8 @@ def _bounded(error: float) -> str:
 
 def _certificate_rows(c: Certificate) -> list[tuple[str, str, str]]:
     """The certificate's numbers that help to judge an answer, and what each of them says."""
-    rows = [("certificate", "holds", "") if c.holds else ("certificate", "does not hold", "")]
+    verdict = "holds" if c.holds else "does not hold"
+    rows = [("certificate", verdict, "of the matrix as a whole")]
     per_parameter = ""
     if c.rank:
         per_parameter = f"{c.measurements / c.degrees_of_freedom:.1f} per free parameter"

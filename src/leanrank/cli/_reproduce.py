@@ -164,7 +164,7 @@ def _list(terminal: Terminal, name: str | None, rest: Sequence[str]) -> None:
         if terminal.json:
             shown = [{"name": e.name, "title": e.title, "claim": e.claim} for e in experiments]
             io.dump_summary(sys.stdout, {"experiments": shown})
-        terminal.words.print(_table([(e.name, e.title) for e in experiments]))
+        terminal.words.print(_table([(e.name, f"{e.title} ({e.reference})") for e in experiments]))
         return
     experiment = papers.get(name)
     if terminal.json:

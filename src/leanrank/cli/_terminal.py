@@ -31,6 +31,8 @@ __all__ = ["ARRAYS", "PAGES", "PICTURES", "Kept", "Settings", "Terminal", "bad_i
 ARRAYS = (".npz",)
 PICTURES = (".png", ".pdf", ".svg")
 PAGES = (".html", ".htm")
+_PROGRESS_EVERY = 10.0
+"""Seconds between lines of progress in a pipe."""
 
 
 @dataclass(frozen=True)
@@ -185,13 +187,13 @@ class Terminal:
                 taken.add(path.resolve())
 
     @property
-    def progress_to(self) -> Console | None:
-        """Where progress goes: nowhere in a pipe, and where nothing is to be said."""
-        return Console(stderr=True, force_terminal=False) if self._quiet else None
+    def progress_to(self) -> dict[str, Any]:
+        """Where progress goes: a line on a terminal, lines in a pipe, nowhere where it is quiet."""
+        return {"console": Console(stderr=True, quiet=self._quiet), "every": _PROGRESS_EVERY}
 
-    def progress(self) -> Progress:
+    def progress(self, time_limit: float | None = None) -> Progress:
         """The line of progress."""
-        return Progress(console=self.progress_to)
+        return Progress(**self.progress_to, time_limit=time_limit)
 
     def recover(
         self,
@@ -206,7 +208,7 @@ class Terminal:
         start = time.monotonic()
         saved, checkpoints = kept.saved(), kept.checkpoints()
         try:
-            with self.progress() as progress:
+            with self.progress(settings.time_limit) as progress:
                 result = recover(
                     op,
                     y,
@@ -283,7 +285,7 @@ class Terminal:
         ``strict`` asks for a matrix that is pinned down, not only for predictions.
         """
         self.write_summary(values, summary)
-        _report.show_result(self.words, result, rows)
+        _report.show_result(self.words, result, rows, strict=strict)
         good = result.status is Status.CONVERGED if strict else result.success
         raise typer.Exit(0 if good else 1)
 

@@ -128,7 +128,9 @@ def _parts(best: Model) -> str:
     elif len(shares) > FACTORS:
         told["components with one noise level"] = shares[FACTORS]
     counts = [(what, share) for what, share in told.items() if share > 0.005]
-    return ", ".join(f"{what} ({100 * share:.0f} %)" for what, share in counts)
+    return "a weighted mean of " + ", ".join(
+        f"{what} ({100 * share:.0f} %)" for what, share in counts
+    )
 
 
 def _missingness(entries: Entries, best: Model, held: HeldOut | None) -> tuple[str, ...]:

@@ -228,8 +228,8 @@ def _notes(problem: Problem, shrunk: bool) -> tuple[str, ...]:
     """What one should know although it does not speak against an answer."""
     if shrunk:
         return (
-            "the answer is a posterior mean: its columns are shrunk by what noise allows, "
-            "and sweeps end where held-out measurements are predicted best",
+            "the answer is a mean over all that noise allows (a posterior mean), shrunk towards "
+            "zero beside a fit, and was refined while held-out measurements were predicted better",
         )
     if problem.penalty.curvature_at_zero > 0:
         return (f"the answer is shrunk by a penalty, {problem.penalty!r}",)

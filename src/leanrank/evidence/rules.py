@@ -169,7 +169,7 @@ def _trapped(f: Facts) -> float | None:
     return None if missed is None else f.c.relative_residual / (missed + f.rounding)
 
 
-_MORE = "take more measurements, or set a smaller width"
+_MORE = "take more measurements, or set a smaller width (fewer columns of the factors)"
 _GUESS = "at rank {f.c.rank} what stands there is a guess; observe more of it"
 
 RULES = (
@@ -227,21 +227,24 @@ RULES = (
         "gradient of an exact fit",
         lambda f: f.c.relative_gradient if f.exact else None,
         "gradient_exact",
-        "the factors are not stationary (relative gradient {number:.1e})",
+        "the fit has not come to rest, the factors are not stationary (relative gradient "
+        "{number:.1e})",
         "raise max_iter",
     ),
     Rule(
         "gradient",
         lambda f: None if f.exact or f.shrunk else f.c.relative_gradient,
         "gradient_noisy",
-        "the factors are not stationary (relative gradient {number:.1e})",
+        "the fit has not come to rest, the factors are not stationary (relative gradient "
+        "{number:.1e})",
         "raise max_iter",
     ),
     Rule(
         "error",
         lambda f: f.c.error_estimate,
         "largest_error",
-        "noise of the residual's size leaves X uncertain by {percent}, more than {limit:.0%}",
+        "noise as large as what is left unexplained makes X uncertain by {percent}, more than "
+        "{limit:.0%}",
         "take more measurements, or less noisy ones",
         "nothing says how far off X is",
     ),
@@ -283,9 +286,9 @@ RULES = (
         "held out, beyond noise",
         _held_out_excess,
         "held_out_excess",
-        "measurements that were held out are missed by {f.percent_missed}, where noise of the "
-        "residual's size would explain {f.percent_explained}, so that the fit misses structure or "
-        "follows noise",
+        "measurements that were held out are missed by {f.percent_missed}, where noise as large "
+        "as what is left unexplained would explain {f.percent_explained}, so that the fit misses "
+        "structure or follows noise",
         "take more measurements, or set another width",
     ),
     Rule(
@@ -293,15 +296,15 @@ RULES = (
         _trapped,
         "trapped",
         "the measurements that were fitted are missed {number:.1f} times as badly as others were "
-        "that were held out, so that the fit is caught where it should not be",
+        "that were held out, so that the fit is caught in a poor local minimum",
         "try another random_state, or set the rank",
     ),
     Rule(
         "structure",
         lambda f: f.c.noise_gap,
         "structure",
-        "the residual has structure, {number:.1f} times the level of noise, as the matrix is of "
-        "low rank only approximately{f.or_indefinite}",
+        "what is left unexplained, the residual, has structure, {number:.1f} times the level of "
+        "noise, as the matrix is of low rank only approximately{f.or_indefinite}",
         "set a larger width, or take the answer for an approximation",
     ),
     Rule(

@@ -56,7 +56,7 @@ def greedy_prune(
     2. Delete the columns of norm at most :math:`2 \sqrt\beta`.
     3. Take ``fine_tune_steps`` steps of gradient descent on the loss alone.
 
-    This is the algorithm of the paper, at its price; ``recover`` reaches the same points faster.
+    This is the algorithm step by step as it is printed; ``recover`` reaches the same points faster.
 
     Parameters
     ----------

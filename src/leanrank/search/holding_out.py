@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -106,11 +106,20 @@ def rounds_of(problem: Problem, data: Split, fitter: Fitter) -> list[Split]:
     return split(problem, 0.5 / policy.rounds, fitter.rng, rounds)
 
 
-def while_better(stages: Iterable[Stage], data: Split, patience: int) -> list[Stage]:
-    """The stages of a path, assessed, until it predicts no better for ``patience`` stages."""
+def while_better(
+    stages: Iterable[Stage],
+    data: Split,
+    patience: int,
+    watch: Callable[[Stage], None] = lambda stage: None,
+) -> list[Stage]:
+    """The stages of a path, assessed, until it predicts no better for ``patience`` stages.
+
+    ``watch`` is shown each of them.
+    """
     seen: list[Stage] = []
     for stage in stages:
         seen.append(data.assess(stage))
+        watch(seen[-1])
         best = min(range(len(seen)), key=lambda i: seen[i].held_out)
         if len(seen) - 1 - best >= patience and not stage.exact:
             break

@@ -42,6 +42,8 @@ class Monitor:
         Of measurements and settings.
     start : Factors or None
         What the run started from, in the units of y.
+    held_out_error : float or None
+        Relative, of the latest stage that was assessed.
     unheard : bool
         Whether nobody looks at states: then sweeps need not be measured.
     """
@@ -55,11 +57,17 @@ class Monitor:
     finished: FinishedFits = field(default_factory=FinishedFits)
     fingerprint: str = ""
     start: Factors | None = None
+    held_out_error: float | None = None
     unheard: bool = False
 
     def __call__(self, state: State) -> None:
         """Record a state; raises :class:`StopRun` if a callback says so."""
-        state = replace(state, iteration=len(self.history), scale=self.scale)
+        state = replace(
+            state,
+            iteration=len(self.history),
+            scale=self.scale,
+            held_out_error=self.held_out_error,
+        )
         self.history.records.append(record(state))
         if self.best is None or state.phase in ("explore", "posterior", "refit"):
             self.best = state.factors

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -260,7 +261,12 @@ class Plan:
         """A path on what is not held out, for as long as that pays on the rest."""
         widest = max(1, self.paths.widest(data.train))
         stages = self.paths.stages(data.train, "explore", widest)
-        return while_better(stages, data, self.fitter.policy.patience)
+        monitor, zero = self.fitter.monitor, data.zero_error
+
+        def watch(stage: Stage) -> None:
+            monitor.held_out_error = math.sqrt(stage.held_out / zero) if zero > 0 else 0.0
+
+        return while_better(stages, data, self.fitter.policy.patience, watch)
 
     def _of_least_rank(
         self, exact: Factors, held_out_error: float | None, stages: list[Stage]

@@ -39,6 +39,9 @@ class State:
     scale : float
         What the pipeline divided y by: ``factors.scaled(scale)`` are in the units of y, and a loss
         is relative to that of the zero matrix. 1 for a solver that runs by itself.
+    held_out_error : float or None
+        Relative error on measurements that were held out, of the latest fit that was tried on
+        them; None where none was yet.
     """
 
     point: Point
@@ -48,6 +51,7 @@ class State:
     stalled: str = ""
     phase: str = "solve"
     scale: float = 1.0
+    held_out_error: float | None = None
 
     @property
     def factors(self) -> Factors:
