@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,7 @@ def greedy_prune(
     solver: Solver | None = None,
     start: Factors | None = None,
     scale: float | None = None,
+    operator_norm: float | None = None,
     max_iter: int = 20_000,
     callbacks: Iterable[Callback] = (),
     random_state: Any = None,
@@ -49,7 +51,8 @@ def greedy_prune(
 
     1. Find an :math:`(\epsilon, \gamma)`-approximate second-order stationary point of
        :math:`\tfrac1m \sum_i (\langle A_i, X\rangle - y_i)^2 + \lambda \mathcal R_\beta(W)`,
-       eq. (14), at full width, and check that it is one.
+       eq. (14), at full width, and check that it is one, of an operator norm of at most 3 times
+       that of :math:`U_\star`.
     2. Delete the columns of norm at most :math:`2 \sqrt\beta`.
     3. Take ``fine_tune_steps`` steps of gradient descent on the loss alone.
 
@@ -86,6 +89,9 @@ def greedy_prune(
     scale : float, optional
         Standard deviation of the Gaussian start. If left out, columns have about a third of the
         square root of the norm of X. Small against the square root of beta, they may collapse.
+    operator_norm : float, optional
+        Largest operator norm of W that the stationary point may have, 3 in the paper, where
+        :math:`|U_\star|_{op} = 1`. Three times the square root of the norm of X if left out.
     max_iter : int
         Largest number of steps of the first phase.
     callbacks : iterable of callables
@@ -102,7 +108,8 @@ def greedy_prune(
         - CONVERGED: the point was checked to be stationary to second order, and the gradient of
           the loss after fine-tuning is at most epsilon;
         - MAX_ITER: one of the two was not reached (pruning and fine-tuning are done anyway);
-        - STALLED: all columns were pruned, or a solver could not go on;
+        - STALLED: all columns were pruned, the stationary point is longer than
+          ``operator_norm``, or a solver could not go on;
         - DIVERGED: the step size was too large; factors are the last finite ones;
         - STOPPED: a callback asked for it.
 
@@ -134,6 +141,9 @@ def greedy_prune(
         gamma = max(0.05 * lam / size**0.5, 1e-4 * strength * size) if size > 0 else 1e-12
     epsilon = _checks.real_number(epsilon, "epsilon", above=0.0)
     gamma = _checks.real_number(gamma, "gamma", above=0.0)
+    if operator_norm is None:
+        operator_norm = 3.0 * size**0.5 if size > 0 else 1.0
+    operator_norm = _checks.real_number(operator_norm, "operator_norm", above=0.0)
     fine_tune_steps = _checks.whole_number(fine_tune_steps, "fine_tune_steps")
     max_iter = _checks.whole_number(max_iter, "max_iter")
     factors = _start(op, start, width, scale, size, symmetric, rng)
@@ -153,6 +163,7 @@ def greedy_prune(
         history=history,
         random_state=rng,
     )
+    found = _bounded(found, operator_norm)
     norms = {"before pruning": found.factors.column_norms()}
     if found.status in (Status.DIVERGED, Status.STOPPED):
         return Result(found.factors, found.status, found.message, None, history, norms)
@@ -177,6 +188,21 @@ def greedy_prune(
     if found.status is Status.CONVERGED and status in (Status.CONVERGED, Status.MAX_ITER):
         message += _lost_directions(problem, tuned.factors, symmetric, rng)
     return Result(tuned.factors, status, message, None, history, norms)
+
+
+def _bounded(found: StationaryPoint, most: float) -> StationaryPoint:
+    """The point, not a converged one if its operator norm is above ``most``."""
+    W = found.factors.W
+    if found.status is not Status.CONVERGED or not found.factors.width:
+        return found
+    longest = float(array_namespace(W).linalg.svdvals(W)[0])
+    if longest <= most:
+        return found
+    message = (
+        f"{found.message}, but its operator norm is {longest:.3g} > {most:.3g}: take smaller steps "
+        "or a smaller start, or raise operator_norm"
+    )
+    return replace(found, status=Status.STALLED, message=message)
 
 
 def _start(

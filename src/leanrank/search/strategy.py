@@ -70,7 +70,7 @@ class Strategy(Protocol):
 
 @dataclass(frozen=True)
 class GrowAndPenalise(Strategy):
-    """Grow column by column; where that may be trapped, start wide under a group Lasso instead."""
+    """Grow by virtual columns; where that may be trapped, start wide under a group Lasso instead."""
 
     def stages(
         self,
