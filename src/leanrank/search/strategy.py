@@ -70,7 +70,7 @@ class Strategy(Protocol):
 
 @dataclass(frozen=True)
 class GrowAndPenalise(Strategy):
-    """Grow by virtual columns; where that may be trapped, start wide under a group Lasso instead."""
+    """Grow by virtual columns; where that may be trapped, start wide under a group Lasso."""
 
     def stages(
         self,
