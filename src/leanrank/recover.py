@@ -32,10 +32,11 @@ from leanrank.search.arguments import (
     described,
     number_of_columns,
 )
+from leanrank.search.fitting import SOLVER
 from leanrank.search.growing import widest
 from leanrank.search.predicting import splits_by_rows
 from leanrank.search.saved import FinishedFits, SavedRun, fingerprint
-from leanrank.solvers import Callback, Deadline, GaussNewton, Solver
+from leanrank.solvers import Callback, Deadline, Solver
 
 __all__ = ["recover"]
 
@@ -174,8 +175,7 @@ def recover(
     max_iter = _checks.whole_number(max_iter, "max_iter", least=1)
     check_penalty(penalty)
     policy = Policy() if policy is None else policy
-    # Where more inner steps are asked for, factors are too wide, and accuracy is in vain.
-    solver = GaussNewton(max_inner=30) if solver is None else check_solver(solver)
+    solver = SOLVER if solver is None else check_solver(solver)
     rng = _checks.generator(random_state)
     most = width or max(1, widest(problem, symmetric, policy.widest_share))
     settings = {

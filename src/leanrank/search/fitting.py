@@ -17,7 +17,13 @@ from leanrank.search.consensus import agreed_rows
 from leanrank.search.monitor import Monitor
 from leanrank.solvers import GaussNewton, Solver, State, iterate
 
-__all__ = ["Fitter", "Stage"]
+__all__ = ["SOLVER", "Fitter", "Stage"]
+
+SOLVER = GaussNewton(max_inner=30)
+"""The solver of fits unless another is asked for.
+
+Where more inner steps are asked for, factors are too wide, and accuracy is in vain.
+"""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from leanrank.search.choosing import Choice, best_predicting, of_rank
 from leanrank.search.denoising import Denoised, denoised
 from leanrank.search.ending import Ending
 from leanrank.search.exact import exact_fit, is_missed, least_rank, lower_exact_fit
-from leanrank.search.fitting import Fitter, Stage
+from leanrank.search.fitting import SOLVER, Fitter, Stage
 from leanrank.search.growing import append_leading
 from leanrank.search.holding_out import Split, rounds_of, split, while_better
 from leanrank.search.monitor import StopRun
@@ -30,7 +30,6 @@ from leanrank.search.paths import Paths
 from leanrank.search.penalising import PENALISED
 from leanrank.search.predicting import LOOKS, Predicted, Sampler, predicted, splits_by_rows
 from leanrank.search.strategy import GrowAndPenalise
-from leanrank.solvers import GaussNewton
 
 __all__ = ["Plan"]
 
@@ -149,7 +148,7 @@ class Plan:
 
     def _denoised(self) -> Denoised | None:
         """The answer in closed form, unless the search is to be another one than ours."""
-        own = (self.paths.strategy, self.fitter.solver) == (GrowAndPenalise(), GaussNewton())
+        own = (self.paths.strategy, self.fitter.solver) == (GrowAndPenalise(), SOLVER)
         if not own or self.validation is not None:
             return None
         return denoised(
