@@ -7,7 +7,7 @@ of the degrees of freedom until almost all runs do as Theorem 4 says.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from leanrank.research.experiments._experiment import (
 )
 from leanrank.research.experiments._sensing import pruned, sensing, spectrum, truth_of
 from leanrank.research.experiments._tolerance import Tolerance
+from leanrank.research.experiments._trends import cells_along, values_along
 from leanrank.solvers import LBFGS
 
 if TYPE_CHECKING:
@@ -42,19 +43,10 @@ _NAMES = {
 }
 
 
-def _values(p: Mapping[str, Any], axis: str) -> Sequence[Any]:
-    """Values along an axis, the common one among them."""
-    return sorted({p[axis], *p[f"{axis}s"]})
-
-
 def trials(p: Mapping[str, Any]) -> list[Trial]:
     """Each axis by itself, over measurements; trials of one stream share their random numbers."""
     common = {k: p[k] for k in ("d", "scale", "iterations")}
-    middle = {axis: p[axis] for axis in _NAMES}
-    cells: list[dict[str, Any]] = []
-    for axis in _NAMES:
-        around = [{**middle, axis: x} for x in _values(p, axis)]
-        cells += [cell for cell in around if cell not in cells]
+    cells = cells_along(p, _NAMES)
     return [
         {**cell, "times": times, "stream": i, **common}
         for cell in cells
@@ -79,7 +71,7 @@ def _enough(p: Mapping[str, Any], results: Results, axis: str) -> np.ndarray:
     """Measurements from which on almost all runs are right, along an axis; infinite if never."""
     middle = {a: p[a] for a in _NAMES if a != axis}
     needed = []
-    for x in _values(p, axis):
+    for x in values_along(p, axis):
         cell = results.where(**middle, **{axis: x})
         rank = cell[0]["rank"]
         freedom = theory.degrees_of_freedom((p["d"], p["d"]), rank, symmetric=True)
@@ -100,7 +92,7 @@ def judge(p: Mapping[str, Any], results: Results) -> Verdict:
     numbers: dict[str, Any] = {"enough": enough, "powers": {}}
     parts, above = [], []
     for axis, printed in _POWERS.items():
-        x, n = np.array(_values(p, axis)), enough[axis]
+        x, n = np.array(values_along(p, axis)), enough[axis]
         if x.size < 2 or not np.isfinite(n).all():
             continue
         power = float(np.polyfit(np.log(x), np.log(n), 1)[0])
@@ -110,7 +102,7 @@ def judge(p: Mapping[str, Any], results: Results) -> Verdict:
             above.append(axis)
     missing = [axis for axis in _NAMES if not np.isfinite(enough[axis]).all()]
     noisy = ", ".join(
-        f"{n:g} at {s:g}" for s, n in zip(_values(p, "noise"), enough["noise"], strict=True)
+        f"{n:g} at {s:g}" for s, n in zip(values_along(p, "noise"), enough["noise"], strict=True)
     )
     measured = (
         f"the measurements from which on {_SHARE:.0%} of the runs keep exactly r columns with an "
@@ -132,7 +124,7 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
     size = f"d = {p['d']}, k = {p['width']}, r = {p['rank']}, no noise unless it is changed"
     figure, axes = look.panels(4, f"What Theorem 4 takes, around {size}", width=3.4)
     for ax, (axis, name) in zip(axes, _NAMES.items(), strict=True):
-        x, n = np.array(_values(p, axis), dtype=float), _enough(p, results, axis)
+        x, n = np.array(values_along(p, axis), dtype=float), _enough(p, results, axis)
         ax.plot(x, n, "o-", color=look.BLUE, label="measured")
         rows = [theory.degrees_of_freedom((p["d"], p["d"]), int(r), symmetric=True) for r in x]
         freedom = rows if axis == "rank" else [_freedom(p)] * x.size

@@ -6,7 +6,7 @@ loss, then descent without a penalty to that accuracy. Each of k, r and sigma_r 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from leanrank.research.experiments._experiment import (
 )
 from leanrank.research.experiments._sensing import spectrum, truth_of
 from leanrank.research.experiments._tolerance import Tolerance
+from leanrank.research.experiments._trends import cells_along, values_along
 from leanrank.research.greedy import greedy_prune
 from leanrank.solvers import PerturbedGradientDescent
 
@@ -37,19 +38,10 @@ _POWERS = {"width": 1.0, "rank": 5.0, "sigma": -7.0}
 _NAMES = {"width": "number of columns k", "rank": "rank r", "sigma": r"$\sigma_r$"}
 
 
-def _values(p: Mapping[str, Any], axis: str) -> Sequence[Any]:
-    """Values along an axis, the common one among them."""
-    return sorted({p[axis], *p[f"{axis}s"]})
-
-
 def trials(p: Mapping[str, Any]) -> list[Trial]:
     """Each axis by itself; trials of one stream share their random numbers."""
     common = {k: p[k] for k in ("d", "norm", "iterations")}
-    middle = {axis: p[axis] for axis in _NAMES}
-    cells: list[dict[str, Any]] = []
-    for axis in _NAMES:
-        around = [{**middle, axis: x} for x in _values(p, axis)]
-        cells += [cell for cell in around if cell not in cells]
+    cells = cells_along(p, _NAMES)
     return [{**cell, "stream": i, **common} for cell in cells for i in range(p["seeds"])]
 
 
@@ -92,7 +84,7 @@ def run_trial(t: Trial, rng: np.random.Generator) -> dict[str, Any]:
 def _calls(p: Mapping[str, Any], results: Results, axis: str, name: str = "search") -> np.ndarray:
     """Median calls along an axis."""
     middle = {a: p[a] for a in _NAMES if a != axis}
-    rows = [results.where(**middle, **{axis: x}).column(name) for x in _values(p, axis)]
+    rows = [results.where(**middle, **{axis: x}).column(name) for x in values_along(p, axis)]
     return np.array([np.median(x) for x in rows])
 
 
@@ -100,7 +92,7 @@ def judge(p: Mapping[str, Any], results: Results) -> Verdict:
     """Whether calls grow with no larger powers than eq. (19) has."""
     calls = {axis: _calls(p, results, axis) for axis in _NAMES}
     powers = {
-        axis: float(np.polyfit(np.log(_values(p, axis)), np.log(n), 1)[0])
+        axis: float(np.polyfit(np.log(values_along(p, axis)), np.log(n), 1)[0])
         for axis, n in calls.items()
         if n.size > 1
     }
@@ -135,7 +127,7 @@ def draw(p: Mapping[str, Any], results: Results) -> Figure:
     size = f"d = {p['d']}, k = {p['width']}, r = {p['rank']}"
     figure, axes = look.panels(3, f"Gradients of Algorithm 1 at eq. (10), around {size}", width=3.6)
     for ax, (axis, name) in zip(axes, _NAMES.items(), strict=True):
-        x = np.array(_values(p, axis), dtype=float)
+        x = np.array(values_along(p, axis), dtype=float)
         n, tune = _calls(p, results, axis), _calls(p, results, axis, "tune")
         ax.plot(x, n, "o-", color=look.BLUE, label="to a stationary point")
         ax.plot(x, np.maximum(tune, 1), "s-", color=look.COLOURS[2], label="of fine-tuning")
