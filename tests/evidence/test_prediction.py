@@ -79,7 +79,12 @@ LEAST = 0.9 - 2.0 * math.sqrt(0.95 * 0.05 / 1000)
     ("field", "good", "bad", "words"),
     [
         ("error", 0.9, 0.901, "these errors are not clearly below those of means: use the means"),
-        ("gain", 3.0, 2.99, "these errors are not clearly below those of means"),
+        (
+            "gain",
+            3.0,
+            2.99,
+            "these errors are not clearly below those of means: that they are lower",
+        ),
         ("coverage", LEAST + 1e-6, LEAST - 1e-6, "these intervals hold too few"),
         ("coverage", 1.0, 0.5, "do not rely on them, or calibrate them"),
         ("in_hole", 0.1, 0.11, "11% of what is missing lies in one block of which nothing was"),

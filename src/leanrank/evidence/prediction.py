@@ -110,10 +110,10 @@ class Prediction:
         """Why unseen entries do not count as predicted; empty if they do."""
         found = []
         if not self.beats_means(policy):
-            found.append(
-                "these errors are not clearly below those of means: use the means, or take more "
-                "measurements"
-            )
+            advice = "use the means, or take more measurements"
+            if self.error <= policy.predicted * self.baseline:
+                advice = "that they are lower may be chance, so take more measurements"
+            found.append(f"these errors are not clearly below those of means: {advice}")
         if self.coverage is not None:
             chance = 2.0 * math.sqrt(0.95 * 0.05 / self.size)
             if self.coverage < policy.least_coverage - chance:
