@@ -61,13 +61,33 @@ def test_bounds_of_all_and_of_each_column():
     assert np.any((free < low) & np.isnan(X))
     imputer = quiet(min_value=low, max_value=high).fit(X)
     cut = imputer.transform(X)
-    np.testing.assert_allclose(cut, np.where(np.isnan(X), np.clip(free, low, high), X), rtol=0.2)
+    inside = (free >= low) & (free <= high) | ~np.isnan(X)  # others are means of what was cut
+    np.testing.assert_allclose(cut[inside], np.where(np.isnan(X), free, X)[inside], rtol=0.2)
     assert np.all((cut >= low) | ~np.isnan(X))
     below, above = imputer.predict_interval(X)
     assert np.all(((below >= low) & (above <= high)) | ~np.isnan(X))
     for drawn in imputer.draw(X, 2):
         assert np.all(((drawn >= low) & (drawn <= high)) | ~np.isnan(X))
     assert quiet(min_value=1.0).fit_transform(X)[np.isnan(X)].min() >= 1.0
+
+
+def test_no_entry_is_completed_far_beyond_those_of_its_column(rng):
+    """Up to two standard deviations: a row that is like no other is no reason to believe more."""
+    score = rng.standard_normal((150, 1))
+    X = score @ np.array([[2.0, -1.0, 0.5, 3.0]]) + 0.5 * rng.standard_normal((150, 4)) + 10.0
+    X[rng.random(X.shape) < 0.2] = np.nan
+    for options in ({}, {"rank": 1}):
+        imputer = quiet(**options).fit(X)
+        strange = np.array([[1e4, np.nan, np.nan, np.nan], [-1e4, np.nan, np.nan, np.nan]])
+        low, high = np.nanmin(X, axis=0), np.nanmax(X, axis=0)
+        margin = 2.0 * np.nanstd(X, axis=0)
+        expected = np.stack([low - margin, high + margin])[:, 1:]
+        expected[:, 0] = expected[::-1, 0]  # the column that falls with the others
+        found = imputer.transform(strange)[:, 1:]
+        if options:
+            np.testing.assert_allclose(found, expected[::-1])
+        assert (found >= expected.min(axis=0) - 1e-9).all()
+        assert (found <= expected.max(axis=0) + 1e-9).all()
 
 
 @pytest.mark.parametrize(

@@ -91,10 +91,7 @@ def held_out(
         rows, where = np.unique(entries.rows[part], return_inverse=True)
         model, at = model_of(inside, settings, rng), (where, entries.cols[part])
         found.append(
-            [
-                (np.clip(mean, settings.low, settings.high)[at], variance[at])
-                for mean, variance in model.rows.each(Z[rows], weight[rows])
-            ]
+            [(mean[at], variance[at]) for mean, variance in model.rows.each(Z[rows], weight[rows])]
         )
         of_means.append(means(inside).rows.mean[at[1]])
         middle.append(model.rows.main.mean[at[1]])

@@ -150,7 +150,8 @@ class LowRankImputer(TableFitter):
     what it misses of similar rows of the training table (both up to 128 columns, without ``rank``
     and weights), and column means. The weights are those that miss the least of entries that are
     held out, a tenth at a time (stacking; Breiman 1996), and lean towards means as far as the gain
-    may be chance.
+    may be chance. What a model says is cut at two standard deviations beyond the entries that a
+    column has, as it is at ``min_value`` and ``max_value``.
 
     Examples
     --------

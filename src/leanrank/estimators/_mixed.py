@@ -28,6 +28,8 @@ class MixedRows:
         Not negative, of sum one in each column; those of ``main`` first.
     stretch : ndarray, shape (p,)
         What standard deviations are multiplied by.
+    low, high : ndarray, shape (p,), or float
+        What the models' means are cut at.
     """
 
     main: Rows
@@ -35,6 +37,8 @@ class MixedRows:
     neighbours: Neighbours | None
     weights: np.ndarray
     stretch: np.ndarray
+    low: np.ndarray | float = -np.inf
+    high: np.ndarray | float = np.inf
 
     @classmethod
     def of(
@@ -55,6 +59,10 @@ class MixedRows:
 
     def each(self, Z: np.ndarray, weight: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """What the models say, one after another: means and variances, of shape (n, p)."""
+        for mean, variance in self._uncut(Z, weight):
+            yield np.clip(mean, self.low, self.high), variance
+
+    def _uncut(self, Z: np.ndarray, weight: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         mean, variance = self.main.complete(Z, weight)
         yield mean, variance
         for rows in self.beside:

@@ -51,6 +51,10 @@ _WIDEST = 128
 _FEW = 20
 """Sweeps of factors that a covariance is only shrunk towards: it corrects what they lack."""
 
+_BEYOND = 2.0
+"""Standard deviations beyond the entries of a column that are believed at most. A column of zeros
+but for a single one, regressed on others, was once completed with 80 of them."""
+
 _FIRST_WIDTH = 32
 """Factors to begin with in a table that has many columns; doubled while the data empty none."""
 
@@ -167,6 +171,27 @@ def model_of(
     first: State | None = None,
 ) -> Model:
     """All parts, with the usual weights; ``first`` are factors that are there already."""
+    model = _uncut(entries, settings, rng, first)
+    low, high = _reach(entries)
+    low, high = np.maximum(low, settings.low), np.minimum(high, settings.high)
+    return replace(model, rows=replace(model.rows, low=low, high=high))
+
+
+def _reach(entries: Entries) -> tuple[np.ndarray, np.ndarray]:
+    """What a column's entries may be, by those that were seen; anything where none were."""
+    p, y, cols = entries.shape[1], entries.values, entries.cols
+    low, high = np.full(p, np.inf), np.full(p, -np.inf)
+    np.minimum.at(low, cols, y)
+    np.maximum.at(high, cols, y)
+    counts = np.maximum(np.bincount(cols, minlength=p), 1)
+    mean, square = (np.bincount(cols, x, p) / counts for x in (y, y.astype(float) ** 2))
+    margin = _BEYOND * np.sqrt(np.maximum(square - mean**2, 0.0))
+    return np.where(low > high, -np.inf, low - margin), np.where(low > high, np.inf, high + margin)
+
+
+def _uncut(
+    entries: Entries, settings: Settings, rng: np.random.Generator, first: State | None
+) -> Model:
     p, state = entries.shape[1], first
     correlated = settings.rank is None and settings.plain and 1 < p <= _WIDEST
     if state is None:
