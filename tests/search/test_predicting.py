@@ -210,7 +210,7 @@ def test_draws_are_centred_and_calibrated_as_held_out_measurements_ask():
     own, rng = found()[2], np.random.default_rng
     scores = np.array([0.1, 0.5, 2.0])
     for averaged in (True, False):
-        seen = HeldOutDraws(np.ones(3), averaged, scores, np.ones(3, bool))
+        seen = HeldOutDraws(np.ones(3), 1.0, averaged, scores, np.ones(3, bool))
         post = replace(
             own, assessment=SimpleNamespace(chain=own.assessment.chain, draws=seen)
         ).sample(rng(0), 4)

@@ -35,7 +35,7 @@ def state_of(width: int, sweeps: int):
 
 def missed(size: float) -> HeldOutDraws:
     errors = size * np.linspace(0.9, 1.1, 400)
-    return HeldOutDraws(errors, True, None, np.ones(400, bool))
+    return HeldOutDraws(errors, size, True, None, np.ones(400, bool))
 
 
 def tried(state, sizes, *, chain=NARROW, most=100):
@@ -53,17 +53,23 @@ def tried(state, sizes, *, chain=NARROW, most=100):
 def test_the_noise_is_halved_while_that_pays():
     seen, taken, error = tried(state_of(12, 3), [0.9, 0.8, 0.85, 0.1])
     assert [chain.least_noise for chain in seen] == pytest.approx([0.5, 0.25, 0.125])
-    assert all(chain.spare == 12 for chain in seen)
+    assert all(chain.spare == 6 for chain in seen)
     assert taken is seen[1]
     assert error == pytest.approx(0.8)
     # No more columns than there may be.
     seen, _, _ = tried(state_of(12, 3), [0.9, 0.9], most=16)
-    assert seen[0].spare == 4
+    assert seen[0].spare == 4  # of six
 
 
 def test_what_is_not_better_is_not_taken():
-    seen, taken, error = tried(state_of(12, 3), [1.01])
-    assert (len(seen), taken, error) == (1, NARROW, pytest.approx(1.0))
+    seen, taken, error = tried(state_of(12, 3), [1.01, 1.02])
+    assert (len(seen), taken, error) == (2, NARROW, pytest.approx(1.0))
+
+
+def test_a_first_level_of_noise_that_is_too_high_is_not_the_last():
+    seen, taken, error = tried(state_of(12, 3), [1.2, 0.9, 0.95])
+    assert (len(seen), error) == (3, pytest.approx(0.9))
+    assert taken is seen[1]
 
 
 @pytest.mark.parametrize(
