@@ -10,7 +10,6 @@ import pytest
 from leanrank import Factors, Ridge, Status, check_certificate, recover, simulate
 from leanrank.evidence.filled import (
     Block,
-    _apart,
     _missed,
     _ratio,
     different,
@@ -19,6 +18,7 @@ from leanrank.evidence.filled import (
     left_out_error,
     observed_entries,
 )
+from leanrank.evidence.joining import apart
 from leanrank.evidence.sensitivity import noise_deviation, sensitivity
 from leanrank.operators import Centred, ObservedEntries
 from leanrank.policy import EvidencePolicy
@@ -333,31 +333,6 @@ def test_what_is_missed_in_a_hole_is_part_of_the_error():
 # --- what nothing tells -------------------------------------------------------------------------
 
 
-def joined_to(mask: np.ndarray) -> np.ndarray:
-    """Which columns each row can be reached from, by powers of the pattern."""
-    reach = mask.astype(float)
-    for _ in range(sum(mask.shape)):
-        reach = np.minimum(reach + mask @ mask.T @ reach, 1.0)
-    return reach > 0
-
-
-@pytest.mark.parametrize("share", [0.03, 0.08, 0.2])
-@pytest.mark.parametrize("seed", [0, 1, 2])
-def test_what_is_apart_is_what_no_walk_reaches(seed, share):
-    mask = np.random.default_rng(seed).random((20, 15)) < share
-    hidden = ~mask
-    expected = np.mean(~joined_to(mask)[hidden])
-    assert _apart(seen_where(mask)) == pytest.approx(expected)
-
-
-def test_blocks_that_nothing_joins_are_apart(rng):
-    mask = np.zeros((12, 10), dtype=bool)
-    mask[:6, :5] = mask[6:, 5:] = True
-    assert _apart(seen_where(mask)) == 1.0
-    mask[0, 9] = True
-    assert _apart(seen_where(mask)) == 0.0
-
-
 def two_blocks(rng: np.random.Generator, joined: int) -> tuple[ObservedEntries, np.ndarray]:
     """A matrix of rank two, half of it seen in two blocks, and so many entries that join them."""
     mask = np.zeros((60, 50), dtype=bool)
@@ -375,10 +350,20 @@ def test_blocks_that_nothing_joins_do_not_count_as_predicted(rng):
     assert result.status is Status.STALLED
     found = result.certificate.prediction
     assert found.error < 0.6 < found.baseline  # what was held out is predicted, in each block
-    assert found.apart == _apart(op)
+    assert found.apart == apart(op)
     assert found.apart > 0.5
     assert "no chain of measurements joins" in result.message
     assert recover(*two_blocks(rng, 200)).certificate.prediction.apart == 0.0
+
+
+def test_blocks_that_too_few_entries_join_do_not_count_as_predicted():
+    """Two entries fix two of the four numbers that are open between blocks of rank two."""
+    result = recover(*two_blocks(np.random.default_rng(0), 2))
+    found = result.certificate.prediction
+    assert result.status is Status.STALLED
+    assert found.error < 0.6 < found.baseline
+    assert found.apart > 0.5
+    assert "or too few of them" in result.message
 
 
 def test_a_hole_does_not_count_as_predicted():

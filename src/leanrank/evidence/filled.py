@@ -14,10 +14,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import sparse
-from scipy.sparse.csgraph import connected_components
 
 from leanrank._arrays import array_namespace, gaussian, to_numpy
+from leanrank.evidence.joining import apart, loosely_joined
 from leanrank.evidence.sensitivity import gauss_newton_step, noise_deviation
 from leanrank.factors import Factors
 from leanrank.operators import Measurement, ObservedEntries, Projected
@@ -39,6 +38,8 @@ _CELLS = 256
 """Cells along the longer side that holes are looked for in."""
 _STEP = 1.25
 """Ratio of the sizes of blocks that are looked for."""
+_STRONG = 0.1
+"""Singular value over the largest from which on a direction makes much of what two parts share."""
 _DENSEST = 0.99
 """Chance of being observed beyond which an entry that is missing tells no more."""
 
@@ -88,7 +89,8 @@ class Filled:
     in_hole : float
         The hole's share of the entries that were not observed.
     apart : float
-        Share of them that join rows and columns which no chain of observed entries joins.
+        Share of them that join rows and columns which no chain of observed entries joins, or
+        where X is not determined two parts that too few do.
     """
 
     error: float | None = None
@@ -154,35 +156,25 @@ def filled_error(
     factors = point.factors
     if seen is None or seen.size == math.prod(seen.shape):
         return Filled()
-    apart = _apart(seen)
+    parted = apart(seen)
     if changes is None:
-        return Filled(math.inf, apart=apart)
+        singular = to_numpy(factors.singular_values())
+        strong = int(np.sum(singular >= _STRONG * singular[0]))
+        loose = loosely_joined(seen, strong, rng, symmetric=factors.symmetric)
+        return Filled(math.inf, apart=max(parted, loose))
     changes = tuple(changes)
     noise = sum(_hidden_square(change, seen) for change in changes)
     error = _ratio(noise, _hidden_square(factors, seen))
     # What is exact everywhere else and determined in the hole is exact there, too.
     hole = None if exact else largest_hole(seen, policy)
     if hole is None:
-        return Filled(error, apart=apart)
+        return Filled(error, apart=parted)
     expected = sum(hole.square(change) for change in changes)
     misfit = left_out_error(problem, point, hole, policy, rng)
     inside = _ratio(expected + hole.size * misfit, hole.square(factors))
     size = hole.size_with_mirror(factors.symmetric)
     share = hole.size / (math.prod(seen.shape) - seen.size)
-    return Filled(max(error, inside), size * misfit, share, apart)
-
-
-def _apart(seen: ObservedEntries) -> float:
-    """Share of the unobserved entries whose row and column are in different components."""
-    n1, n2 = seen.shape
-    links = (np.ones(seen.size), (seen.rows, n1 + seen.cols))
-    graph = sparse.coo_array(links, shape=(n1 + n2, n1 + n2))
-    count, label = connected_components(graph, directed=False)
-    if count == 1:
-        return 0.0
-    rows, cols = (np.bincount(part, minlength=count) for part in (label[:n1], label[n1:]))
-    joined = float(np.sum(rows.astype(float) * cols))
-    return (n1 * n2 - joined) / (n1 * n2 - seen.size)
+    return Filled(max(error, inside), size * misfit, share, parted)
 
 
 def _hidden_square(factors: Factors, seen: ObservedEntries) -> float:

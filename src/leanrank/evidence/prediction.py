@@ -34,7 +34,8 @@ class Prediction:
         Share of the unobserved entries that lie in a block of which nothing was observed: what
         was held out is not like them.
     apart : float
-        Share of them that join rows and columns which no chain of observed entries joins.
+        Share of them that join rows and columns which no chain of observed entries joins, or two
+        parts that too few do.
 
     Examples
     --------
@@ -126,9 +127,9 @@ class Prediction:
             )
         if self.apart > policy.in_hole:
             found.append(
-                f"{self.apart:.0%} of what is missing joins rows and columns that no chain of "
-                "measurements joins, so that nothing tells it: measure some of it, or complete the "
-                "parts one by one"
+                f"{self.apart:.0%} of what is missing joins parts that no chain of measurements "
+                "joins, or too few of them, so that nothing tells it: measure some of it, or "
+                "complete the parts one by one"
             )
         return tuple(found)
 
