@@ -122,3 +122,10 @@ def test_callbacks_see_sweeps_and_may_stop():
     assert np.isfinite(stopped.transform(X)).all()
     with pytest.raises(TypeError, match="callbacks must be a list"):
         quiet(callbacks=lambda state: None).fit(X)
+
+
+def test_text_is_refused_with_what_to_do():
+    frame = pd.DataFrame(table()[1][:, :4], columns=list("abcd")).assign(name="x")
+    with pytest.raises(ValueError, match=r"X has text .*'x'.*select_dtypes.*leanrank.complete"):
+        quiet().fit(frame)
+    quiet().fit(frame.select_dtypes("number"))

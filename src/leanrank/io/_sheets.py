@@ -131,6 +131,16 @@ class Column:
             return ""
         return f"; decimals are written with '{self.notation.decimal}' here (--decimal)"
 
+    def reading(self, k: int) -> str:
+        """How column k of text may have come to be taken for numbers, for a message."""
+        found = {cell for cell, v in self._parsed.items() if v is not None and math.isfinite(v)}
+        if len(found) != 1 or self.texts < 2:
+            return ""
+        return (
+            f"; the only number in its column is {found.pop().strip()}: if that stands for a "
+            f"missing entry, say so (--missing), if the column is text, too (--id-column {k + 1})"
+        )
+
 
 @dataclass(frozen=True)
 class Sheet:
@@ -182,7 +192,7 @@ class Sheet:
         if bad is None:
             return column.values
         what = f"'{column.shown(bad)}' is not a finite number, nor an empty cell"
-        raise self.fail(header, bad, k, what + column.hint(bad))
+        raise self.fail(header, bad, k, what + (column.hint(bad) or column.reading(k)))
 
     def notation(self, decimal: str | None, missing: frozenset[str]) -> Notation:
         """With a decimal comma where the cells leave no doubt about it, if not told."""
