@@ -132,14 +132,18 @@ class Column:
         return f"; decimals are written with '{self.notation.decimal}' here (--decimal)"
 
     def reading(self, k: int) -> str:
-        """How column k of text may have come to be taken for numbers, for a message."""
-        found = {cell for cell, v in self._parsed.items() if v is not None and math.isfinite(v)}
-        if len(found) != 1 or self.texts < 2:
-            return ""
-        return (
-            f"; the only number in its column is {found.pop().strip()}: if that stands for a "
-            f"missing entry, say so (--missing), if the column is text, too (--id-column {k + 1})"
-        )
+        """Why column k has both text and numbers, for a message: one of them may mean a gap."""
+        numbers = {cell for cell, v in self._parsed.items() if v is not None and math.isfinite(v)}
+        texts = {cell.strip() for cell, value in self._parsed.items() if value is None}
+        if len(texts) == 1 and self.numbers > self.texts:
+            return f"; if it stands for a missing entry, say so (--missing '{texts.pop()}')"
+        if len(numbers) == 1 and self.texts > self.numbers:
+            return (
+                f"; the only number in its column is {numbers.pop().strip()}: if that stands for a "
+                f"missing entry, say so (--missing), if the column is text, too (--id-column "
+                f"{k + 1})"
+            )
+        return ""
 
 
 @dataclass(frozen=True)
