@@ -51,9 +51,10 @@ filled.iloc[:4, :5].round(2)
 #     leanrank complete wine.csv --out filled.csv --intervals intervals.csv
 #
 # It first says how it read the file: how many rows, columns and labels, and what it left alone.
-# If that is not what you have, tell it: see the :doc:`questions </faq>`. Semicolons and decimal commas are
-# understood, and written again. ``intervals.csv`` has a line for each cell that was filled in:
-# row, column, low, value, high. ``--report report.html`` makes a page about it, with pictures.
+# If that is not what you have, tell it: see the :doc:`questions </faq>`. Semicolons and decimal
+# commas are understood, and written again. ``intervals.csv`` has a line for each cell that was
+# filled in: row, column, low, value, high. ``--report report.html`` makes a page about the fit,
+# with pictures.
 
 # %%
 # How good is it?
