@@ -8,8 +8,11 @@ import pytest
 from scipy import sparse
 from sklearn.datasets import load_wine
 from sklearn.impute import MissingIndicator
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from leanrank import LowRankImputer, Status
+from leanrank import LowRankImputer, RecoveryWarning, Status, complete
 
 
 def table(share=0.3):
@@ -129,3 +132,15 @@ def test_text_is_refused_with_what_to_do():
     with pytest.raises(ValueError, match=r"X has text .*'x'.*select_dtypes.*leanrank.complete"):
         quiet().fit(frame)
     quiet().fit(frame.select_dtypes("number"))
+
+
+def test_warnings_point_at_the_line_that_called():
+    noise = np.random.default_rng(0).standard_normal((60, 6))
+    noise[::7, 2] = np.nan
+    through = make_pipeline(LowRankImputer(), StandardScaler())
+    with pytest.warns(RecoveryWarning) as told:
+        LowRankImputer().fit(noise)
+        cross_val_score(through, noise, np.zeros(60), scoring=lambda *given: 0.0, cv=2)
+        complete(noise)
+    assert len(told) >= 4
+    assert {warning.filename for warning in told} == {__file__}

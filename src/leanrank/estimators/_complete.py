@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
+from leanrank._warn import warn_caller
 from leanrank.estimators._arguments import RecoveryWarning
 from leanrank.estimators._imputer import LowRankImputer
 from leanrank.estimators._tables import checked_gap
@@ -207,8 +207,6 @@ def _note(names: list[str], why: str, options: dict[str, Any]) -> None:
     """Say which columns stay as they are, gaps and all."""
     if names and options.get("on_failure", "warn") == "warn":
         told = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-        warnings.warn(
-            f"{len(names)} column(s) {why} and stay with their gaps: {told}",
-            RecoveryWarning,
-            stacklevel=4,
+        warn_caller(
+            f"{len(names)} column(s) {why} and stay with their gaps: {told}", RecoveryWarning
         )

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, Self
@@ -22,6 +21,7 @@ from leanrank import _checks
 from leanrank._files import FileError, PathLike
 from leanrank._labels import Labels
 from leanrank._threads import one_blas_thread
+from leanrank._warn import warn_caller
 from leanrank.estimators._arguments import RecoveryWarning
 from leanrank.estimators._predicting import RatingPredictor
 from leanrank.estimators._rating_fit import checked_parameters, factorised, threads_of, verdict
@@ -359,7 +359,7 @@ class MatrixFactorization(RatingPredictor):
         self.certificate_, self.held_out_error_ = found.prediction, unit * found.held_out_error
         self.n_iter_ = found.sweeps
         if self.status_ is not Status.APPROXIMATE:
-            warnings.warn(f"{self.status_.name}: {self.message_}", RecoveryWarning, stacklevel=3)
+            warn_caller(f"{self.status_.name}: {self.message_}", RecoveryWarning)
         return self
 
     def _keep(self, model: RatingModel, seen: Any) -> None:

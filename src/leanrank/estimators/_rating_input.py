@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from os import PathLike
 from typing import Any
@@ -11,6 +10,7 @@ import numpy as np
 from scipy import sparse
 
 from leanrank._labels import Labels
+from leanrank._warn import warn_caller
 from leanrank.estimators._arguments import UnknownLabelWarning
 from leanrank.estimators._ratings import LabelledRatings, checked_ratings
 from leanrank.io import Ratings, StoredEntries, read_ratings
@@ -142,10 +142,9 @@ def looked_up(*columns: tuple[Labels, Any, str]) -> list[np.ndarray]:
             told.append(f"{unknown.size} of the {codes.size} {name}, the first {first!s:.40}")
         found.append(codes)
     if told:
-        warnings.warn(
+        warn_caller(
             f"fit has not seen {' and '.join(told)}: they count as typical ones",
             UnknownLabelWarning,
-            stacklevel=4,
         )
     return found
 

@@ -62,6 +62,13 @@ class State:
         """The factors in the units of y."""
         return self.factors if self.scale == 1.0 else self.factors.scaled(self.scale)
 
+    def __repr__(self) -> str:
+        told = f"phase={self.phase!r}, iteration={self.iteration}, passes={self.passes:g}, "
+        told += f"width={self.factors.width}, loss={self.point.loss:.3g}"
+        if self.held_out_error is not None:
+            told += f", held_out_error={self.held_out_error:.3g}"
+        return f"State({told})"
+
     def keep(self, problem: Problem, mask: Array) -> State:
         """The state with only the columns where ``mask`` is true, its memory pruned along."""
         point = problem.evaluate(self.factors.keep(mask))
