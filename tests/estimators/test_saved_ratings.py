@@ -217,6 +217,10 @@ def test_names_of_columns_come_back(tmp_path, ratings):
         assert one.column_names_ == ("reader", "ISBN")
         assert list(one.recommend([3], 2).to_dict()) == ["reader", "rank", "ISBN", "score"]
         assert list(one.similar_items([3], 2).to_dict()) == ["ISBN", "rank", "similar", "score"]
+        told = one.predict(frame["reader"][:5], frame["ISBN"][:5])
+        np.testing.assert_array_equal(one.predict(frame[:5]), told)
+        np.testing.assert_array_equal(one.predict(frame[["ISBN", "reader"]][:5]), told)
+        assert one.score(frame, y) == one.score(users, items, y)
         newcomer = one.fold_in([1, 2], [3.0, 4.0])
         assert list(newcomer.recommend(2).to_dict()) == ["reader", "rank", "ISBN", "score"]
 

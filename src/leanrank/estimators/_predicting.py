@@ -50,7 +50,8 @@ class RatingPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         ----------
         users, items : array-like, shape (m,)
             Labels of the pairs; of one of the two a single label in [ ] stands for all. Without
-            ``items`` the pairs are the two columns of ``users``.
+            ``items`` the pairs are the two columns of ``users``, or those of a frame that are
+            called as in ``fit`` (``column_names_``).
         return_std : bool
             Whether standard deviations of new ratings are returned, too.
 
@@ -118,7 +119,7 @@ class RatingPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         float
         """
         if ratings is None:
-            (users, items), ratings = pairs(users, None), items
+            (users, items), ratings = pairs(users, None, self.column_names_), items
         predicted = self.predict(users, items)
         return float(r2_score(checked_ratings(ratings), predicted, sample_weight=sample_weight))
 
@@ -260,7 +261,7 @@ class RatingPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def _codes(self, users: Any, items: Any) -> tuple[np.ndarray, np.ndarray]:
         """Codes of pairs."""
         model = self._fitted()
-        users, items = pairs(users, items)
+        users, items = pairs(users, items, self.column_names_)
         rows, cols = looked_up(
             (model.users.labels, users, "users"), (model.items.labels, items, "items")
         )

@@ -96,12 +96,17 @@ def notes_of(found: Any) -> tuple[str, ...]:
     return (f"columns: {_listed(found.names)}{left}", *found.notes)
 
 
-def pairs(users: Any, items: Any) -> tuple[Any, Any]:
-    """Users and items from two columns, or from the two columns of one table."""
+def pairs(users: Any, items: Any, named: Sequence[str] = ()) -> tuple[Any, Any]:
+    """Users and items from two columns, or from the two columns of one table.
+
+    Of a frame those that are ``named``, where they are there.
+    """
     if items is not None:
         return users, items
     names = _names(users)
     if names is not None:
+        if named and set(named) <= set(names):
+            return users[named[0]], users[named[1]]
         if len(names) != 2:
             raise ValueError(
                 "users must be a frame of two columns, users and items, where items are left out; "
