@@ -143,6 +143,15 @@ class TestProgress:
         assert lines[1].endswith("22 s, at most 38 s left")
         assert "\x1b" not in file.getvalue()
 
+    def test_what_is_left_by_the_share_that_is_done(self, states, monkeypatch):
+        now = [100.0]
+        monkeypatch.setattr("time.monotonic", lambda: now[0])
+        progress = Progress(console=Console(file=text_io.StringIO()), time_limit=60)
+        now[0] = 120.0
+        line = progress.line(replace(states[0], share=0.25)).plain
+        assert line.endswith("20 s, about 60 s left")
+        assert progress.line(replace(states[0], share=0.01)).plain.endswith("at most 40 s left")
+
     def test_held_out_error_is_shown_once_there_is_one(self, states):
         progress = Progress()
         assert "held-out" not in progress.line(states[0]).plain
@@ -179,6 +188,10 @@ class TestHeldOutErrors:
         told = [s.held_out_error for s in states if s.phase == "posterior"]
         assert told[0] is None
         assert told[-1] == pytest.approx(imputer.held_out_error_, rel=0.2)
+        shares = [s.share for s in states if s.share is not None]
+        assert 0.1 < shares[0] < 0.5
+        assert shares[-1] > 0.9
+        assert len(shares) > len(states) / 2
 
 
 def test_a_state_is_shown_in_a_line(states):

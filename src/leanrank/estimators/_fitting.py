@@ -65,18 +65,19 @@ class Fitted:
 
 
 class Watch:
-    """Counts sweeps, remembers the latest factors and held-out error, and asks callbacks."""
+    """Counts sweeps, remembers the latest factors and what was told, and asks callbacks."""
 
     def __init__(self, entries: Entries, callbacks: tuple[Callback, ...]) -> None:
         self.sweeps = 0
         self.latest: State | None = None
         self.held_out_error: float | None = None
+        self._total: float | None = None
         self._callbacks = callbacks
         self._problem = entries.problem() if callbacks else None
 
-    def tell(self, held_out_error: float) -> None:
-        """Learn how well entries were predicted that a fit had not seen."""
-        self.held_out_error = held_out_error
+    def tell(self, held_out_error: float, share: float) -> None:
+        """Learn how well entries were predicted that a fit had not seen, and how much is done."""
+        self.held_out_error, self._total = held_out_error, self.sweeps / share
 
     def __call__(self, state: State | None) -> None:
         self.sweeps += 1
@@ -92,6 +93,7 @@ class Watch:
             float(self.sweeps),
             phase="posterior",
             held_out_error=self.held_out_error,
+            share=None if self._total is None else min(self.sweeps / self._total, 0.99),
         )
         if any([callback(now) for callback in self._callbacks]):
             raise StopRun

@@ -42,6 +42,8 @@ class State:
     held_out_error : float or None
         Relative error on measurements that were held out, of the latest fit that was tried on
         them; None where none was yet.
+    share : float or None
+        About how much of all work is done, in (0, 1]; None where that is not known.
     """
 
     point: Point
@@ -52,6 +54,7 @@ class State:
     phase: str = "solve"
     scale: float = 1.0
     held_out_error: float | None = None
+    share: float | None = None
 
     @property
     def factors(self) -> Factors:
