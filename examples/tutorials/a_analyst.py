@@ -62,8 +62,8 @@ filled.iloc[:4, :5].round(2)
 #
 # ``LowRankImputer`` is what ``complete`` uses, with more to ask. Its message begins with a test
 # that it did by itself: it hid some of the cells that you have, and predicted them. (In a
-# terminal the same words are below the name of the file that was written, and numbers below
-# those: :doc:`/certificates` goes through them line by line.)
+# terminal the same words are below the name of the file that was written, as in
+# :doc:`/command-line`.)
 
 imputer = lr.LowRankImputer().fit(table)
 print(imputer.status_.name)
