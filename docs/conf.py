@@ -10,6 +10,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "src"))
 
 import numpydoc.xref  # noqa: E402
+import sphinx.ext.autosummary  # noqa: E402
 
 import leanrank  # noqa: E402  the checkout's, whatever is installed
 
@@ -45,6 +46,8 @@ autodoc_typehints = "none"  # numpydoc's sections say the types in words
 autodoc_member_order = "bysource"
 toc_object_entries_show_parents = "hide"
 autosummary_generate = True
+# "Theorem 3, eq. (10)" is no end of a sentence.
+sphinx.ext.autosummary.WELL_KNOWN_ABBREVIATIONS += (" eq.", " eqs.")
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = True
 numpydoc_xref_ignore = "all"

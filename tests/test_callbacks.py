@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from rich.console import Console
+from sklearn.datasets import load_wine
 
 import leanrank as lr
 from leanrank.callbacks import Checkpoint, Deadline, Progress
@@ -142,6 +143,15 @@ class TestProgress:
         assert lines[1].endswith("22 s, at most 38 s left")
         assert "\x1b" not in file.getvalue()
 
+    def test_what_is_left_by_the_share_that_is_done(self, states, monkeypatch):
+        now = [100.0]
+        monkeypatch.setattr("time.monotonic", lambda: now[0])
+        progress = Progress(console=Console(file=text_io.StringIO()), time_limit=60)
+        now[0] = 120.0
+        line = progress.line(replace(states[0], share=0.25)).plain
+        assert line.endswith("20 s, about 60 s left")
+        assert progress.line(replace(states[0], share=0.01)).plain.endswith("at most 40 s left")
+
     def test_held_out_error_is_shown_once_there_is_one(self, states):
         progress = Progress()
         assert "held-out" not in progress.line(states[0]).plain
@@ -159,3 +169,32 @@ class TestProgress:
 
     def test_never_stops_a_run(self, states):
         assert not Progress(console=Console(file=text_io.StringIO()))(states[0])
+
+
+class TestHeldOutErrors:
+    def test_sweeps_with_priors_tell_theirs(self):
+        inst = lr.simulate.matrix_completion((40, 30), 2, oversampling=4, noise=0.2, random_state=0)
+        states = []
+        result = lr.recover(inst.op, inst.y, callbacks=[states.append])
+        told = [s.held_out_error for s in states if s.phase == "posterior"]
+        assert told[-1] == pytest.approx(result.certificate.held_out_error, rel=0.1)
+        assert any(e != told[-1] for e in told if e is not None)
+
+    def test_tables_tell_theirs_from_the_first_round_on(self):
+        full = load_wine().data
+        X = np.where(np.random.default_rng(0).random(full.shape) < 0.2, np.nan, full)
+        states = []
+        imputer = lr.LowRankImputer(callbacks=[states.append]).fit(X)
+        told = [s.held_out_error for s in states if s.phase == "posterior"]
+        assert told[0] is None
+        assert told[-1] == pytest.approx(imputer.held_out_error_, rel=0.2)
+        shares = [s.share for s in states if s.share is not None]
+        assert 0.1 < shares[0] < 0.5
+        assert shares[-1] > 0.9
+        assert len(shares) > len(states) / 2
+
+
+def test_a_state_is_shown_in_a_line(states):
+    assert repr(states[1]).startswith("State(phase='solve', iteration=1, passes=")
+    assert "held_out" not in repr(states[1])
+    assert "held_out_error=0.5" in repr(replace(states[1], held_out_error=0.5))

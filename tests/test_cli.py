@@ -240,7 +240,7 @@ class TestComplete:
         )
         words = " ".join(outcome.stdout.split())
         assert "(long: rows c, columns d, values a; column b is ignored, decimal comma)" in words
-        assert "row 'new': no entry at all, so it is left empty" in words
+        assert "row 'new': no entry at all, so left empty" in words
         X = np.load(out)
         assert np.allclose(X[:25], truth, atol=1e-8)
         assert np.isnan(X[25]).all()

@@ -117,8 +117,8 @@ def referenced() -> list[object]:
 
 PUBLIC = [
     "",
-    *("callbacks", "cluster", "estimators", "io", "losses", "operators", "plotting", "simulate"),
-    *("initial", "penalties", "policy", "search", "evidence", "solvers", "testing"),
+    *("callbacks", "cluster", "estimators", "io", "losses", "operators", "plotting", "reporting"),
+    *("initial", "penalties", "policy", "search", "evidence", "simulate", "solvers", "testing"),
     *("research.deep", "research.diagnostics", "research.experiments", "research.solvers"),
     "research.theory",
 ]

@@ -555,7 +555,7 @@ def test_bad_arguments(small, options, error, match):
     [
         (lambda y: y[:-1], ValueError, "one value for each of the 60 measurements, got 59"),
         (lambda y: y[:, None], ValueError, r"y must have 1 dimension\(s\), got shape \(60, 1\)"),
-        (lambda y: y + 0j, TypeError, "y must be real numbers, got dtype complex128"),
+        (lambda y: y + 0j, TypeError, "got dtype complex128; stack its real and imaginary parts"),
         (lambda y: np.where(y > 0, y, np.nan), ValueError, r"y must be finite, got \d+ NaN"),
         (lambda y: np.append(y[1:], -np.inf), ValueError, "y must be finite, got 1 NaN or inf"),
         (lambda y: y.astype(str), TypeError, "y must be real numbers, got dtype <U"),

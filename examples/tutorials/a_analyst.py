@@ -49,19 +49,28 @@ filled.iloc[:4, :5].round(2)
 # terminal does the same, in one line::
 #
 #     leanrank complete wine.csv --out filled.csv --intervals intervals.csv
+#
+# It first says how it read the file: how many rows, columns and labels, and what it left alone.
+# If that is not what you have, tell it: see the :doc:`questions </faq>`. Semicolons and decimal
+# commas are understood, and written again. ``intervals.csv`` has a line for each cell that was
+# filled in: row, column, low, value, high. ``--report report.html`` makes a page about the fit,
+# with pictures.
 
 # %%
 # How good is it?
 # ---------------
 #
 # ``LowRankImputer`` is what ``complete`` uses, with more to ask. Its message begins with a test
-# that it did by itself: it hid some of the cells that you have, and predicted them.
+# that it did by itself: it hid some of the cells that you have, and predicted them. (In a
+# terminal the same words are below the name of the file that was written, as in
+# :doc:`/command-line`.)
 
 imputer = lr.LowRankImputer().fit(table)
 print(imputer.status_.name)
 print(imputer.message_)
 
 # %%
+# Errors are in percent of the spread of the columns, so that means are missed by about 100 %.
 # Three answers are possible:
 #
 # ``CONVERGED``
@@ -78,7 +87,7 @@ print(imputer.message_)
 # -----------------------
 #
 # Ask for intervals instead of trusting values. Of level 0.9, nine of ten missing values lie
-# inside.
+# inside. They come as arrays; ``pd.DataFrame(low, table.index, table.columns)`` has the labels.
 
 low, high = imputer.predict_interval(table, level=0.9)
 inside = (low <= wine.to_numpy()) & (wine.to_numpy() <= high)
@@ -121,9 +130,13 @@ width
 #   hidden at random are no test for it. A note in the message tells where that is seen; it
 #   cannot always be.
 # - **Numbers that stand for a gap**, such as -999: say ``missing_values=-999``, or ``--missing
-#   -999``.
-# - **Text and categories.** Columns of text are left as they are. With ``keep_integers=True``
-#   columns of zeros and ones, and of whole numbers, are completed with such.
+#   -999``. NA, n/a and their like are known. In pandas a word of your own for a gap makes text of
+#   a column: ``pd.read_csv(..., na_values="?")``, or ``--missing "?"``.
+# - **Text and categories.** ``complete`` leaves columns of text as they are; to
+#   ``LowRankImputer`` give ``table.select_dtypes("number")``. With ``keep_integers=True`` columns
+#   of zeros and ones, and of whole numbers, are completed with such.
+# - **Numbers that are names**, of a sample or a postcode: take them for the index, as here, or
+#   say ``--id-column "Sample Number"``.
 # - **Few rows.** What columns have in common is learnt from the rows: the message says how well.
 #
 # Next: :doc:`/certificates`, on what statuses and intervals mean, and :doc:`/noise`.

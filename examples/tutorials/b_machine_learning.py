@@ -7,13 +7,14 @@ Your features have gaps, and the classifier or regression that comes next wants 
 """
 
 import numpy as np
+from sklearn.compose import ColumnTransformer, make_column_selector
 from sklearn.datasets import load_breast_cancer
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.impute import KNNImputer, SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 import leanrank as lr
 
@@ -47,6 +48,23 @@ imputer = lr.LowRankImputer().set_output(transform="pandas").fit(X.iloc[:250])
 imputer.transform(X.iloc[250:252]).iloc[:, :4].round(2)
 
 # %%
+# Beside columns of text
+# ----------------------
+#
+# The imputer takes numbers. Give it those, and the text to an encoder:
+
+clinics = np.random.default_rng(1).choice(["north", "south"], len(X))
+mixed = X.assign(clinic=clinics)
+columns = ColumnTransformer(
+    [
+        ("numbers", lr.LowRankImputer(), make_column_selector(dtype_include="number")),
+        ("words", OneHotEncoder(sparse_output=False), ["clinic"]),
+    ],
+    verbose_feature_names_out=False,
+).set_output(transform="pandas")
+columns.fit_transform(mixed).iloc[:2, -3:].round(2)
+
+# %%
 # What to tune
 # ------------
 #
@@ -67,15 +85,19 @@ for parameters, score in zip(
     print(f"rank {parameters['lowrankimputer__rank']}: log loss {-score:.3f}")
 
 # %%
-# Others that matter: ``center`` and ``scale`` (leave them unless all columns are in one unit),
-# ``min_value`` and ``max_value``, ``add_indicator`` where *that* a reading is missing tells
-# something, and ``time_limit`` in seconds.
+# Behind the ``ColumnTransformer`` above the name is ``columntransformer__numbers__rank``;
+# ``pipeline.get_params()`` lists all of them. Others that matter: ``center`` and ``scale`` (leave
+# them unless all columns are in one unit), ``min_value`` and ``max_value``, ``add_indicator``
+# where *that* a reading is missing tells something, and ``time_limit`` in seconds. Fitted
+# pipelines are stored with joblib or pickle, as any other.
 #
 # When it does not work
 # ---------------------
 #
-# A fit that predicts no better than means gives a :class:`leanrank.RecoveryWarning`. In
-# production make that an error, or look at ``status_``.
+# A fit that predicts no better than means gives a :class:`leanrank.RecoveryWarning`, and so do
+# rows without any reading, which get the means. In a search over many fits
+# ``on_failure="ignore"`` keeps both quiet, as above. In production make the first an error, or
+# look at ``status_`` of the fitted step, ``pipeline[0].status_``.
 
 noise = rng.standard_normal((100, 8))
 noise[rng.random(noise.shape) < 0.3] = np.nan

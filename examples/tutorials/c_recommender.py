@@ -22,7 +22,7 @@ import leanrank as lr
 # --------
 #
 # It is made up, since ratings of real people may rarely be shipped. Columns are found by their
-# names, in any order; labels may be text or numbers.
+# names where these are usual ones, in any order; labels may be text or numbers.
 
 rng = np.random.default_rng(0)
 liking = 3.5 + rng.normal(0, 0.4, (600, 1)) + rng.normal(0, 0.4, 200)
@@ -30,8 +30,9 @@ liking += rng.normal(0, 0.7, (600, 2)) @ rng.normal(0, 0.7, (2, 200))
 users, films = np.nonzero(rng.random(liking.shape) < 0.12)
 stars = np.clip(np.round(liking[users, films] + rng.normal(0, 0.5, users.size)), 1, 5)
 frame = pd.DataFrame(
-    {"user": [f"u{i:03}" for i in users], "item": [f"film {j}" for j in films], "rating": stars}
+    {"who": [f"u{i:03}" for i in users], "film": [f"film {j}" for j in films], "mark": stars}
 )
+frame["day"] = rng.integers(1, 29, users.size)
 folder = Path(tempfile.mkdtemp())
 frame.to_csv(folder / "ratings.csv", index=False)
 frame.head(3)
@@ -41,14 +42,19 @@ frame.head(3)
 # --------------
 #
 # Three lines. The number of factors, how much they are shrunk, and means of users and items are
-# found.
+# found. Of a file with unusual names say which columns hold users, items and ratings.
 
 model = lr.MatrixFactorization(min_value=1, max_value=5)
-model.fit(folder / "ratings.csv")
+model.fit(folder / "ratings.csv", columns=("who", "film", "mark"))
 best = pd.DataFrame(model.recommend(["u007", "u008"], n=3).to_dict())
 best
 
 # %%
+# What was rated already is left out. From a terminal the same is::
+#
+#     leanrank fit ratings.csv --columns who,film,mark --out model.npz --min 1 --max 5
+#     leanrank recommend model.npz --user u007 --user u008 --top 3
+#
 # How good is it?
 # ---------------
 #
@@ -59,13 +65,12 @@ print(f"{model.status_.name}: {model.message_}")
 
 # %%
 # The same with ratings that *you* hold out, which is the safer habit. scikit-learn's tools take
-# pairs as an array of two columns.
+# pairs as a frame or array of two columns.
 
-pairs = np.column_stack([users, films])
 scores = cross_val_score(
     lr.MatrixFactorization(min_value=1, max_value=5),
-    pairs,
-    stars,
+    frame[["who", "film"]],
+    frame["mark"],
     cv=KFold(3, shuffle=True, random_state=0),
     scoring="neg_root_mean_squared_error",
 )
@@ -118,10 +123,9 @@ again = lr.MatrixFactorization.load(folder / "model.npz")
 print("the same:", np.array_equal(again.predict(*asked), model.predict(*asked)))
 
 # %%
-# From a terminal::
-#
-#     leanrank fit ratings.csv --out model.npz --min 1 --max 5
-#     leanrank recommend model.npz --users who.csv --top 10 --out best.csv
+# A terminal knows the same files: ``leanrank recommend model.npz --out best.csv`` is for all
+# users, ``leanrank predict model.npz pairs.csv --intervals`` for pairs, and ``leanrank explain
+# model.npz`` says how far to trust them (:doc:`/command-line`).
 #
 # What it does not do: clicks without a rating (implicit feedback), and features of users or
 # items besides their labels; see :doc:`/comparison`. People rate what they like, so that

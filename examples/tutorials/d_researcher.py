@@ -115,5 +115,11 @@ print(f"rank {result.rank}; held-out error {result.certificate.held_out_error:.1
 #
 # ``callbacks=[Progress(), Checkpoint("so-far.npz")]`` shows progress and keeps what is done;
 # ``start=lr.io.load_checkpoint("so-far.npz")`` goes on to the same answer; ``time_limit=60``
-# ends a run with the best so far, which is then not certified. Outliers:
-# :doc:`/gallery/i_robust`. Measurements of a kind of your own: :doc:`/extending`.
+# ends a run with the best so far, which is then not certified.
+#
+# Keep what came out with ``lr.io.save_result("result.npz", result)``. In a terminal, ``leanrank
+# recover problem.npz --out result.npz`` takes a file of arrays, made by ``np.savez("problem.npz",
+# A=A, y=y)``, and ``leanrank explain result.npz`` goes through the certificate in words.
+#
+# Next: outliers, :doc:`/gallery/i_robust`; all kinds of measurements, :doc:`/recover`; one of
+# your own, which is a class of a few lines, :doc:`/extending`.

@@ -27,13 +27,22 @@ from leanrank.solvers import GradientDescent, solve
 # --------------------------
 #
 # Each figure and each claim that can be measured is an experiment. What came of all of them in
-# their full settings is listed under :doc:`/claims`.
+# their full settings is listed under :doc:`/claims`, paper by paper: look there for the theorem or
+# figure that you have in mind, and take the name that stands beside it.
 
-print(*experiments.names(), sep="\n")
+for name in experiments.names():
+    print(f"{name:23} {experiments.get(name).title}")
 
 # %%
-# A terminal runs them and draws the figure: ``leanrank reproduce implicit-fig1``, with
-# ``--quick`` in small, and other parameters and seeds on request. Python does, too:
+# A terminal runs them, draws the figure and says whether the claim held. The first line takes
+# small settings that still show the effect, the second lists what can be changed, the third changes
+# something::
+#
+#     leanrank reproduce pruning-fig2 --quick
+#     leanrank reproduce pruning-fig2 --list
+#     leanrank reproduce pruning-fig2 --quick --noise 0.05 --seed 1
+#
+# Python does, too:
 
 claim = experiments.get("pruning-eq6")
 print(claim.claim)
@@ -42,6 +51,16 @@ for name, parameter in claim.parameters.items():
 
 done = experiments.run(claim, quick=True)
 print(f"{done.verdict}\n{done.verdict.measured}")
+
+# %%
+# HOLDS is a claim that held as it is printed, HOLDS with one that held under a condition that the
+# paper does not state, FAILS one that did not; ``done.verdict.condition`` is the condition, and
+# ``claim.criterion`` says what was asked. ``done.figure`` is the figure, and ``done.results`` has
+# what came of each trial. Parameters and the seed are arguments:
+
+print(list(done.results.arrays()))
+again = experiments.run(claim, quick=True, seed=1, width=100)
+print(f"{again.verdict}\n{again.verdict.measured}")
 
 # %%
 # Greedy pruning, to the letter

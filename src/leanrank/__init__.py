@@ -17,7 +17,7 @@ from leanrank.recover import recover
 from leanrank.results import RecoveryError, Result, Status
 
 if TYPE_CHECKING:
-    from leanrank import callbacks, cluster, estimators, io, plotting, research
+    from leanrank import callbacks, cluster, estimators, io, plotting, reporting, research
     from leanrank.estimators import (
         LowRankImputer,
         MatrixFactorization,
@@ -63,6 +63,7 @@ __all__ = [
     "plotting",
     "posterior",
     "recover",
+    "reporting",
     "research",
     "simulate",
     "solvers",
@@ -71,7 +72,7 @@ __all__ = [
 __version__ = "0.1.0"
 
 # What takes longer to import than all the rest waits for its use; so does the research wing.
-_LAZY_MODULES = ("callbacks", "cluster", "estimators", "io", "plotting", "research")
+_LAZY_MODULES = ("callbacks", "cluster", "estimators", "io", "plotting", "reporting", "research")
 _LAZY_NAMES = {
     "DeepLinearCompletion": "leanrank.research.estimators",
     "LowRankImputer": "leanrank.estimators",

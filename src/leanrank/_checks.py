@@ -35,10 +35,12 @@ def real_array(x: Any, name: str, *, ndim: int, remedy: str = "") -> Array:
     if not is_array(x) or np.ma.isMaskedArray(x) or isinstance(x, np.matrix):
         x = np.asarray(x)
     xp = array_namespace(x)
-    if is_numpy_array(x) and x.dtype.kind not in "fiub":
+    if is_numpy_array(x) and x.dtype.kind not in "fiubc":
         raise TypeError(f"{name} must be real numbers, got dtype {x.dtype}")
     if xp.isdtype(x.dtype, "complex floating"):
-        raise TypeError(f"{name} must be real, got dtype {x.dtype}; split it in two real parts")
+        raise TypeError(
+            f"{name} must be real, got dtype {x.dtype}; stack its real and imaginary parts"
+        )
     if x.ndim != ndim:
         raise ValueError(f"{name} must have {ndim} dimension(s), got shape {tuple(x.shape)}")
     if not xp.isdtype(x.dtype, "real floating"):

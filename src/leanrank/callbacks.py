@@ -96,6 +96,8 @@ class Checkpoint:
 class Progress:
     """One line on the terminal: phase, width, relative residual and held-out error, passes, time.
 
+    And, of tables and ratings, about how many seconds are left.
+
     A pass is one sweep over all measurements; the held-out error is that of the latest fit that was
     tried on measurements held out, relative to their size. The line is drawn from within the run,
     at most ten times a second, and is gone when the run ends; no thread is started. Where there is
@@ -165,14 +167,14 @@ class Progress:
             (f"{state.phase:<9}", "bold"),
             f" width {state.factors.width:<4} residual {relative:<8.1e} "
             + ("" if missed is None else f"held-out error {missed:<8.1e} ")
-            + f"passes {state.passes:<8.0f} {self.times()}",
+            + f"passes {state.passes:<8.0f} {self.times(state.share)}",
         )
 
-    def times(self, left: float | None = None) -> str:
-        """Seconds so far, and those that are left, at most until the time limit."""
+    def times(self, share: float | None = None) -> str:
+        """Seconds so far, and those that are left, by the share that is done or the time limit."""
         seconds = time.monotonic() - self._start
-        if left is not None:
-            return f"{seconds:.0f} s, about {left:.0f} s left"
+        if share is not None and share > _TELLING:
+            return f"{seconds:.0f} s, about {seconds * (1 / share - 1):.0f} s left"
         if self._time_limit is not None:
             left = max(self._time_limit - seconds, 0.0)
             return f"{seconds:.0f} s, at most {left:.0f} s left"
@@ -194,6 +196,10 @@ class Progress:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+_TELLING = 0.05
+"""Share of a run, above which what it took tells what is left."""
 
 
 def factor_arrays(factors: Factors) -> dict[str, np.ndarray]:

@@ -305,6 +305,33 @@ class TestRecommend:
         assert [float(x) for x in found["score"][3:6]] == best.scores.tolist()
         assert "1 of 4 lines have a user" in outcome.stderr
 
+    def test_for_some_by_their_labels(self, model, tmp_path, run):
+        (tmp_path / "u.csv").write_text("u002\nu000\n")
+        by_file = run("recommend", model, "--users", tmp_path / "u.csv", "--top", 3).stdout
+        labels = ("--user", "u002", "--user", "u000")
+        assert run("recommend", model, *labels, "--top", 3).stdout == by_file
+        assert "not seen, such as 'x'" in run("recommend", model, "--user", "x").stderr
+        both = run("recommend", model, "--users", tmp_path / "u.csv", "--user", "u002", code=2)
+        assert "give one of them" in " ".join(both.stderr.split())
+
+    def test_columns_have_the_names_of_the_ratings(self, tmp_path, run):
+        rng = np.random.default_rng(0)
+        lines = [
+            f"{u},{rng.normal():.3f},d{i}" for u in range(30) for i in range(15) if (u + i) % 3
+        ]
+        ratings, model = tmp_path / "r.csv", tmp_path / "m.npz"
+        ratings.write_text("\n".join(["member,mark,drink", *lines]))
+        with pytest.warns(lr.RecoveryWarning, match="STALLED"):
+            fitted = lr.MatrixFactorization().fit(ratings, columns=("member", "drink", "mark"))
+        fitted.save(model)
+        assert list(table(run("recommend", model, "--user", 3).stdout)) == [
+            "member", "rank", "drink", "score"
+        ]  # fmt: skip
+        asked = tmp_path / "asked.csv"
+        asked.write_text("drink,note,member\nd1,?,3\n")
+        found = table(run("predict", model, asked).stdout)
+        assert (found["member"], found["drink"]) == (["3"], ["d1"])
+
     def test_for_all_with_what_was_seen(self, model, tmp_path, run):
         out = tmp_path / "top.csv"
         run("recommend", model, "--top", 1, "--include-seen", "--out", out)

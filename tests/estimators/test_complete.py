@@ -104,3 +104,18 @@ def test_nothing_to_fill():
         lr.complete(np.full((3, 2), np.nan))
     with pytest.raises(TypeError, match="on_fail"):
         lr.complete(np.ones((3, 2)), on_fail="ignore")
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_numbers_that_mark_gaps_in_frames(gaps, library):
+    frames = pytest.importorskip(library, reason="polars is optional: no dependency of leanrank")
+    marked = np.where(np.isnan(gaps), -999.0, gaps)
+    marked[0, 0] = np.nan  # both may be there
+    columns = {name: marked[:, j] for j, name in enumerate("abcdef")}
+    frame = frames.DataFrame({**columns, "n": np.where(gaps[:, 0] > 2.5, 3, -999)})
+    completed = lr.complete(frame, missing_values=-999)
+    values = np.column_stack([gaps, np.where(gaps[:, 0] > 2.5, 3.0, np.nan)])
+    values[0, 0] = np.nan
+    np.testing.assert_allclose(completed.to_numpy()[:, :6], lr.complete(values)[:, :6])
+    assert (completed["n"].to_numpy() == 3).all()
+    assert completed["n"].dtype == frame["n"].dtype

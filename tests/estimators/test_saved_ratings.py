@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from leanrank import MatrixFactorization
 from leanrank._npz import read_arrays, write_arrays
+from leanrank.estimators._ranking import names_for
 from leanrank.io import FileError, read_problem
 
 
@@ -204,3 +206,35 @@ def test_files_of_the_future(path):
 def test_a_model_is_no_problem(path):
     with pytest.raises(FileError):
         read_problem(path)
+
+
+def test_names_of_columns_come_back(tmp_path, ratings):
+    users, items, y = ratings.given
+    frame = pd.DataFrame({"stars": y, "reader": users, "ISBN": items})
+    model = MatrixFactorization().fit(frame, columns=("reader", "ISBN", "stars"))
+    model.save(tmp_path / "model.npz")
+    for one in (model, MatrixFactorization.load(tmp_path / "model.npz")):
+        assert one.column_names_ == ("reader", "ISBN")
+        assert list(one.recommend([3], 2).to_dict()) == ["reader", "rank", "ISBN", "score"]
+        assert list(one.similar_items([3], 2).to_dict()) == ["ISBN", "rank", "similar", "score"]
+        told = one.predict(frame["reader"][:5], frame["ISBN"][:5])
+        np.testing.assert_array_equal(one.predict(frame[:5]), told)
+        np.testing.assert_array_equal(one.predict(frame[["ISBN", "reader"]][:5]), told)
+        assert one.score(frame, y) == one.score(users, items, y)
+        newcomer = one.fold_in([1, 2], [3.0, 4.0])
+        assert list(newcomer.recommend(2).to_dict()) == ["reader", "rank", "ISBN", "score"]
+
+
+@pytest.mark.parametrize("names", [("rank", "b"), ("a", "score"), ("a", "a"), ("1", "2"), (0, 1)])
+def test_names_that_no_ranking_can_have(names):
+    assert names_for(names) == ("user", "item")
+
+
+def test_a_file_from_before_names_were_kept(path, model):
+    arrays = read_arrays(path)
+    about = json.loads(str(arrays["matrix_factorization"]))
+    del about["told"]["column_names_"]
+    write_arrays(path, arrays | {"matrix_factorization": np.array(json.dumps(about))})
+    loaded = MatrixFactorization.load(path)
+    assert loaded.column_names_ == ("user", "item")
+    assert loaded.recommend([3]).names == model.recommend([3]).names

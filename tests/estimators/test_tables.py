@@ -8,8 +8,11 @@ import pytest
 from scipy import sparse
 from sklearn.datasets import load_wine
 from sklearn.impute import MissingIndicator
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from leanrank import LowRankImputer, Status
+from leanrank import LowRankImputer, RecoveryWarning, Status, complete
 
 
 def table(share=0.3):
@@ -142,3 +145,32 @@ def test_callbacks_see_sweeps_and_may_stop():
     assert np.isfinite(stopped.transform(X)).all()
     with pytest.raises(TypeError, match="callbacks must be a list"):
         quiet(callbacks=lambda state: None).fit(X)
+
+
+def test_text_is_refused_with_what_to_do():
+    frame = pd.DataFrame(table()[1][:, :4], columns=list("abcd")).assign(name="x")
+    with pytest.raises(ValueError, match=r"X has text .*'x'.*select_dtypes.*leanrank.complete"):
+        quiet().fit(frame)
+    quiet().fit(frame.select_dtypes("number"))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda X: LowRankImputer().fit(X),
+        lambda X: cross_val_score(
+            make_pipeline(LowRankImputer(), StandardScaler()),
+            X,
+            np.zeros(len(X)),
+            scoring=lambda *given: 0.0,
+            cv=2,
+        ),
+        lambda X: complete(X),
+    ],
+)
+def test_warnings_point_at_the_line_that_called(call):
+    noise = np.random.default_rng(0).standard_normal((60, 6))
+    noise[::7, 2] = np.nan
+    with pytest.warns(RecoveryWarning) as told:
+        call(noise)
+    assert {warning.filename for warning in told} == {__file__}

@@ -157,10 +157,25 @@ class TestWide:
             io.write_matrix(path.with_name("out.csv"), X, table=matrix.table)
             assert path.with_name("out.csv").read_text() == path.read_text()
 
+    def test_text_stays_text_beside_a_column_of_ids(self, path):
+        body = [[7 * i % 5, *cells(row), "red"] for i, row in enumerate(X)]
+        matrix = io.read_matrix(write(path, "plot,a,b,c,d,e,f,colour", *body), id_columns=["plot"])
+        assert same(matrix, X)
+        assert [passed.name for passed in matrix.table.passed] == ["colour"]
+
+    def test_a_number_for_what_is_missing_in_a_column_of_text(self, path):
+        body = [[*cells(row, "-9"), "-9" if i == 2 else "red"] for i, row in enumerate(X)]
+        write(path, "a,b,c,d,e,f,colour", *body)
+        with pytest.raises(FileError, match=r"only number in its column is -9: .*--id-column 7"):
+            io.read_matrix(path)
+        assert same(io.read_matrix(path, missing=[-9]), X)
+
     def test_one_word_among_numbers_is_an_error_and_no_text(self, path):
         body = [cells(row, "NA") for row in X]
         body[3][2] = "oops"
-        with pytest.raises(FileError, match=r"line 5, column 3 \('c'\): 'oops' is not a finite"):
+        with pytest.raises(
+            FileError, match=r"line 5, column 3 \('c'\): 'oops' is not a .*--missing 'oops'"
+        ):
             io.read_matrix(write(path, "a,b,c,d,e,f", *body))
         body[3][2], body[3][0] = "1", "oops"
         with pytest.raises(FileError, match=r"line 5, column 1 \('a'\): 'oops'"):
@@ -170,7 +185,7 @@ class TestWide:
         body = [[*cells(row), "", 7] for row in X]
         matrix = io.read_matrix(write(path, "a,b,c,d,e,f,empty,const", *body))
         assert matrix.shape == (12, 8)
-        assert matrix.notes == ("column 'empty': no entry at all, so it is left empty",)
+        assert matrix.notes == ("column 'empty': no entry at all, so left empty",)
         assert matrix.fillable == int(np.isnan(X).sum())
 
     def test_a_value_for_missing(self, path):

@@ -114,7 +114,7 @@ class TestLong:
         text = self.TEXT + "ann,gin,2\nbob,rum,3\ncat,tea,\n"
         matrix = io.read_matrix(write(tmp_path / "t.csv", text))
         assert (matrix.shape, matrix.values.size, matrix.fillable) == ((3, 3), 6, 0)
-        assert matrix.notes == ("row 'cat': no entry at all, so it is left empty",)
+        assert matrix.notes == ("row 'cat': no entry at all, so left empty",)
         X = matrix.completed(lr.Factors(np.ones((3, 1)), np.ones((3, 1))))
         assert np.isnan(X[2]).all()
         io.write_matrix(tmp_path / "out.csv", X, table=matrix.table)

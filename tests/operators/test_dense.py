@@ -137,7 +137,8 @@ def test_factors_of_another_precision_do_not_promote_the_data(rng):
 @pytest.mark.parametrize(
     ("A", "error", "match"),
     [
-        (np.ones((2, 2)), ValueError, "A must have 3 dimension"),
+        (np.ones((2, 6)), ValueError, r"shape \(2, 6\); .*A.reshape\(-1, n1, n2\)"),
+        (np.ones(2), ValueError, "A must have 3 dimension"),
         (np.ones((0, 2, 2)), ValueError, "A must not be empty"),
         (np.ones((2, 2, 0)), ValueError, "A must not be empty"),
         (np.full((1, 2, 2), np.nan), ValueError, "A must be finite, got 4 NaN"),

@@ -87,8 +87,9 @@ def complete(
     id_column: Annotated[
         list[str] | None,
         typer.Option(
-            help="A column of a .csv that is no part of the matrix but a label, by name or number "
-            "from 1; it is written as it came. 0: there is none. Can be given several times.",
+            help="A column of numbers of a .csv that are labels (a number of a sample, a "
+            "postcode), by name or number from 1; it is written as it came, as columns of text "
+            "are. 0: there is none. Can be given several times.",
             metavar="COLUMN",
         ),
     ] = None,

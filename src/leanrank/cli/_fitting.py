@@ -216,12 +216,10 @@ class _Sweeps(Progress):
         super().__call__(state)
 
     def line(self, state: Any) -> Text:
-        seconds = time.monotonic() - self._start
-        left = seconds * (1 / state.share - 1) if state.share > 0.05 else None
         return Text.assemble(
             ("sweep", "bold"),
             f" {state.sweep:<4} width {state.width:<4} held-out error "
-            f"{state.held_out_error:<8.4g} {self.times(left)}",
+            f"{state.held_out_error:<8.4g} {self.times(state.share)}",
         )
 
 

@@ -78,6 +78,7 @@ def predict(
             columns_of(columns),
             header=header,
             delimiter=delimiter_of(delimiter),
+            usual=fitted.column_names_,
         )
         labels = asked[0].like(fitted.users_), asked[1].like(fitted.items_)
         table = {column.name: column.values for column in asked}
@@ -105,6 +106,12 @@ def recommend(
             metavar="FILE",
         ),
     ] = None,
+    user: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="The same, by their labels. Can be given several times.", metavar="LABEL"
+        ),
+    ] = None,
     top: Annotated[int, typer.Option(min=1, help="How many columns for each row.")] = 10,
     out: Out = None,
     seen: Annotated[
@@ -122,22 +129,30 @@ def recommend(
     terminal = Terminal(json=False, quiet=quiet, pipes_data=out is None, outputs=(out,))
     with terminal.errors(), bad_input():
         _check(terminal, model, users, out)
+        if users is not None and user:
+            raise ValueError("--user and --users both say whom to recommend for: give one of them")
         fitted = leanrank.MatrixFactorization.load(model)
-        asked = shown = fitted.users_
+        asked, column = fitted.users_, None
         if users is not None:
             (column,) = io.read_labels(
-                users, 1, columns_of(columns), header=header, delimiter=delimiter_of(delimiter)
+                users,
+                1,
+                columns_of(columns),
+                header=header,
+                delimiter=delimiter_of(delimiter),
+                usual=fitted.column_names_,
             )
-            asked, shown = column.like(fitted.users_), column.values
+        elif user:
+            labels, codes = np.unique(np.array(user, dtype=object), return_inverse=True)
+            column = io.LabelColumn(fitted.column_names_[0], codes, labels)
+        if column is not None:
+            asked = column.like(fitted.users_)
             _say_unknown(terminal, column, fitted.users_)
         with _known_to_be_unknown():
             ranking = _ranking(model, fitted, asked, top, seen)
-        table = {
-            "user": shown[ranking.places],
-            "rank": ranking.ranks,
-            "item": ranking.items,
-            "score": ranking.scores,
-        }
+        table = ranking.to_dict()
+        if column is not None:  # as they came, those that are not known, too
+            table |= {ranking.names[0]: column.values[ranking.places]}
         _write(terminal, out, table, f"{ranking.scores.size} recommendations")
 
 

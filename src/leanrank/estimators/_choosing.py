@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -73,8 +74,13 @@ def held_out(
     settings: Settings,
     share: float | None,
     rng: np.random.Generator,
+    tell: Callable[[float, float], None],
 ) -> HeldOut | None:
-    """Fit the models without some of the entries, in turn; None where there are too few."""
+    """Fit the models without some of the entries, in turn; None where there are too few.
+
+    ``tell`` is called after each turn with the relative error of the main model, and the share of
+    all fits, one before and one after these, that is done.
+    """
     m = entries.values.size
     size = max(1, round(m * (_SHARE if share is None else share)))
     rounds = min(max(1, math.ceil(_ENOUGH / size)), m // size, 10)
@@ -93,6 +99,10 @@ def held_out(
         found.append(
             [(mean[at], variance[at]) for mean, variance in model.rows.each(Z[rows], weight[rows])]
         )
+        y, w = entries.values[part], entries.weights[part]
+        whole = float(np.sum(w * y**2))
+        error = math.sqrt(np.sum(w * (found[-1][0][0] - y) ** 2) / whole) if whole > 0 else 0.0
+        tell(error, (1 + len(found)) / (2 + rounds))
         of_means.append(means(inside).rows.mean[at[1]])
         middle.append(model.rows.main.mean[at[1]])
     predicted, variance = np.moveaxis(np.concatenate(found, axis=2), 1, 0)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
+from leanrank._warn import warn_caller
 from leanrank.estimators._arguments import RecoveryWarning
 from leanrank.estimators._imputer import LowRankImputer
 from leanrank.estimators._tables import checked_gap
@@ -22,8 +22,8 @@ def complete(table: Any, **options: Any) -> Any:
     Parameters
     ----------
     table : array-like, pandas or polars DataFrame, or SciPy sparse matrix
-        Rows are samples. Gaps are NaN, in DataFrames also None, NA and null; of a sparse matrix
-        stored NaN are, and what is not stored is zero.
+        Rows are samples. Gaps are NaN, in DataFrames also None, NA, null, and numbers that are
+        ``missing_values``; of a sparse matrix stored NaN are, and what is not stored is zero.
     **options
         Of :class:`LowRankImputer`: ``min_value=0``, ``keep_integers=True`` and so on.
 
@@ -91,12 +91,13 @@ def _of_array(table: np.ndarray, options: dict[str, Any]) -> np.ndarray:
 
 
 def _of_pandas(table: Any, options: dict[str, Any]) -> Any:
-    numbers = [
-        j
-        for j, kind in enumerate(table.dtypes)
-        if getattr(kind, "kind", "O") in "fiub" and not table.iloc[:, j].isna().all()
+    gap, options = _taken_gap(options)
+    kinds = [getattr(kind, "kind", "O") for kind in table.dtypes]
+    missing = [
+        _missing(table.iloc[:, j], gap if kind in "fiu" else np.nan) for j, kind in enumerate(kinds)
     ]
-    gaps = [j for j in range(table.shape[1]) if table.iloc[:, j].isna().any()]
+    numbers = [j for j, kind in enumerate(kinds) if kind in "fiub" and not missing[j].all()]
+    gaps = [j for j, flags in enumerate(missing) if flags.any()]
     _note(
         [str(table.columns[j]) for j in gaps if j not in numbers],
         "are not numbers or have no entry",
@@ -107,6 +108,7 @@ def _of_pandas(table: Any, options: dict[str, Any]) -> Any:
     values = np.column_stack(
         [table.iloc[:, j].to_numpy(dtype=float, na_value=np.nan) for j in numbers]
     )
+    values[np.column_stack([missing[j] for j in numbers])] = np.nan
     completed = _filled(values, options, table.shape[1], numbers)
     columns = [table.iloc[:, j] for j in range(table.shape[1])]
     for at, j in enumerate(numbers):
@@ -124,13 +126,15 @@ def _of_pandas(table: Any, options: dict[str, Any]) -> Any:
 
 def _of_polars(table: Any, options: dict[str, Any]) -> Any:
     polars = sys.modules["polars"]
+    gap, options = _taken_gap(options)
     names = table.columns
-    gaps = [j for j, name in enumerate(names) if _gaps_of(table[name]).any()]
+    missing = [_gaps_of(table[name], gap) for name in names]
+    gaps = [j for j, flags in enumerate(missing) if flags.any()]
     numbers = [
         j
         for j, name in enumerate(names)
         if (table[name].dtype.is_numeric() or table[name].dtype == polars.Boolean)
-        and not _gaps_of(table[name]).all()
+        and not missing[j].all()
     ]
     _note([names[j] for j in gaps if j not in numbers], "are not numbers or have no entry", options)
     if not numbers:
@@ -138,6 +142,7 @@ def _of_polars(table: Any, options: dict[str, Any]) -> Any:
     values = np.column_stack(
         [table[names[j]].cast(polars.Float64).fill_null(np.nan).to_numpy() for j in numbers]
     )
+    values[np.column_stack([missing[j] for j in numbers])] = np.nan
     completed = _filled(values, options, len(names), numbers)
     new = []
     for at, j in enumerate(numbers):
@@ -149,11 +154,27 @@ def _of_polars(table: Any, options: dict[str, Any]) -> Any:
     return table.with_columns(new)
 
 
-def _gaps_of(column: Any) -> np.ndarray:
-    """Flags of null, and of NaN where there may be any, in a polars column."""
+def _taken_gap(options: dict[str, Any]) -> tuple[float, dict[str, Any]]:
+    """What marks a gap beside NaN, and the options without it."""
+    options = dict(options)
+    return checked_gap(options.pop("missing_values", np.nan)), options
+
+
+def _missing(column: Any, gap: float) -> np.ndarray:
+    """Flags of NaN, None and NA, and of a number that marks gaps, in a pandas column."""
+    found = np.asarray(column.isna())
+    if not np.isnan(gap):
+        found = found | np.asarray((column == gap).fillna(False), dtype=bool)
+    return found
+
+
+def _gaps_of(column: Any, gap: float) -> np.ndarray:
+    """Flags of null, of NaN where there may be any, and of a gap's number, in a polars column."""
     found = column.is_null()
     if column.dtype.is_float():
         found = found | column.is_nan().fill_null(True)
+    if column.dtype.is_numeric() and not np.isnan(gap):
+        found = found | (column == gap).fill_null(True)
     return np.asarray(found.to_numpy())
 
 
@@ -186,8 +207,6 @@ def _note(names: list[str], why: str, options: dict[str, Any]) -> None:
     """Say which columns stay as they are, gaps and all."""
     if names and options.get("on_failure", "warn") == "warn":
         told = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-        warnings.warn(
-            f"{len(names)} column(s) {why} and stay with their gaps: {told}",
-            RecoveryWarning,
-            stacklevel=4,
+        warn_caller(
+            f"{len(names)} column(s) {why} and stay with their gaps: {told}", RecoveryWarning
         )

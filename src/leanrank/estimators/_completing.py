@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from leanrank import _checks
 from leanrank._threads import one_blas_thread
+from leanrank._warn import warn_caller
 from leanrank.estimators._arguments import RecoveryWarning, entry_weights
 from leanrank.estimators._choosing import quantile
 from leanrank.estimators._row_model import CovarianceRows, Rows
@@ -237,7 +237,7 @@ class TableCompleter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # 
 
     def _warn(self, message: str) -> None:
         if self.on_failure == "warn":
-            warnings.warn(message, RecoveryWarning, stacklevel=4)
+            warn_caller(message, RecoveryWarning)
 
 
 def shown(index: np.ndarray) -> str:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-import warnings
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, Self
@@ -22,8 +21,10 @@ from leanrank import _checks
 from leanrank._files import FileError, PathLike
 from leanrank._labels import Labels
 from leanrank._threads import one_blas_thread
+from leanrank._warn import warn_caller
 from leanrank.estimators._arguments import RecoveryWarning
 from leanrank.estimators._predicting import RatingPredictor
+from leanrank.estimators._ranking import names_for
 from leanrank.estimators._rating_fit import checked_parameters, factorised, threads_of, verdict
 from leanrank.estimators._rating_input import (
     check_alone,
@@ -48,7 +49,7 @@ _ANEW = 1.5
 
 _TOLD = (
     "status_", "message_", "certificate_", "held_out_error_", "n_iter_", "notes_",
-    "_fitted_to", "_weight_unit",
+    "column_names_", "_fitted_to", "_weight_unit",
 )  # fmt: skip
 """Attributes that tell how a fit went."""
 
@@ -125,6 +126,9 @@ class MatrixFactorization(RatingPredictor):
         Sweeps over the ratings.
     notes_ : tuple of str
         What one should know of how a file was read the last time.
+    column_names_ : tuple of two str
+        What users and items are called in the frame or file that ``fit`` was given, and are in
+        rankings; user and item where they have no names.
 
     Raises
     ------
@@ -258,7 +262,9 @@ class MatrixFactorization(RatingPredictor):
                 )  # fmt: skip
                 self._seen = None  # gone with the folder
             return self
-        given, self.notes_ = ratings_given(users, items, ratings, sample_weight, columns)
+        given, self.notes_, self.column_names_ = ratings_given(
+            users, items, ratings, sample_weight, columns
+        )
         self._weight_unit = 1.0 if given.weights is None else float(np.mean(given.weights))
         unit = given.typical_size()
         given = given.weighted(1.0 / self._weight_unit).scaled(1.0 / unit)
@@ -306,7 +312,7 @@ class MatrixFactorization(RatingPredictor):
         model, seen = self._model, self._ratings_kept()
         if isinstance(seen, StoredEntries):
             raise ValueError("ratings on disk cannot be added to: fit all")  # noqa: TRY004
-        new, self.notes_ = ratings_given(users, items, ratings, sample_weight, columns)
+        new, self.notes_, _ = ratings_given(users, items, ratings, sample_weight, columns)
         new = new.weighted(1.0 / self._weight_unit).scaled(1.0 / model.unit)
         old = LabelledRatings.of_entries(model.users.labels, model.items.labels, seen)
         both, *places = old.joined(new)
@@ -326,6 +332,7 @@ class MatrixFactorization(RatingPredictor):
 
         users, items, entries = shared_entries(source, columns, duplicates=self.duplicates)
         self.notes_, self._weight_unit = (), 1.0
+        self.column_names_ = names_for(columns or ())
         self._fit_all(users, items, entries, 1.0)
         self._seen = None  # not here
         return self
@@ -335,6 +342,7 @@ class MatrixFactorization(RatingPredictor):
         entries = EntriesOnDisk.open(stored.folder, stored.shape[1])
         users, items = (Labels.of(labels) for labels in (stored.row_labels, stored.col_labels))
         self.notes_, self._weight_unit = notes_of(stored), 1.0
+        self.column_names_ = names_for(stored.names)
         return self._fit_all(users, items, entries, 1.0, stored)
 
     def _fit_all(
@@ -359,7 +367,7 @@ class MatrixFactorization(RatingPredictor):
         self.certificate_, self.held_out_error_ = found.prediction, unit * found.held_out_error
         self.n_iter_ = found.sweeps
         if self.status_ is not Status.APPROXIMATE:
-            warnings.warn(f"{self.status_.name}: {self.message_}", RecoveryWarning, stacklevel=3)
+            warn_caller(f"{self.status_.name}: {self.message_}", RecoveryWarning)
         return self
 
     def _keep(self, model: RatingModel, seen: Any) -> None:

@@ -65,13 +65,19 @@ class Fitted:
 
 
 class Watch:
-    """Counts sweeps, remembers the latest factors, and asks callbacks."""
+    """Counts sweeps, remembers the latest factors and what was told, and asks callbacks."""
 
     def __init__(self, entries: Entries, callbacks: tuple[Callback, ...]) -> None:
         self.sweeps = 0
         self.latest: State | None = None
+        self.held_out_error: float | None = None
+        self._total: float | None = None
         self._callbacks = callbacks
         self._problem = entries.problem() if callbacks else None
+
+    def tell(self, held_out_error: float, share: float) -> None:
+        """Learn how well entries were predicted that a fit had not seen, and how much is done."""
+        self.held_out_error, self._total = held_out_error, self.sweeps / share
 
     def __call__(self, state: State | None) -> None:
         self.sweeps += 1
@@ -81,7 +87,14 @@ class Watch:
         dtype = self._problem.y.dtype
         of = Factors(self.latest.rows.astype(dtype), self.latest.columns.mean.astype(dtype))
         point = self._problem.evaluate(of)
-        now = SolverState(point, self.sweeps, float(self.sweeps), phase="posterior")
+        now = SolverState(
+            point,
+            self.sweeps,
+            float(self.sweeps),
+            phase="posterior",
+            held_out_error=self.held_out_error,
+            share=None if self._total is None else min(self.sweeps / self._total, 0.99),
+        )
         if any([callback(now) for callback in self._callbacks]):
             raise StopRun
 
@@ -147,7 +160,7 @@ def _fit(
         if exact is not None and recovered is not None:
             n_iter += watch.sweeps
             return Fitted(recovered, exact, exact, exact.loadings, None, None, n_iter)
-    held = held_out(entries, settings, validation, rng)
+    held = held_out(entries, settings, validation, rng, watch.tell)
     may_hold = held is not None and not held.beyond and state.uncertainty <= _PINNED_DOWN
     if recovered is None and may_hold:
         recovered, _, n_iter = _recovered(entries, run, settings)

@@ -28,11 +28,16 @@ class FoldedUser:
     """
 
     def __init__(
-        self, model: RatingModel, bias: float, seen: np.ndarray, bounds: tuple[float, float]
+        self,
+        model: RatingModel,
+        bias: float,
+        seen: np.ndarray,
+        bounds: tuple[float, float],
+        names: tuple[str, str],
     ) -> None:
         self.factors = model.users.mean[0, : model.layout.width]
         self.bias = bias
-        self._model, self._seen, self._bounds = model, seen, bounds
+        self._model, self._seen, self._bounds, self._names = model, seen, bounds, names
 
     @overload
     def predict(self, items: Any, *, return_std: Literal[False] = False) -> np.ndarray: ...
@@ -97,7 +102,7 @@ class FoldedUser:
             self._model.users.mean, n, lambda a, b: (np.zeros_like(seen), seen)
         )
         values, asked = self._model.items.labels.values, np.array([None])
-        return Ranking.of(asked, values, found, bounds=self._bounds)
+        return Ranking.of(asked, values, found, (*self._names, "score"), self._bounds)
 
     def _told(self, items: Any) -> tuple[np.ndarray, np.ndarray]:
         (cols,) = looked_up((self._model.items.labels, items, "items"))

@@ -29,6 +29,7 @@ class RatingPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     _model: RatingModel
     _seen: Entries | StoredEntries | None
     _weight_unit: float
+    column_names_: tuple[str, str]
 
     @overload
     def predict(
@@ -49,7 +50,8 @@ class RatingPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         ----------
         users, items : array-like, shape (m,)
             Labels of the pairs; of one of the two a single label in [ ] stands for all. Without
-            ``items`` the pairs are the two columns of ``users``.
+            ``items`` the pairs are the two columns of ``users``, or those of a frame that are
+            called as in ``fit`` (``column_names_``).
         return_std : bool
             Whether standard deviations of new ratings are returned, too.
 
@@ -117,7 +119,7 @@ class RatingPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         float
         """
         if ratings is None:
-            (users, items), ratings = pairs(users, None), items
+            (users, items), ratings = pairs(users, None, self.column_names_), items
         predicted = self.predict(users, items)
         return float(r2_score(checked_ratings(ratings), predicted, sample_weight=sample_weight))
 
@@ -158,7 +160,8 @@ class RatingPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
         if (rows < 0).any():
             asked = np.where(rows < 0, np.fromiter(users, object, rows.size), asked)
         found = model.best(model.users.at(rows)[0], n, barred)
-        return Ranking.of(asked, model.items.labels.values, found, bounds=self._bounds())
+        names = (*self.column_names_, "score")
+        return Ranking.of(asked, model.items.labels.values, found, names, self._bounds())
 
     @one_blas_thread()
     def similar_items(self, items: Any, n: int = 10) -> Ranking:
@@ -204,7 +207,7 @@ class RatingPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
 
         found = best(units[codes], units, n, lambda a, b: (np.arange(b - a), codes[a:b]), score)
         values = model.items.labels.values
-        return Ranking.of(values[codes], values, found, ("item", "similar", "score"))
+        return Ranking.of(values[codes], values, found, (self.column_names_[1], "similar", "score"))
 
     @one_blas_thread()
     def fold_in(self, items: Any, ratings: Any, sample_weight: Any = None) -> FoldedUser:
@@ -235,7 +238,8 @@ class RatingPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
             weights = row_weights(sample_weight, y.size) / self._weight_unit
         alone = model.with_new_user(cols, y, weights)
         bias = alone.offsets[0] - model.offsets[0]
-        return FoldedUser(alone, bias, np.unique(cols[cols >= 0]), self._bounds())
+        seen = np.unique(cols[cols >= 0])
+        return FoldedUser(alone, bias, seen, self._bounds(), self.column_names_)
 
     def _fitted(self) -> RatingModel:
         check_is_fitted(self)
@@ -257,7 +261,7 @@ class RatingPredictor(RegressorMixin, BaseEstimator):  # type: ignore[misc]
     def _codes(self, users: Any, items: Any) -> tuple[np.ndarray, np.ndarray]:
         """Codes of pairs."""
         model = self._fitted()
-        users, items = pairs(users, items)
+        users, items = pairs(users, items, self.column_names_)
         rows, cols = looked_up(
             (model.users.labels, users, "users"), (model.items.labels, items, "items")
         )

@@ -11,7 +11,6 @@ squares over neurons and intercept together.
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +20,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from leanrank import _checks, initial
 from leanrank._threads import one_blas_thread
+from leanrank._warn import warn_caller
 from leanrank.estimators._arguments import RecoveryWarning, check_fit_options, row_weights
 from leanrank.estimators._corrected import default_penalty, prune_corrected
 from leanrank.evidence import (
@@ -211,7 +211,7 @@ class QuadraticNetworkRegressor(RegressorMixin, BaseEstimator):  # type: ignore[
         if self.on_failure == "raise":
             result.raise_if_failed()
         if self.on_failure == "warn" and not result.success:
-            warnings.warn(f"{result.status.name}: {result.message}", RecoveryWarning, stacklevel=3)
+            warn_caller(f"{result.status.name}: {result.message}", RecoveryWarning)
         return self
 
     @one_blas_thread()

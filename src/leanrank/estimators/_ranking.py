@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from leanrank._display import one_line
 
-__all__ = ["Barred", "Ranking", "best"]
+__all__ = ["NAMES", "Barred", "Ranking", "best", "names_for"]
+
+NAMES = ("user", "item")
+"""What users and items are called where nobody said otherwise."""
 
 Barred = Callable[[int, int], tuple[np.ndarray, np.ndarray]]
 """Of a range (first, last) of rows: rows, counted from the first, and columns not to be taken."""
@@ -36,7 +39,7 @@ class Ranking:
     places : ndarray of int64, shape (m,)
         Of what was asked for, among all that was.
     names : tuple of str
-        Of the columns in a frame.
+        Of the columns in a frame, beside ``rank``.
     """
 
     asked: np.ndarray
@@ -44,7 +47,7 @@ class Ranking:
     scores: np.ndarray
     ranks: np.ndarray
     places: np.ndarray
-    names: tuple[str, str, str] = ("user", "item", "score")
+    names: tuple[str, str, str] = (*NAMES, "score")
 
     @classmethod
     def of(
@@ -52,7 +55,7 @@ class Ranking:
         asked: np.ndarray,
         items: np.ndarray,
         found: tuple[np.ndarray, np.ndarray, np.ndarray],
-        names: tuple[str, str, str] = ("user", "item", "score"),
+        names: tuple[str, str, str] = (*NAMES, "score"),
         bounds: tuple[float, float] = (-np.inf, np.inf),
     ) -> Ranking:
         """From the labels that were asked for, those of all items, and what ``best`` found.
@@ -76,6 +79,17 @@ class Ranking:
         shown = [one_line("", f"{a!s}", r, f"{i!s}", score=float(s)) for a, r, i, s in lines]
         more = ["..."] if len(shown) > 10 else []
         return "\n".join([one_line("Ranking", *self.names, lines=len(self)), *shown[:10], *more])
+
+
+def names_for(columns: Sequence[object]) -> tuple[str, str]:
+    """The names of users and items as they came, where a table of the best can have them.
+
+    A number is none, and no two columns have the same one.
+    """
+    names = [name for name in columns[:2] if isinstance(name, str) and not name.isdigit()]
+    if len({*names, "rank", "score", "similar"}) < 5:
+        return NAMES
+    return names[0], names[1]
 
 
 def best(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from os import PathLike
 from typing import Any
@@ -11,7 +10,9 @@ import numpy as np
 from scipy import sparse
 
 from leanrank._labels import Labels
+from leanrank._warn import warn_caller
 from leanrank.estimators._arguments import UnknownLabelWarning
+from leanrank.estimators._ranking import NAMES, names_for
 from leanrank.estimators._ratings import LabelledRatings, checked_ratings
 from leanrank.io import Ratings, StoredEntries, read_ratings
 from leanrank.operators import ObservedEntries
@@ -23,8 +24,8 @@ __all__ = [
 
 def ratings_given(
     users: Any, items: Any, ratings: Any, sample_weight: Any, columns: Any
-) -> tuple[LabelledRatings, tuple[str, ...]]:
-    """Ratings from whatever ``fit`` was given, and notes on how they were read.
+) -> tuple[LabelledRatings, tuple[str, ...], tuple[str, str]]:
+    """Ratings from whatever ``fit`` was given, notes on how they were read, and names of columns.
 
     Three columns; pairs and ratings, as X and y of scikit-learn; a sparse matrix; or a frame or a
     file, with the names of columns.
@@ -34,12 +35,13 @@ def ratings_given(
             "columns names those of a frame or file: leave it out where items are given"
         )
     if ratings is not None:
-        return LabelledRatings.of(users, items, ratings, sample_weight), ()
+        return LabelledRatings.of(users, items, ratings, sample_weight), (), NAMES
     if items is not None:
-        return LabelledRatings.of(*pairs(users, None), items, sample_weight), ()
+        names = names_for(_names(users) or ())
+        return LabelledRatings.of(*pairs(users, None), items, sample_weight), (), names
     if sparse.issparse(users):
         op, values = ObservedEntries.from_sparse(users)
-        return LabelledRatings.of(op.rows, op.cols, values, sample_weight), ()
+        return LabelledRatings.of(op.rows, op.cols, values, sample_weight), (), NAMES
     if not isinstance(users, str | PathLike | Ratings) and _names(users) is None:
         raise TypeError(
             "fit takes users, items and ratings; pairs and ratings; a frame; a path; or a SciPy "
@@ -62,14 +64,14 @@ def check_alone(source: Any, items: Any, ratings: Any, sample_weight: Any, colum
         )
 
 
-def _read(source: Any, columns: Any) -> tuple[LabelledRatings, tuple[str, ...]]:
+def _read(source: Any, columns: Any) -> tuple[LabelledRatings, tuple[str, ...], tuple[str, str]]:
     """From a frame or a file."""
     chosen, found = checked_columns(columns), source
     if not isinstance(source, Ratings):
         found = read_ratings(source, *chosen)
     users, items = Labels.of(found.row_labels), Labels.of(found.col_labels)
     columns = (found.rows, found.cols, checked_ratings(found.values), found.weights)
-    return LabelledRatings(users, items, *columns), notes_of(found)
+    return LabelledRatings(users, items, *columns), notes_of(found), names_for(found.names)
 
 
 def is_dask(source: object) -> bool:
@@ -94,12 +96,17 @@ def notes_of(found: Any) -> tuple[str, ...]:
     return (f"columns: {_listed(found.names)}{left}", *found.notes)
 
 
-def pairs(users: Any, items: Any) -> tuple[Any, Any]:
-    """Users and items from two columns, or from the two columns of one table."""
+def pairs(users: Any, items: Any, named: Sequence[str] = ()) -> tuple[Any, Any]:
+    """Users and items from two columns, or from the two columns of one table.
+
+    Of a frame those that are ``named``, where they are there.
+    """
     if items is not None:
         return users, items
     names = _names(users)
     if names is not None:
+        if named and set(named) <= set(names):
+            return users[named[0]], users[named[1]]
         if len(names) != 2:
             raise ValueError(
                 "users must be a frame of two columns, users and items, where items are left out; "
@@ -142,10 +149,9 @@ def looked_up(*columns: tuple[Labels, Any, str]) -> list[np.ndarray]:
             told.append(f"{unknown.size} of the {codes.size} {name}, the first {first!s:.40}")
         found.append(codes)
     if told:
-        warnings.warn(
+        warn_caller(
             f"fit has not seen {' and '.join(told)}: they count as typical ones",
             UnknownLabelWarning,
-            stacklevel=4,
         )
     return found
 

@@ -12,6 +12,7 @@ import numpy as np
 from leanrank._files import FileError, PathLike
 from leanrank._labels import Labels
 from leanrank._npz import read_arrays, write_arrays
+from leanrank.estimators._ranking import names_for
 from leanrank.estimators._rating_model import RatingModel, Side
 from leanrank.evidence import Prediction
 from leanrank.posterior import Entries, Layout
@@ -119,6 +120,8 @@ def _fit_of(about: dict[str, Any], arrays: dict[str, np.ndarray]) -> SavedFit:
     told["status_"] = Status(told["status_"])
     told["certificate_"] = Prediction(**told["certificate_"])
     told["notes_"] = tuple(map(str, told["notes_"]))
+    # Files of before these were kept have none.
+    told["column_names_"] = names_for(told.get("column_names_", ()))
     shape = users.labels.size, items.labels.size
     entries = _entries(arrays, shape) if "seen: indptr" in arrays else None
     return SavedFit(model, entries, dict(about["parameters"]), told)

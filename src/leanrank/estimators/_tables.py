@@ -41,14 +41,22 @@ def read_table(estimator: Any, X: Any, gap: float, *, reset: bool) -> tuple[np.n
             "missing_values=0 makes no sense for a sparse X, whose zeros are not stored: pass "
             "X.toarray(), or stored NaN for gaps"
         )
-    X = validate_data(
-        estimator,
-        X,
-        reset=reset,
-        dtype=[np.float64, np.float32],
-        ensure_all_finite="allow-nan" if np.isnan(gap) else True,
-        accept_sparse=["csr", "csc", "coo"],
-    )
+    try:
+        X = validate_data(
+            estimator,
+            X,
+            reset=reset,
+            dtype=[np.float64, np.float32],
+            ensure_all_finite="allow-nan" if np.isnan(gap) else True,
+            accept_sparse=["csr", "csc", "coo"],
+        )
+    except ValueError as error:
+        if "could not convert string" not in str(error):
+            raise
+        raise ValueError(
+            f"X has text in it ({error}); take its columns of numbers, in pandas "
+            'X.select_dtypes("number"), or leanrank.complete, which leaves text as it is'
+        ) from error
     form = ""
     if sparse.issparse(X):
         form, X = X.format, X.toarray()

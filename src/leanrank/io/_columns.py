@@ -11,10 +11,10 @@ from leanrank._files import FileError, PathLike
 __all__ = ["find_column", "find_columns", "find_roles", "named_roles", "plain_name"]
 
 _ROLES = (
-    "row rows i user userid userno customer customerid client member reader viewer patient "
-    "subject rowid",
-    "col cols column columns j item itemid movie movieid product productid book bookid song track "
-    "article columnid",
+    "row rows i user userid userno customer customerid client member reader reviewer reviewerid "
+    "viewer patient subject rowid",
+    "col cols column columns j item itemid movie movieid film filmid product productid asin book "
+    "bookid isbn song track artist artistid game gameid business businessid article columnid",
     "value values v x y rating ratings score stars",
 )
 """What columns of a long table are called, for rows, columns and values."""

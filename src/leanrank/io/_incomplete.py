@@ -121,7 +121,7 @@ def empty_notes(matrix: IncompleteMatrix) -> list[str]:
             shown += [f"{empty.size - 3} more"] if empty.size > 3 else []
             words = f"{word}s" if empty.size > 1 else word
             which = ", ".join(shown) + ("" if names else " (counted from 0)")
-            notes.append(f"{words} {which}: no entry at all, so it is left empty")
+            notes.append(f"{words} {which}: no entry at all, so left empty")
     return notes
 
 

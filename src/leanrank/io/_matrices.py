@@ -74,8 +74,9 @@ def read_matrix(
     columns : sequence of three str or int, optional
         Of a long file: where row, column and value stand, by name or by number from 1.
     id_columns : sequence of str or int, optional
-        Of a wide text file: columns that are labels, or anything else that is no part of the
-        matrix; 0 for none. By default columns of text, and a first one that is called id or counts.
+        Of a wide text file: columns of numbers that are labels, or anything else that is no part of
+        the matrix; 0 for none. By default a first one that is called id or counts. Columns of text
+        never are a part of it.
     missing : sequence of str or float
         Further cells, or numbers in any format, that stand for a missing entry, such as -999.
     decimal : {".", ","}, optional

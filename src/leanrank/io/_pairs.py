@@ -87,6 +87,7 @@ def read_labels(
     *,
     header: bool | None = None,
     delimiter: str | None = None,
+    usual: Sequence[str] = (),
 ) -> list[LabelColumn]:
     """Labels of a list of pairs, or of rows alone.
 
@@ -100,6 +101,8 @@ def read_labels(
         Where they are; by default found by their names, or in this order where there are no others.
     header, delimiter : optional
         As of :func:`read_ratings`. Without names that tell, the first line is taken for data.
+    usual : sequence of str
+        Names that they have if nothing else is said, and there are columns of these.
 
     Returns
     -------
@@ -111,6 +114,8 @@ def read_labels(
         As :func:`read_ratings`.
     """
     with open_source(source, header=header, delimiter=delimiter) as opened:
+        if columns is None and {*usual[:count]} <= {name.strip() for name in opened.names}:
+            columns = usual[:count] or None
         roles, named = find_roles(f"{opened}", opened.names, columns, count)
         reading = LabelReading(opened, roles, named, count)
         parts: list[list[np.ndarray]] = [[np.empty(0, np.int32)] for _ in roles]

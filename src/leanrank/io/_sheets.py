@@ -131,6 +131,20 @@ class Column:
             return ""
         return f"; decimals are written with '{self.notation.decimal}' here (--decimal)"
 
+    def reading(self, k: int) -> str:
+        """Why column k has both text and numbers, for a message: one of them may mean a gap."""
+        numbers = {cell for cell, v in self._parsed.items() if v is not None and math.isfinite(v)}
+        texts = {cell.strip() for cell, value in self._parsed.items() if value is None}
+        if len(texts) == 1 and self.numbers > self.texts:
+            return f"; if it stands for a missing entry, say so (--missing '{texts.pop()}')"
+        if len(numbers) == 1 and self.texts > self.numbers:
+            return (
+                f"; the only number in its column is {numbers.pop().strip()}: if that stands for a "
+                f"missing entry, say so (--missing), if the column is text, too (--id-column "
+                f"{k + 1})"
+            )
+        return ""
+
 
 @dataclass(frozen=True)
 class Sheet:
@@ -182,7 +196,7 @@ class Sheet:
         if bad is None:
             return column.values
         what = f"'{column.shown(bad)}' is not a finite number, nor an empty cell"
-        raise self.fail(header, bad, k, what + column.hint(bad))
+        raise self.fail(header, bad, k, what + (column.hint(bad) or column.reading(k)))
 
     def notation(self, decimal: str | None, missing: frozenset[str]) -> Notation:
         """With a decimal comma where the cells leave no doubt about it, if not told."""

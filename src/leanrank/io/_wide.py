@@ -40,7 +40,8 @@ def read_wide(
         notes += why
     else:
         given = [name for name in id_columns if name not in (0, "0")]
-        texts = sorted({find_column(sheet.path, sheet.first, name, "id column") for name in given})
+        named = {find_column(sheet.path, sheet.first, name, "id column") for name in given}
+        texts = sorted(named | {k for k, column in columns.items() if _is_text(column)})
     numeric = [k for k in columns if k not in texts]
     shape = (len(columns[0].cells), len(numeric))
     if 0 in shape:
@@ -98,7 +99,7 @@ def _text_columns(
     texts = [
         k
         for k, column in columns.items()
-        if (column.texts > 1 and not column.numbers) or (k == 0 and column.texts > column.numbers)
+        if _is_text(column) or (k == 0 and column.texts > column.numbers)
     ]
     leading = columns[0]
     if 0 in texts or not leading.cells or leading.missing or len(columns) < 2:
@@ -113,6 +114,11 @@ def _text_columns(
         )
         return [0, *texts], [note]
     return texts, []
+
+
+def _is_text(column: Column) -> bool:
+    """Whether there is text in several cells, and a number in none."""
+    return column.texts > 1 and not column.numbers
 
 
 def _numbers_rows(name: str | None, column: Column, others: list[Column]) -> bool:

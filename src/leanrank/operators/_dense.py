@@ -65,6 +65,11 @@ class DenseSensing(Measurement):
     """
 
     def __init__(self, A: ArrayLike, *, symmetric: bool = False, overwrite_a: bool = False) -> None:
+        if np.ndim(A) == 2:
+            raise ValueError(
+                f"A must hold a matrix for each measurement, got shape {tuple(np.shape(A))}; where "
+                "matrices were flattened to rows, pass A.reshape(-1, n1, n2)"
+            )
         A = _checks.real_array(A, "A", ndim=3)
         m, n1, n2 = (int(n) for n in A.shape)
         if min(m, n1, n2) == 0:

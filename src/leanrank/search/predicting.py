@@ -130,7 +130,7 @@ def predicted(
     room = _Room(fitter, intercepts, prune, column_noise)
     first = parts[0]
     given = min(width, most)
-    room = replace(room, score=lambda state: float(first.errors(state.factors).mean()))
+    room = replace(room, score=_scored(first, fitter))
     state = room.fit(first.train, given)
     steps = [(given, state.sweeps)]
     while prune and given < most and given - state.width <= given // 4:
@@ -164,6 +164,18 @@ def predicted(
     if rounds[0][1].sweeps:
         assessment = assessment.tried_out(room.watched(first.train))
     return Predicted(whole, rounds, assessment, doubtful)
+
+
+def _scored(part: Split, fitter: Fitter) -> Callable[[State], float]:
+    """What the mean error of a state on held-out measurements is; the monitor is told, too."""
+    zero = part.zero_error
+
+    def score(state: State) -> float:
+        error = float(part.errors(state.factors).mean())
+        fitter.monitor.held_out_error = math.sqrt(error / zero) if zero > 0 else 0.0
+        return error
+
+    return score
 
 
 def _is_all(state: State, problem: Problem, fitter: Fitter) -> bool:

@@ -42,6 +42,8 @@ class State:
     held_out_error : float or None
         Relative error on measurements that were held out, of the latest fit that was tried on
         them; None where none was yet.
+    share : float or None
+        About how much of all work is done, in (0, 1]; None where that is not known.
     """
 
     point: Point
@@ -52,6 +54,7 @@ class State:
     phase: str = "solve"
     scale: float = 1.0
     held_out_error: float | None = None
+    share: float | None = None
 
     @property
     def factors(self) -> Factors:
@@ -61,6 +64,13 @@ class State:
     def factors_in_units(self) -> Factors:
         """The factors in the units of y."""
         return self.factors if self.scale == 1.0 else self.factors.scaled(self.scale)
+
+    def __repr__(self) -> str:
+        told = f"phase={self.phase!r}, iteration={self.iteration}, passes={self.passes:g}, "
+        told += f"width={self.factors.width}, loss={self.point.loss:.3g}"
+        if self.held_out_error is not None:
+            told += f", held_out_error={self.held_out_error:.3g}"
+        return f"State({told})"
 
     def keep(self, problem: Problem, mask: Array) -> State:
         """The state with only the columns where ``mask`` is true, its memory pruned along."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numbers
 import os
 import threading
-import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ import numpy as np
 from leanrank import _checks
 from leanrank._arrays import is_numpy_array
 from leanrank._threads import one_blas_thread
+from leanrank._warn import warn_caller
 from leanrank.problem import Problem, check_squared
 from leanrank.research.deep._blocks import Run, gathered, plan
 from leanrank.research.deep._engines import Sampling, engine
@@ -266,11 +266,10 @@ def collapses(problem: Problem, depth: int, ridge: float) -> bool:
 def _warn_of_collapse(problem: Problem, depth: int, schedule: Sequence[Phase]) -> None:
     largest = max(schedule, key=lambda phase: phase.ridge)
     if collapses(problem, depth, largest.ridge):
-        warnings.warn(
+        warn_caller(
             f"with the ridge {largest.ridge:g} of phase {schedule.index(largest)} zero is the only "
             "critical point, and all layers shrink to it; take a smaller ridge",
             CollapseWarning,
-            stacklevel=4,
         )
 
 
