@@ -133,7 +133,7 @@ def judge(p: Mapping[str, Any], results: Results) -> Verdict:
     conditions = []
     if unstable:
         conditions.append(
-            f"a start that does not diverge under this warm-up ({', '.join(unstable)} does)"
+            f"a start that does not diverge under this warm-up, as {' and '.join(unstable)} did"
         )
     if chance < _UNLIKELY:
         conditions.append(f"a factor of {factor:.2g} in the mean wait")
