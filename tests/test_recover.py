@@ -609,3 +609,36 @@ def test_where_growing_is_trapped_at_the_right_rank_a_lower_one_is_looked_for(se
     result = lr.recover(inst.op, inst.y, random_state=seed)
     assert (result.rank, result.status) == (3, lr.Status.CONVERGED)
     assert inst.error(result.factors) < 1e-9
+
+
+# --- exact but for a few rows -------------------------------------------------------------------
+
+
+def with_thin_rows(count: int) -> tuple[ObservedEntries, np.ndarray, np.ndarray]:
+    """Exactly of rank three; so many rows have two entries only, and all others half of theirs."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((80, 3)) @ rng.standard_normal((3, 40))
+    mask = rng.random(X.shape) < 0.5
+    mask[:count] = False
+    mask[:count, [3, 17]] = True
+    return ObservedEntries(*np.nonzero(mask), X.shape), X[mask], X
+
+
+def test_an_exact_fit_with_a_few_thin_rows_predicts_the_others():
+    op, y, X = with_thin_rows(3)
+    result = recover(op, y)
+    assert result.status is Status.APPROXIMATE
+    assert not result.certificate.holds
+    assert "3 rows (0, 1, 2, counted from 0) have too few measurements" in result.message
+    np.testing.assert_allclose(result.factors.to_dense()[3:], X[3:], atol=1e-8)
+    found = result.certificate.prediction
+    hidden = 80 * 40 - op.size
+    assert found.guessed == pytest.approx(3 * 38 / hidden)
+    assert found.coverage is None
+
+
+def test_an_exact_fit_with_many_thin_rows_does_not():
+    op, y, _ = with_thin_rows(12)
+    result = recover(op, y)
+    assert result.status is Status.STALLED
+    assert "have too few measurements" in result.message

@@ -71,8 +71,8 @@ class EvidencePolicy:
     least_coverage : float
         Least share of held-out measurements in their 95 % intervals, but for chance.
     in_hole : float
-        Largest share of the unobserved entries in one block, or between parts that nothing joins,
-        for held-out ones to stand for them.
+        Largest share of the unobserved entries in one block, between parts that nothing joins, or
+        in rows and columns that are not determined, for held-out ones to stand for them.
     draws : int
         Draws of noise that are propagated; with the flattest direction four are within a factor
         of two of the root mean square of refits.

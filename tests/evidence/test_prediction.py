@@ -88,6 +88,7 @@ LEAST = 0.9 - 2.0 * math.sqrt(0.95 * 0.05 / 1000)
         ("coverage", LEAST + 1e-6, LEAST - 1e-6, "these intervals hold too few"),
         ("coverage", 1.0, 0.5, "do not rely on them, or calibrate them"),
         ("in_hole", 0.1, 0.11, "11% of what is missing lies in one block of which nothing was"),
+        ("guessed", 0.1, 0.3, "30% of what is missing lies in rows and columns that have too few"),
         ("apart", 0.1, 0.5, "50% of what is missing joins parts that no chain of measurements"),
     ],
 )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from leanrank import Factors, Status, recover, simulate
-from leanrank.operators import DenseSensing, FullObservation
+from leanrank.operators import DenseSensing, FullObservation, ObservedEntries
 from leanrank.problem import Problem
 from leanrank.search import Stage
 from leanrank.search.holding_out import (
@@ -57,6 +57,23 @@ def test_split_is_random_and_seeded(problem):
     np.testing.assert_array_equal(one, two)
     assert not np.array_equal(one, other)
     assert one.size == 15
+
+
+def test_no_second_look_at_an_entry_is_held_out_alone(rng):
+    rows, cols = rng.integers(0, 12, 300), rng.integers(0, 9, 300)
+    op = ObservedEntries(rows, cols, (12, 9))
+    flat = rows * 9 + cols
+    for part in split(Problem(op, np.arange(300.0)), 0.1, rng, rounds=1):
+        out = np.isin(np.arange(300.0), part.held.y)
+        both = set(flat[out]) & set(flat[~out])
+        assert len(both) <= 1  # the last entry, where the share ends in the middle of it
+        assert np.sum(out) == 30
+    # Entries that differ are shuffled as before.
+    once = np.unique(flat)
+    single = Problem(ObservedEntries(*np.divmod(once, 9), (12, 9)), np.arange(float(once.size)))
+    (part,) = split(single, 0.1, np.random.default_rng(3))
+    expected = np.sort(np.random.default_rng(3).permutation(once.size)[: part.held.op.size])
+    np.testing.assert_array_equal(part.held.y, expected)
 
 
 def test_at_least_one_measurement_is_held_out(problem, rng):

@@ -183,11 +183,16 @@ def certify(
         error_estimate=error,
         held_out_error=held_out_error,
         filled_error=filled.error,
-        prediction=None
-        if prediction is None
-        else replace(prediction, in_hole=filled.in_hole, apart=filled.apart),
     )
     facts = _facts(problem, point, seen, certificate, answer, exact, policy, rng)
+    if prediction is not None:
+        shrunk = change is not None or problem.penalised
+        guessed = 0.0 if shrunk or seen is None else _guessed(seen, facts.rows, facts.cols)
+        prediction = replace(
+            prediction, in_hole=filled.in_hole, apart=filled.apart, guessed=guessed
+        )
+        certificate = replace(certificate, prediction=prediction)
+        facts = replace(facts, certificate=certificate)
     reasons = judge(replace(facts, shrunk=change is not None), policy)
     return replace(certificate, holds=not reasons, reasons=reasons)
 
@@ -255,6 +260,14 @@ def _undetermined(problem: Problem, point: Point) -> tuple[np.ndarray, np.ndarra
     if not followed.size:
         return np.arange(op.shape[0]), np.arange(op.shape[1])
     return op.subset(followed).undetermined(2 * factors.width + 1, factors.symmetric)
+
+
+def _guessed(seen: ObservedEntries, rows: np.ndarray, cols: np.ndarray) -> float:
+    """Share of the unobserved entries that lie in some rows and columns."""
+    (n1, n2), total = seen.shape, math.prod(seen.shape)
+    outside = ~np.isin(seen.rows, rows) & ~np.isin(seen.cols, cols)
+    left = (n1 - rows.size) * (n2 - cols.size) - np.count_nonzero(outside)
+    return 1.0 - left / (total - seen.size) if total > seen.size else 0.0
 
 
 def _facts(

@@ -36,6 +36,9 @@ class Prediction:
     apart : float
         Share of them that join rows and columns which no chain of observed entries joins, or two
         parts that too few do.
+    guessed : float
+        Share of them in rows and columns that have too few measurements to be determined, and no
+        prior.
 
     Examples
     --------
@@ -51,6 +54,7 @@ class Prediction:
     size: int
     in_hole: float = 0.0
     apart: float = 0.0
+    guessed: float = 0.0
 
     @classmethod
     def of(
@@ -130,6 +134,11 @@ class Prediction:
                 f"{self.apart:.0%} of what is missing joins parts that no chain of measurements "
                 "joins, or too few of them, so that nothing tells it: measure some of it, or "
                 "complete the parts one by one"
+            )
+        if self.guessed > policy.in_hole:
+            found.append(
+                f"{self.guessed:.0%} of what is missing lies in rows and columns that have too few "
+                "measurements, and is a guess: observe more of them, or leave them out"
             )
         return tuple(found)
 

@@ -21,7 +21,7 @@ from leanrank.problem import Problem
 from leanrank.search.drawing import Chain, HeldOutDraws, draws_of_held_out, wide_chain
 from leanrank.search.holding_out import Split
 
-__all__ = ["Assessment"]
+__all__ = ["Assessment", "told_of"]
 
 
 @dataclass(frozen=True)
@@ -65,19 +65,8 @@ class Assessment:
     @cached_property
     def prediction(self) -> Prediction:
         """How all held-out measurements are predicted, and by the better of means and zero."""
-        missed: list[np.ndarray] = []
-        means: list[np.ndarray] = []
-        zero: list[np.ndarray] = []
-        for part, state in self.rounds:
-            held, loss = part.held, _loss(part, state)
-            residual = held.op.forward(state.factors) - held.y
-            of_means = held.op.forward(_means(part.train)) - held.y
-            for costs, r in ((missed, residual), (means, of_means), (zero, -held.y)):
-                costs.append(to_numpy(loss.value(r)))
-        whole = np.concatenate(zero)
-        of_means = min(np.concatenate(means), whole, key=np.mean)
-        inside = None if self.draws is None else self.draws.inside
-        return Prediction.of_costs(np.concatenate(missed), of_means, whole, inside)
+        rounds = [(part, state.factors, _loss(part, state)) for part, state in self.rounds]
+        return told_of(rounds, None if self.draws is None else self.draws.inside)
 
     @cached_property
     def _drawn(self) -> tuple[Chain, HeldOutDraws | None]:
@@ -101,6 +90,24 @@ class Assessment:
         if seen is None or not self.prune:
             return chain, seen
         return wide_chain(state, chain, seen, try_out, self.most)
+
+
+def told_of(
+    rounds: list[tuple[Split, Factors, Loss]], inside: np.ndarray | None = None
+) -> Prediction:
+    """How held-out entries are predicted by factors that have not seen them, and by means."""
+    missed: list[np.ndarray] = []
+    means: list[np.ndarray] = []
+    zero: list[np.ndarray] = []
+    for part, factors, loss in rounds:
+        held = part.held
+        residual = held.op.forward(factors) - held.y
+        of_means = held.op.forward(_means(part.train)) - held.y
+        for costs, r in ((missed, residual), (means, of_means), (zero, -held.y)):
+            costs.append(to_numpy(loss.value(r)))
+    whole = np.concatenate(zero)
+    of_means = min(np.concatenate(means), whole, key=np.mean)
+    return Prediction.of_costs(np.concatenate(missed), of_means, whole, inside)
 
 
 def _means(problem: Problem) -> Factors:

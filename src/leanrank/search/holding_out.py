@@ -10,6 +10,8 @@ import numpy as np
 
 from leanrank._arrays import Array, to_numpy
 from leanrank.factors import Factors
+from leanrank.operators import Measurement
+from leanrank.operators._pattern import distinct
 from leanrank.problem import Problem
 from leanrank.search.fitting import Fitter, Stage
 
@@ -80,10 +82,11 @@ def split(problem: Problem, share: float, rng: np.random.Generator, rounds: int 
     """Hold a random share of the measurements out, different ones in each round.
 
     At least one is held out and one is left to fit, so that few measurements may allow fewer
-    rounds. A single one is both fitted and held out.
+    rounds. A single one is both fitted and held out. Entries that were measured several times are
+    held out as a whole, or what is fitted would know them.
     """
     op = problem.op
-    order = rng.permutation(op.size)
+    order = _shuffled(op, rng)
     count = max(1, min(round(share * op.size), op.size - 1))
     splits = []
     for i in range(min(rounds, op.size // count)):
@@ -93,6 +96,18 @@ def split(problem: Problem, share: float, rng: np.random.Generator, rounds: int 
         train = problem.subset(inside if inside.size else out)
         splits.append(Split(train, held))
     return splits
+
+
+def _shuffled(op: Measurement, rng: np.random.Generator) -> np.ndarray:
+    """All measurements in random order, those of one entry after another."""
+    order, found = rng.permutation(op.size), op.entries()
+    if found is None:
+        return order
+    flat = found[0] * np.int64(op.shape[1]) + found[1]
+    once = distinct(flat)
+    if once.size == flat.size:
+        return order
+    return np.argsort(rng.permutation(once.size)[np.searchsorted(once, flat)], kind="stable")
 
 
 def rounds_of(problem: Problem, data: Split, fitter: Fitter) -> list[Split]:

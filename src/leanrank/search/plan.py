@@ -18,6 +18,7 @@ from leanrank.operators import Measurement
 from leanrank.penalties import Penalty
 from leanrank.problem import Problem
 from leanrank.results import Result, Status
+from leanrank.search.assessing import told_of
 from leanrank.search.choosing import Choice, best_predicting, of_rank
 from leanrank.search.denoising import Denoised, denoised
 from leanrank.search.ending import Ending
@@ -136,7 +137,7 @@ class Plan:
                 return self._predicting(found, [stage.factors for stage in stages])
         exact = exact_fit(self.paths, data, stages, best)
         if exact is not None:
-            return self._of_least_rank(*exact, stages)
+            return self._of_least_rank(*exact, stages, data if by_rows else None)
         if by_rows:
             path = [stage.factors for stage in stages]
             del stages, best  # with residuals of millions, which are hardly ever asked for again
@@ -268,18 +269,31 @@ class Plan:
         return while_better(stages, data, self.fitter.policy.patience, watch)
 
     def _of_least_rank(
-        self, exact: Factors, held_out_error: float | None, stages: list[Stage]
+        self,
+        exact: Factors,
+        missed: float | None,
+        stages: list[Stage],
+        data: Split | None = None,
     ) -> Result:
-        """An exact fit less the directions that it can spare; one of lower rank if it is loose."""
+        """An exact fit less the directions that it can spare; one of lower rank if it is loose.
+
+        Where a few rows have too few entries, it may predict the others exactly.
+        """
         exact = least_rank(self.problem, exact, self.fitter)
-        result = self.ending.certified(self.problem, exact, held_out_error)
+        result = self.ending.certified(self.problem, exact, missed)
         if result.status is Status.CONVERGED:
             return result
         lower = lower_exact_fit(self.paths, stages, result.rank)
-        if lower is None:
+        if lower is not None:
+            other = self.ending.certified(self.problem, lower, None)
+            if other.status is Status.CONVERGED:
+                return other
+        last = stages[-1]
+        if data is None or not last.exact or last.width != exact.width:
             return result
-        other = self.ending.certified(self.problem, lower, None)
-        return other if other.status is Status.CONVERGED else result
+        told = told_of([(data, last.factors, data.held.loss)])
+        predicting = self.ending.certified(self.problem, exact, missed, told)
+        return predicting if predicting.status is Status.APPROXIMATE else result
 
     def _penalised(self, penalty: Penalty) -> Factors:
         """The stationary point of the user's own penalised problem, pruned."""
