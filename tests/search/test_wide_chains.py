@@ -9,10 +9,11 @@ import pytest
 
 from leanrank import inference, simulate
 from leanrank.operators import ObservedEntries
-from leanrank.posterior import Layout, entries_of, start
+from leanrank.posterior import Layout, entries_of, fit, start
 from leanrank.problem import Problem
-from leanrank.search import assessing, drawing
+from leanrank.search import Fitter, Monitor, assessing, drawing, predicting
 from leanrank.search.drawing import Chain, HeldOutDraws, wide_chain
+from leanrank.solvers import GaussNewton
 
 NARROW = Chain()
 
@@ -52,13 +53,13 @@ def tried(state, sizes, *, chain=NARROW, most=100):
 
 def test_the_noise_is_halved_while_that_pays():
     seen, taken, error = tried(state_of(12, 3), [0.9, 0.8, 0.85, 0.1])
-    assert [chain.least_noise for chain in seen] == pytest.approx([0.5, 0.25, 0.125])
-    assert all(chain.spare == 6 for chain in seen)
+    assert [chain.least_noise for chain in seen] == pytest.approx([0.7, 0.35, 0.175])
+    assert all(chain.spare == 48 for chain in seen)  # sixty columns
     assert taken is seen[1]
     assert error == pytest.approx(0.8)
     # No more columns than there may be.
     seen, _, _ = tried(state_of(12, 3), [0.9, 0.9], most=16)
-    assert seen[0].spare == 4  # of six
+    assert seen[0].spare == 4
 
 
 def test_what_is_not_better_is_not_taken():
@@ -74,9 +75,14 @@ def test_a_first_level_of_noise_that_is_too_high_is_not_the_last():
 
 @pytest.mark.parametrize(
     ("width", "sweeps", "options"),
-    [(12, 0, {}), (11, 3, {}), (12, 3, {"most": 12}), (12, 3, {"chain": Chain(column_noise=True)})],
+    [
+        (11, 3, {}),
+        (60, 3, {}),
+        (12, 3, {"most": 12}),
+        (12, 3, {"chain": Chain(column_noise=True)}),
+    ],
 )
-def test_nothing_is_tried_where_columns_are_few_or_the_model_holds(width, sweeps, options):
+def test_nothing_is_tried_where_columns_are_few_or_many(width, sweeps, options):
     assert tried(state_of(width, sweeps), [0.1, 0.05, 0.1], **options)[0] == []
 
 
@@ -107,3 +113,23 @@ def test_matrices_of_low_rank_cost_no_more(monkeypatch, rho, noise):
         y = inst.y + noise * np.std(inst.y) * rng.standard_normal(inst.y.size)
         inference.posterior(inst.op, y, draws=2)
     assert len(asked) == 2
+
+
+@pytest.mark.parametrize(("nearly", "sweeps"), [(True, 0), (False, 0), (True, 2)])
+def test_low_rank_is_told_from_what_is_so_only_nearly(nearly, sweeps):
+    """By directions that are left, where sweeps need not be stopped early."""
+    rng = np.random.default_rng(1)
+    X = nearly_low_rank(1)[0]
+    if not nearly:
+        U, V = (rng.standard_normal((n, 14)) for n in X.shape)
+        X = U @ V.T
+    seen = rng.random(X.shape) < 0.7
+    problem = Problem(
+        ObservedEntries(*np.nonzero(seen), X.shape),
+        X[seen] / X.std() + 0.2 * rng.standard_normal(np.sum(seen)),
+    )
+    fitter = Fitter(GaussNewton(), rng, Monitor())
+    state = fit(start(entries_of(problem)[0], Layout(14), rng), prune=False)
+    assert predicting._is_nearly(replace(state, sweeps=sweeps), problem, fitter) == nearly
+    few = fit(start(entries_of(problem)[0], Layout(4), rng), prune=False)
+    assert not predicting._is_nearly(few, problem, fitter)

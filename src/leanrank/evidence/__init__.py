@@ -6,6 +6,7 @@ from leanrank.evidence.prediction import Prediction
 from leanrank.evidence.structure import (
     bulk_centre,
     explained_of_noise,
+    leading_gap,
     leaves_noise,
     noise_level,
     residual_spectral_norm,
@@ -19,6 +20,7 @@ __all__ = [
     "certify",
     "check_certificate",
     "explained_of_noise",
+    "leading_gap",
     "leaves_noise",
     "noise_level",
     "of_shrunk",

@@ -35,6 +35,8 @@ class Assessment:
         Of the fits.
     most : int
         Columns at most.
+    nearly : bool
+        Whether the matrix may be of low rank only nearly.
     seed : int
         Of the draws.
     drawn : pair, optional
@@ -45,6 +47,7 @@ class Assessment:
     column_noise: bool
     prune: bool
     most: int
+    nearly: bool
     seed: int
     drawn: tuple[Chain, HeldOutDraws | None] | None = None
 
@@ -87,7 +90,7 @@ class Assessment:
 
         chain = Chain(self.column_noise, SPARE if self.prune else 0)
         seen = drawn(chain)
-        if seen is None or not self.prune:
+        if seen is None or not (self.prune and self.nearly):
             return chain, seen
         return wide_chain(state, chain, seen, try_out, self.most)
 

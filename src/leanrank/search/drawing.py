@@ -16,7 +16,7 @@ from leanrank.posterior import SPARE, Posterior, State, perturbed, sampled, wide
 from leanrank.problem import Problem
 from leanrank.search.holding_out import clearly_better
 
-__all__ = ["Chain", "HeldOutDraws", "Perturbation", "draws_of_held_out", "wide_chain"]
+__all__ = ["MANY", "Chain", "HeldOutDraws", "Perturbation", "draws_of_held_out", "wide_chain"]
 
 _SOLVES = 50
 """Draws of a result's posterior where each takes a solution of its own."""
@@ -25,16 +25,18 @@ _AS_GOOD = 1.005
 """Cost of an average over few draws over that of the point estimate, up to which it is taken."""
 _COVERED = 0.02
 """Share of held-out measurements in their 95 % intervals, off by which these are left alone."""
-_DRAWS, _DRAWS_OF_MANY = 25, 60
+_DRAWS, _DRAWS_OF_MANY = 25, 40
 """Of the posterior, for held-out measurements: deviations within a seventh. The average over draws
 of many columns takes more to settle."""
 
 
-_MANY = 12
-"""Columns from which on, where sweeps had to be stopped early, the rank may be low only nearly.
+MANY = 12
+"""Columns from which on the rank may be low only nearly.
 
 Photographs have 20 and more, and ratings up to 9, where many columns of one variance gain nothing.
 """
+_MOST = 60
+"""Columns of one variance where fewer were found; a sweep takes the square of their number."""
 
 
 @dataclass(frozen=True)
@@ -145,10 +147,9 @@ def wide_chain(
 ) -> tuple[Chain, HeldOutDraws]:
     """Many columns of one variance, where these predict held-out measurements clearly better.
 
-    Where the matrix is of low rank only nearly (photographs), hardly any column stands out, and
-    sweeps have to be stopped before the columns that there are fit what none of them explains.
-    Half as many more are tried, and the noise is kept from falling below half of what held-out
-    measurements are missed by, a quarter, and so on, as long as the average over draws gains.
+    Where the matrix is of low rank only nearly (photographs), hardly any column stands out. Sixty
+    are tried, and the noise is kept from falling below 0.7 of what held-out measurements are missed
+    by, half of that, and so on, as long as the average over draws gains.
 
     Parameters
     ----------
@@ -162,11 +163,10 @@ def wide_chain(
     most : int
         Columns at most.
     """
-    more = min(state.width // 2, most - state.width)
-    few = not state.sweeps or state.width < _MANY or more < 1
-    if few or state.loss is not None or chain.column_noise:
+    more = min(_MOST, most) - state.width
+    if state.width < MANY or more < 1 or state.loss is not None or chain.column_noise:
         return chain, seen
-    best, least, level = (chain, seen), math.inf, 0.5 * float(np.mean(seen.errors))
+    best, least, level = (chain, seen), math.inf, 0.7 * float(np.mean(seen.errors))
     while level > 0:
         wide = Chain(spare=more, least_noise=level)
         drawn = try_out(wide)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from leanrank._arrays import is_numpy_array
-from leanrank.evidence import Prediction, leaves_noise
+from leanrank.evidence import Prediction, leading_gap, leaves_noise
 from leanrank.factors import Factors
 from leanrank.posterior import (
     Layout,
@@ -27,6 +27,7 @@ from leanrank.posterior import (
 )
 from leanrank.problem import Problem
 from leanrank.search.assessing import Assessment
+from leanrank.search.drawing import MANY
 from leanrank.search.fitting import Fitter
 from leanrank.search.holding_out import Split, choose_width, relative_error
 from leanrank.solvers import State as SolverState
@@ -160,8 +161,9 @@ def predicted(
         doubtful = whole.width - kept
         whole = room.narrowed(problem, whole, kept)
     seed = int(fitter.rng.integers(2**63))
-    assessment = Assessment(rounds, column_noise, prune, most, seed)
-    if rounds[0][1].sweeps:
+    nearly = _is_nearly(rounds[0][1], first.train, fitter)
+    assessment = Assessment(rounds, column_noise, prune, most, nearly, seed)
+    if nearly:
         assessment = assessment.tried_out(room.watched(first.train))
     return Predicted(whole, rounds, assessment, doubtful)
 
@@ -182,6 +184,19 @@ def _is_all(state: State, problem: Problem, fitter: Fitter) -> bool:
     """Whether a state, of a model that holds, leaves nothing but noise."""
     point, policy = problem.evaluate(state.factors), fitter.policy.evidence
     return problem.loss.quadratic and leaves_noise(problem, point, fitter.rng, policy, LOOKS)
+
+
+def _is_nearly(state: State, problem: Problem, fitter: Fitter) -> bool:
+    """Whether the matrix may be of low rank only nearly.
+
+    Sweeps have to be stopped before columns fit what none of them explains, or many directions of
+    what is left are stronger than noise is.
+    """
+    if state.sweeps or state.width < MANY or state.loss is not None:
+        return bool(state.sweeps)
+    limits = fitter.policy.evidence
+    gap = leading_gap(problem, problem.evaluate(state.factors), fitter.rng, limits.leading)
+    return gap > limits.leading_gap
 
 
 def _worth_keeping(rounds: list[tuple[Split, State]]) -> int:
