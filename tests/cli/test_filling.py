@@ -173,3 +173,18 @@ def test_what_is_listed_and_what_is_a_table(tmp_path):
     op, y = ObservedEntries.from_dense(X)
     np.savez(tmp_path / "in.npz", rows=op.rows, cols=op.cols, y=y, shape=X.shape)
     assert io.read_matrix(tmp_path / "in.npz").listed
+
+
+def test_whole_numbers_stay_whole_on_request(wine, tmp_path, run):
+    path, X, seen = wine
+    out = tmp_path / "whole.csv"
+    run("complete", path, "--keep-integers", "--out", out)
+    with out.open(newline="") as file:
+        filled = np.array([[float(x) for x in row] for row in list(csv.reader(file))[1:]])
+    whole = (X % 1 == 0).all(axis=0)
+    assert whole.any()
+    assert not whole.all()
+    np.testing.assert_array_equal(filled[:, whole] % 1, 0.0)
+    assert np.any(filled[:, ~whole][~seen[:, ~whole]] % 1)
+    refused = run("complete", path, "--raw", "--keep-integers", "--out", out, code=2)
+    assert "--keep-integers is of tables" in refused.stderr

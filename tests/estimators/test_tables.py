@@ -120,6 +120,12 @@ def test_integers_and_flags_are_kept_on_request():
     filled = completed[np.isnan(X[:, 0]), 0]
     assert np.any(filled != np.round(filled))
     assert np.any(quiet().fit_transform(X)[:, 13] % 1.0 != 0.0)
+    # Intervals are those that held-out entries were held against, of what was not rounded.
+    ends = zip(
+        *(quiet(keep_integers=k).fit(X).predict_interval(X) for k in (False, True)), strict=True
+    )
+    for plain, whole in ends:
+        np.testing.assert_array_equal(plain, whole)
 
 
 def test_indicators_are_those_of_scikit_learn():

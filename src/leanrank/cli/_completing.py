@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from leanrank import io
 from leanrank._display import percent
 from leanrank.cli._completed import Outputs, read_cells
 from leanrank.cli._filling import check_filling, fill_matrix, fill_table
@@ -141,6 +142,13 @@ def complete(
     ] = None,
     least: Least = None,
     most: Most = None,
+    keep_integers: Annotated[
+        bool,
+        typer.Option(
+            "--keep-integers",
+            help="Fill columns of a table whose entries are all whole numbers with whole numbers.",
+        ),
+    ] = False,
     rank: Rank = None,
     width: Width = None,
     validation: Validation = None,
@@ -194,11 +202,16 @@ def complete(
             completed_unchanged(terminal, file, summary)
             return
         as_it_is = raw or symmetric or deep or bool(factors or kept.path)
+        if keep_integers and (matrix.listed or as_it_is):
+            raise io.FileError(
+                "--keep-integers is of tables whose columns have units of their own, not of lists "
+                "or of a matrix as it is (--raw and alike)"
+            )
         if matrix.listed or as_it_is:
             means = matrix.listed and not as_it_is
             filled = fill_matrix(terminal, matrix, settings, kept, bounds, fit_all, means)
         else:
-            filled = fill_table(terminal, matrix, settings, bounds, fit_all)
+            filled = fill_table(terminal, matrix, settings, bounds, fit_all, keep_integers)
         values = settings.summary(
             *(filled.result, file, filled.seconds),
             measurements=matrix.values.size,

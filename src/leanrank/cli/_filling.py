@@ -76,6 +76,7 @@ def fill_table(
     settings: Settings,
     bounds: Bounds,
     fit_all: bool,
+    keep_integers: bool,
 ) -> Filled:
     """Rows are samples, columns are features in units of their own: LowRankImputer."""
     X = matrix.completed(None)
@@ -88,6 +89,7 @@ def fill_table(
         random_state=settings.seed,
         keep_observed=not fit_all,
         keep_empty_features=True,
+        keep_integers=keep_integers,
         min_value=low,
         max_value=high,
         on_failure="ignore",

@@ -53,7 +53,7 @@ class TableCompleter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # 
         if not self.keep_observed:
             rows = np.arange(X.shape[0])
         if rows.size:
-            completed, _ = self._completed(X[rows], weights[rows])
+            completed = self._rounded(self._completed(X[rows], weights[rows])[0])
             replaced = missing[rows] | (not self.keep_observed)
             out[rows] = np.where(replaced, completed, X[rows])
             self._report_rows(rows, np.count_nonzero(weights[rows], axis=1))
@@ -91,7 +91,7 @@ class TableCompleter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # 
         for _ in range(n):
             rows: Rows = self._rows if chain is None else next(chain)
             Z = rows.draw(self._scaled(X), weights[:, self._inner], rng)
-            out = np.where(missing, self._unscaled(Z), X).astype(X.dtype)
+            out = np.where(missing, self._rounded(self._unscaled(Z)), X).astype(X.dtype)
             tables.append(self._handed_out(out, missing, form))
         return tables
 
@@ -163,9 +163,13 @@ class TableCompleter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # 
         at = self._inner
         out = np.tile(self.statistics_, (Z.shape[0], 1))
         out[:, at] = self._offset[at] + self.scale_[at] * Z
-        low, high = checked_bounds(self.min_value, self.max_value, out.shape[1])
-        out = np.clip(out, low, high)
-        return self._whole.rounded(out, low, high) if self.keep_integers else out
+        return np.clip(out, *checked_bounds(self.min_value, self.max_value, out.shape[1]))
+
+    def _rounded(self, X: np.ndarray) -> np.ndarray:
+        """With whole numbers in columns of such, if a user asked for it."""
+        if not self.keep_integers:
+            return X
+        return self._whole.rounded(X, *checked_bounds(self.min_value, self.max_value, X.shape[1]))
 
     def _completed(self, X: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Means of all entries, and standard deviations of their readings."""

@@ -61,7 +61,7 @@ class LowRankImputer(TableFitter):
         scikit-learn's imputers.
     keep_integers : bool
         Complete columns whose entries are all whole numbers with whole numbers, and those of
-        zeros and ones with these.
+        zeros and ones with these. Intervals are about what was not rounded.
     missing_values : float
         What marks a gap, if it is not NaN. Of a sparse table entries that are not stored are
         zeros, not gaps.

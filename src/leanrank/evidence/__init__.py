@@ -6,7 +6,6 @@ from leanrank.evidence.prediction import Prediction
 from leanrank.evidence.structure import (
     bulk_centre,
     explained_of_noise,
-    leading_gap,
     leaves_noise,
     noise_level,
     residual_spectral_norm,
@@ -20,7 +19,6 @@ __all__ = [
     "certify",
     "check_certificate",
     "explained_of_noise",
-    "leading_gap",
     "leaves_noise",
     "noise_level",
     "of_shrunk",

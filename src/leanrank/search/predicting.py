@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from leanrank._arrays import is_numpy_array
-from leanrank.evidence import Prediction, leading_gap, leaves_noise
+from leanrank.evidence import Prediction, leaves_noise
+from leanrank.evidence.structure import leading_gap
 from leanrank.factors import Factors
 from leanrank.posterior import (
     Layout,
