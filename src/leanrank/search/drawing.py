@@ -36,7 +36,7 @@ MANY = 12
 Photographs have 20 and more, and ratings up to 9, where many columns of one variance gain nothing.
 """
 _MOST = 60
-"""Columns of one variance where fewer were found; a sweep takes the square of their number."""
+"""Columns of one variance, however many were found: a sweep takes the square of their number."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,8 @@ class Chain:
         """Draws from there."""
         if not self.least_noise:
             return sampled(state, rng, size=size, column_noise=self.column_noise, spare=self.spare)
-        wide = widened(state, min(self.spare, min(state.entries.shape) - state.width), rng)
+        wide = state.without(np.arange(state.width) >= _MOST)
+        wide = widened(wide, min(self.spare, min(state.entries.shape) - wide.width), rng)
         sample = sampled(
             wide, rng, size=size, spare=0, isotropic=True, least_noise=self.least_noise
         )
@@ -163,9 +164,9 @@ def wide_chain(
     most : int
         Columns at most.
     """
-    more = min(_MOST, most) - state.width
-    if state.width < MANY or more < 1 or state.loss is not None or chain.column_noise:
+    if state.width < MANY or state.loss is not None or chain.column_noise:
         return chain, seen
+    more = max(min(_MOST, most) - state.width, 0)
     best, least, level = (chain, seen), math.inf, 0.7 * float(np.mean(seen.errors))
     while level > 0:
         wide = Chain(spare=more, least_noise=level)
