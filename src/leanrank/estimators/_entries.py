@@ -13,6 +13,9 @@ from leanrank.problem import Problem
 
 __all__ = ["Columns", "Entries", "observed", "varying"]
 
+_MANY_ROWS, _ROWS_A_COLUMN = 10_000, 20
+"""Rows that tell of all what is asked of a table as a whole, or so many for each column."""
+
 
 class Entries(NamedTuple):
     """The observed entries of a table: values[i] at (rows[i], cols[i]), rows in order.
@@ -27,9 +30,24 @@ class Entries(NamedTuple):
     weights: np.ndarray
 
     def only(self, kept: np.ndarray) -> Entries:
-        """Those that are flagged."""
+        """Those that are flagged, or at some places in order."""
         rows, cols, values = self.rows[kept], self.cols[kept], self.values[kept]
         return Entries(rows, cols, values, self.shape, self.weights[kept])
+
+    def of_some_rows(self, rng: np.random.Generator) -> tuple[Entries, np.ndarray]:
+        """Those of as many rows as tell of all, counted anew, and their places in these.
+
+        All of them where there are no more rows than that.
+        """
+        (n, p), m = self.shape, self.values.size
+        most = max(_MANY_ROWS, _ROWS_A_COLUMN * p)
+        if n <= most:
+            return self, np.arange(m)
+        number = np.full(n, -1)
+        number[np.sort(rng.choice(n, most, replace=False))] = np.arange(most)
+        places = np.flatnonzero(number[self.rows] >= 0)
+        some = self.only(places)
+        return some._replace(rows=number[some.rows], shape=(most, p)), places
 
     def mean_square(self, values: np.ndarray) -> float:
         """Weighted mean square of a value for each entry."""
