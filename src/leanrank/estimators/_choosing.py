@@ -78,8 +78,8 @@ def held_out(
 ) -> HeldOut | None:
     """Fit the models without some of the entries, in turn; None where there are too few.
 
-    Of a long table some rows do. ``tell`` is called after each turn with the relative error of the main model, and the share of
-    all fits, one before and one after these, that is done.
+    Of a long table some rows do. ``tell`` is called after each turn with the relative error of
+    the main model, and the share of all fits, one before and one after these, that is done.
     """
     entries, places = entries.of_some_rows(rng)
     m = entries.values.size
