@@ -43,7 +43,7 @@ class Entries(NamedTuple):
         most = max(_MANY_ROWS, _ROWS_A_COLUMN * p)
         if n <= most:
             return self, np.arange(m)
-        number = np.full(n, -1)
+        number = np.full(n, -1, np.int32)
         number[np.sort(rng.choice(n, most, replace=False))] = np.arange(most)
         places = np.flatnonzero(number[self.rows] >= 0)
         some = self.only(places)
@@ -94,6 +94,7 @@ def observed(X: np.ndarray, weights: np.ndarray | None = None) -> tuple[Entries,
     """
     seen = ~np.isnan(X)
     rows, cols = np.nonzero(seen if weights is None else seen & (weights > 0))
+    rows, cols = rows.astype(np.int32), cols.astype(np.int32)
     given = np.ones(rows.size) if weights is None else weights[rows, cols]
     # In units of the largest their sum does not overflow, and equal ones are ones.
     largest = float(given.max(initial=0.0)) or 1.0
@@ -153,7 +154,15 @@ def varying(entries: Entries, columns: Columns) -> tuple[Entries, np.ndarray, np
     rows, cols = entries.rows[inside], entries.cols[inside]
     values = entries.values[inside].astype(np.float64)
     values = ((values - columns.offset[cols]) / columns.scale[cols]).astype(entries.values.dtype)
-    row_index, rows = np.unique(rows, return_inverse=True)
-    col_index, cols = np.unique(cols, return_inverse=True)
+    row_index, rows = _renumbered(rows, entries.shape[0])
+    col_index, cols = _renumbered(cols, entries.shape[1])
     shape = (row_index.size, col_index.size)
     return Entries(rows, cols, values, shape, entries.weights[inside]), row_index, col_index
+
+
+def _renumbered(index: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The numbers below ``size`` that are there, in rising order, and which of these each is."""
+    there = np.flatnonzero(np.bincount(index, minlength=size))
+    number = np.empty(size, np.int32)
+    number[there] = np.arange(there.size)
+    return there, number[index]

@@ -187,8 +187,13 @@ class ExplicitTangent(Tangent):
         return (xp.sum(squares, axis=0) if weights is None else weights @ squares) / rows
 
 
-def block_preconditioner(blocks: Array, damping: Array) -> Callable[[Array], Array]:
-    """The inverse of the blocks of rows, shape (rows, k, k), damped by columns, shape (k,)."""
+def block_preconditioner(
+    blocks: Array, damping: Array, *, overwrite: bool = False
+) -> Callable[[Array], Array]:
+    """The inverse of the blocks of rows, shape (rows, k, k), damped by columns, shape (k,).
+
+    NumPy's blocks may be overwritten with it.
+    """
     xp = array_namespace(blocks)
     info, k = xp.finfo(blocks.dtype), int(blocks.shape[1])
     if not k:
@@ -202,7 +207,7 @@ def block_preconditioner(blocks: Array, damping: Array) -> Callable[[Array], Arr
         eye = xp.eye(k, dtype=blocks.dtype, device=device_of(blocks))
         inverse = xp.linalg.inv(blocks + shift[:, :, None] * eye)
         return lambda R: xp.matmul(inverse, R[:, :, None])[:, :, 0]
-    inverse = blocks.copy()
+    inverse = blocks if overwrite else blocks.copy()
     inverse[:, range(k), range(k)] += shift
     for first in range(0, len(inverse), _AT_ONCE):
         part = slice(first, first + _AT_ONCE)
