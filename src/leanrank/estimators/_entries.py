@@ -95,12 +95,14 @@ def observed(X: np.ndarray, weights: np.ndarray | None = None) -> tuple[Entries,
     seen = ~np.isnan(X)
     rows, cols = np.nonzero(seen if weights is None else seen & (weights > 0))
     rows, cols = rows.astype(np.int32), cols.astype(np.int32)
-    given = np.ones(rows.size) if weights is None else weights[rows, cols]
+    shape = (int(X.shape[0]), int(X.shape[1]))
+    if weights is None:
+        return Entries(rows, cols, X[rows, cols], shape, np.broadcast_to(1.0, rows.size)), 1.0
+    given = weights[rows, cols]
     # In units of the largest their sum does not overflow, and equal ones are ones.
     largest = float(given.max(initial=0.0)) or 1.0
     given = given / largest
     mean = float(given.mean()) if given.size else 1.0
-    shape = (int(X.shape[0]), int(X.shape[1]))
     return Entries(rows, cols, X[rows, cols], shape, given / mean), mean * largest
 
 
@@ -151,13 +153,14 @@ class Columns:
 def varying(entries: Entries, columns: Columns) -> tuple[Entries, np.ndarray, np.ndarray]:
     """The centred and scaled entries of columns that vary, and which rows and columns these are."""
     inside = columns.varies[entries.cols]
-    rows, cols = entries.rows[inside], entries.cols[inside]
-    values = entries.values[inside].astype(np.float64)
+    if not inside.all():
+        entries = entries.only(inside)
+    rows, cols, values = entries.rows, entries.cols, entries.values.astype(np.float64)
     values = ((values - columns.offset[cols]) / columns.scale[cols]).astype(entries.values.dtype)
     row_index, rows = _renumbered(rows, entries.shape[0])
     col_index, cols = _renumbered(cols, entries.shape[1])
     shape = (row_index.size, col_index.size)
-    return Entries(rows, cols, values, shape, entries.weights[inside]), row_index, col_index
+    return Entries(rows, cols, values, shape, entries.weights), row_index, col_index
 
 
 def _renumbered(index: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:

@@ -118,13 +118,15 @@ class Pattern:
 
         ``known`` is updated along the way.
         """
+        a, b = self._ends
         while not known.all():
-            telling = known[self.others] & ~known[self.mine]
-            ready = np.bincount(self.mine[telling], minlength=self.nodes) >= need
-            ready &= ~known
+            to_a, to_b = known[b] & ~known[a], known[a] & ~known[b]
+            ready = (self._counted(a[to_a], b[to_b]) >= need) & ~known
             if not ready.any():
                 return
-            yield ready, np.flatnonzero(telling & ready[self.mine])
+            # As they are numbered in ``mine``.
+            to_a, to_b = np.flatnonzero(to_a & ready[a]), np.flatnonzero(to_b & ready[b])
+            yield ready, np.concatenate([to_a, a.size + to_b])
             known |= ready
 
     def regressed(
