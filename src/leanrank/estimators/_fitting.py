@@ -170,9 +170,11 @@ def _fit(
     held = held_out(entries, settings, validation, rng, watch.tell)
     may_hold = held is not None and not held.beyond and state.uncertainty <= _PINNED_DOWN
     if recovered is None and may_hold:
-        recovered, _, n_iter = _recovered(entries, run, settings)
-        if recovered is not None and recovered.status is not Status.CONVERGED:
-            recovered = None
+        for part in (entries,) if few is entries else (few, entries):
+            recovered, _, n_iter = _recovered(part, run, settings)
+            if recovered is None or recovered.status is not Status.CONVERGED:
+                recovered = None
+                break
     if held is None or (always and settings.rank is None):
         best = means(entries)
     else:

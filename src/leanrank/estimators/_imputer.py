@@ -151,7 +151,9 @@ class LowRankImputer(TableFitter):
     and weights), and column means. The weights are those that miss the least of entries that are
     held out, a tenth at a time (stacking; Breiman 1996), and lean towards means as far as the gain
     may be chance. What a model says is cut at two standard deviations beyond the entries that a
-    column has, as it is at ``min_value`` and ``max_value``.
+    column has, as it is at ``min_value`` and ``max_value``. Of tables longer than 10,000 rows and
+    20 for each column, so many rows, drawn at random, tell the weights, the number of components,
+    and whether the table may be exactly of low rank.
 
     Examples
     --------
