@@ -153,13 +153,13 @@ def factors(
         fit,
         column_noise=column_noise,
         prune=settings.rank is None,
-        tol=1e-2,
         max_sweeps=max_sweeps,
         watch=settings.watch,
     )
     while True:
         layout = Layout(max(width, 0), column_intercepts=settings.center)
-        state = fitted(start(inside, layout, rng))
+        # The longer a table, the longer columns of noise take to empty, and each costs all rows.
+        state = fitted(start(inside, layout, rng), tol=1e-2 if some is entries else 1e-3)
         if settings.rank is not None or state.width < width or width >= most:
             break
         width = min(2 * width, most)
@@ -167,7 +167,7 @@ def factors(
         return state
     # All rows follow from the columns that some of them gave.
     begin = replace(state, entries=_in_room(entries), row_moment=None)
-    return fitted(next(sweeps(begin, column_noise=column_noise, prune=False)))
+    return fitted(next(sweeps(begin, column_noise=column_noise, prune=False)), tol=1e-2)
 
 
 def model_of(
