@@ -3,6 +3,7 @@
     pip install -e '.[benchmarks]'
     python benchmarks/tables.py                               # 10, 30 and 50 %, three seeds
     python benchmarks/tables.py --tables wine elnino --shares .3 --seeds 0 1 --out cases.jsonl
+    python benchmarks/tables.py --long                        # memory and time of long tables
 
 An error is the root mean square over hidden entries in standard deviations of their whole column.
 Peers get columns of mean zero and deviation one, as they need; leanrank gets the table as it is.
@@ -19,6 +20,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import long_tables
 import numpy as np
 from rich.console import Console
 from rich.table import Table
@@ -193,8 +195,14 @@ def main() -> None:
     parser.add_argument("--shares", nargs="+", type=float, default=(0.1, 0.3, 0.5))
     parser.add_argument("--seeds", nargs="+", type=int, default=(0, 1, 2))
     parser.add_argument("--out", type=Path, help="a file for records, JSON lines")
+    parser.add_argument(
+        "--long", nargs="*", metavar="NxP", help="memory and time of long tables, or of such sizes"
+    )
     args = parser.parse_args()
     console = Console(width=None if Console().is_terminal else 160)
+    if args.long is not None:
+        console.print(long_tables.shown(args.long or long_tables.SIZES, args.seeds[0]))
+        return
     # Kernels are compiled before anything is timed.
     warm = loaded("iris")[:40]
     leanrank(np.where(hidden(warm, 0.2, 0), np.nan, warm), np.zeros(warm.shape, bool) | True, warm)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import scipy.linalg
@@ -15,6 +17,7 @@ from leanrank.linalg import (
     conjugate_gradients,
     eigenpairs,
     leading_pairs,
+    smallest_eigenpair,
     smallest_eigenvalue,
 )
 
@@ -218,7 +221,7 @@ def products_until(H, start, **options):
         count.append(1)
         return H @ x
 
-    return smallest_eigenvalue(product, np.array(start), **options)[0], len(count)
+    return smallest_eigenpair(product, np.array(start), **options)[0], len(count)
 
 
 def test_smallest_eigenvalue_stops_at_its_tolerance():
@@ -249,7 +252,7 @@ def test_smallest_eigenvalue_stops_at_rounding_and_at_its_limit(rng):
     # The default tolerance sees a negative eigenvalue of a hundredth among many zeros.
     values = np.zeros(1000)
     values[:2] = 1.0, -0.01
-    assert smallest_eigenvalue(lambda x: values * x, rng.standard_normal(1000))[0] < -0.0099
+    assert smallest_eigenpair(lambda x: values * x, rng.standard_normal(1000))[0] < -0.0099
 
 
 @given(seeds, st.integers(1, 9))
@@ -257,7 +260,7 @@ def test_smallest_eigenvalue_agrees_with_eigh(seed, n):
     rng = np.random.default_rng(seed)
     S = rng.standard_normal((n, n))
     S = S + S.T
-    value, vector = smallest_eigenvalue(lambda x: S @ x, rng.standard_normal(n), tol=1e-10)
+    value, vector = smallest_eigenpair(lambda x: S @ x, rng.standard_normal(n), tol=1e-10)
     assert value == pytest.approx(np.linalg.eigvalsh(S)[0], abs=1e-8)
     assert np.linalg.norm(vector) == pytest.approx(1.0)
     assert vector @ S @ vector == pytest.approx(value, abs=1e-8)
@@ -268,7 +271,7 @@ def test_smallest_eigenvalue_under_a_large_kernel(rng):
     Q = np.linalg.qr(rng.standard_normal((n, n)))[0]
     values = np.concatenate([[-0.1], np.zeros(99), np.linspace(1, 10, 100)])
     S = Q * values @ Q.T
-    value, vector = smallest_eigenvalue(
+    value, vector = smallest_eigenpair(
         lambda Z: (S @ Z.ravel()).reshape(50, 4), rng.standard_normal((50, 4))
     )
     assert value == pytest.approx(-0.1, abs=1e-6)
@@ -276,11 +279,11 @@ def test_smallest_eigenvalue_under_a_large_kernel(rng):
 
 
 def test_smallest_eigenvalue_edges():
-    value, vector = smallest_eigenvalue(lambda x: 0 * x, np.ones(4))
+    value, vector = smallest_eigenpair(lambda x: 0 * x, np.ones(4))
     assert value == 0.0
     assert np.linalg.norm(vector) == pytest.approx(1.0)
     D = np.array([3.0, -2.0, 5.0], dtype=np.float32)
-    value, vector = smallest_eigenvalue(lambda x: D * x, np.ones(3, dtype=np.float32))
+    value, vector = smallest_eigenpair(lambda x: D * x, np.ones(3, dtype=np.float32))
     assert value == pytest.approx(-2.0, abs=1e-4)
     assert vector.dtype == np.float32
 
@@ -301,6 +304,31 @@ def test_other_array_libraries(convert, rng):
     b = convert(rng.standard_normal(20))
     solved = conjugate_gradients(lambda x: H @ x, b, lambda r: r, tol=1e-10, max_iter=60)
     np.testing.assert_allclose(to_numpy(H @ solved.x), to_numpy(b), atol=1e-6)
-    value, vector = smallest_eigenvalue(lambda x: H @ x, b, tol=1e-8)
+    value, vector = smallest_eigenpair(lambda x: H @ x, b, tol=1e-8)
     assert value == pytest.approx(np.linalg.eigvalsh(to_numpy(H))[0], rel=1e-5)
     assert type(vector) is type(N)
+
+
+def test_smallest_eigenvalue_keeps_few_vectors(rng):
+    # The space of sixty vectors would take 230 MiB.
+    values = np.linspace(1.0, 2.0, 500_000)
+    values[0] = -1.0
+    start = rng.standard_normal(values.size)
+    start[0] = 0.0
+    tracemalloc.start()
+    value = smallest_eigenvalue(lambda x: values * x, start)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert value == pytest.approx(1.0, abs=0.01)
+    assert peak < 20 * start.nbytes
+
+
+@pytest.mark.parametrize("room", [0, 1000])
+def test_smallest_eigenvalue_without_its_vector(rng, monkeypatch, room):
+    # Found again and again, the largest ones do not hide the smallest one.
+    monkeypatch.setattr("leanrank.linalg._ROOM", room)
+    values = np.concatenate([[-0.1], np.zeros(99), np.linspace(1, 2, 97), [30.0, 50.0, 100.0]])
+    start = rng.standard_normal(values.size)
+    value = smallest_eigenvalue(lambda x: values * x, start)
+    assert value == pytest.approx(-0.1, abs=1e-3)
+    assert value == pytest.approx(smallest_eigenpair(lambda x: values * x, start)[0], abs=1e-3)

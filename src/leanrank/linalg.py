@@ -16,10 +16,16 @@ __all__ = [
     "eigenpairs",
     "leading_pairs",
     "singular_value",
+    "smallest_eigenpair",
     "smallest_eigenvalue",
 ]
 
 Operator = Callable[[Array], Array]
+
+_ROOM = 1 << 22
+"""Numbers of a Lanczos basis that are kept where no vector is asked for."""
+_PRODUCTS, _RESOLVED = 60, 1e-5
+"""Of Lanczos: products at most, and the residual of what is found over the spectrum's width."""
 
 
 def singular_value(matrix: Array, number: int = 1) -> float:
@@ -230,8 +236,18 @@ def eigenpairs(core: Array, basis: Array | None = None) -> tuple[Array, Array, A
     return vectors, xp.take(values, order), vectors
 
 
-def smallest_eigenvalue(
-    H: Operator, start: Array, *, max_iter: int = 60, tol: float = 1e-5
+def smallest_eigenvalue(H: Operator, start: Array) -> float:
+    """Smallest eigenvalue of a symmetric operator, as :func:`smallest_eigenpair` finds it.
+
+    Long bases are not kept: new vectors are orthogonalised against the last ones, two at least.
+    Eigenvalues that are found may be found again then, and are no others (Paige 1980).
+    """
+    kept = max(2, _ROOM // int(np.prod(tuple(start.shape))))
+    return _lanczos(H, start, _PRODUCTS, _RESOLVED, kept)[0]
+
+
+def smallest_eigenpair(
+    H: Operator, start: Array, *, max_iter: int = _PRODUCTS, tol: float = _RESOLVED
 ) -> tuple[float, Array]:
     """Smallest eigenvalue of a symmetric operator and its vector, by Lanczos.
 
@@ -258,19 +274,28 @@ def smallest_eigenvalue(
     vector : array
         Of unit norm.
     """
+    value, weights, basis = _lanczos(H, start, max_iter, tol, max_iter)
+    vector = like(weights, start) @ basis[: len(weights), :]
+    return value, array_namespace(start).reshape(vector, tuple(start.shape))
+
+
+def _lanczos(
+    H: Operator, start: Array, max_iter: int, tol: float, kept: int
+) -> tuple[float, np.ndarray, Array]:
+    """The smallest Ritz value, its vector in the basis, and the basis, its last ``kept`` rows."""
     xp = array_namespace(start)
     rounding = 100.0 * float(xp.finfo(start.dtype).eps)
     shape = tuple(start.shape)
     size = int(np.prod(shape))
-    q = xp.reshape(start, (-1,)) / norm(start)
     most = min(max_iter, size)
-    basis = xp.zeros((most, size), dtype=start.dtype, device=device_of(start))
-    basis[0, :] = q
+    kept = min(kept, most)
+    basis = xp.zeros((kept, size), dtype=start.dtype, device=device_of(start))
+    basis[0, :] = xp.reshape(start, (-1,)) / norm(start)
     diagonal: list[float] = []
     off: list[float] = []
     value, weights = 0.0, np.ones(1)
     for i in range(most):
-        q = basis[i, :]
+        q = basis[i % kept, :]
         image = xp.reshape(H(xp.reshape(q, shape)), (-1,))
         diagonal.append(float(xp.sum(q * image)))
         Q = basis[: i + 1, :]
@@ -286,6 +311,5 @@ def smallest_eigenvalue(
         if done or i + 1 == most:
             break
         off.append(rest)
-        basis[i + 1, :] = image / rest
-    vector = like(weights, start) @ basis[: len(weights), :]
-    return value, xp.reshape(vector, shape)
+        basis[(i + 1) % kept, :] = image / rest
+    return value, weights, basis

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -180,3 +182,82 @@ def test_warnings_point_at_the_line_that_called(call):
     with pytest.warns(RecoveryWarning) as told:
         call(noise)
     assert {warning.filename for warning in told} == {__file__}
+
+
+def test_memory_is_a_small_multiple_of_a_long_table(rng, monkeypatch):
+    """Bytes a cell beyond the table, which takes eight; what is of a fixed size is made small."""
+    monkeypatch.setattr("leanrank.estimators._entries._MANY_ROWS", 500)
+    monkeypatch.setattr("leanrank.estimators._completing._CELLS", 1 << 12)
+    monkeypatch.setattr("leanrank.linalg._ROOM", 0)
+    X = rng.standard_normal((10_000, 3)) @ rng.standard_normal((3, 20))
+    X += 0.5 * rng.standard_normal(X.shape)
+    X[rng.random(X.shape) < 0.2] = np.nan
+    imputer, taken = quiet(), []
+    steps = imputer.fit, imputer.transform, imputer.predict_interval, lambda X: imputer.draw(X, 1)
+    for step in steps:  # kernels are compiled
+        step(X[:1000])
+    tracemalloc.start()
+    try:
+        for step in steps:
+            before = tracemalloc.get_traced_memory()[0]
+            tracemalloc.reset_peak()
+            step(X)
+            taken.append((tracemalloc.get_traced_memory()[1] - before) / X.size)
+    finally:
+        tracemalloc.stop()
+    assert taken[0] < 170
+    assert max(taken[1:]) < 55
+
+
+@pytest.fixture
+def long_table(rng, monkeypatch):
+    """A long table, were three hundred rows many: whole, and with gaps."""
+    monkeypatch.setattr("leanrank.estimators._entries._MANY_ROWS", 300)
+    full = rng.standard_normal((1500, 2)) @ rng.standard_normal((2, 12))
+    return full, rng.random(full.shape) < 0.25
+
+
+def test_some_rows_tell_what_models_of_a_long_table_are_worth(long_table, rng, monkeypatch):
+    full, gone = long_table
+    X = full + 0.5 * rng.standard_normal(full.shape)
+    X[gone] = np.nan
+    some = quiet().fit(X)
+    assert some.result_.factors.shape == X.shape
+    low, high = some.predict_interval(X, level=0.9)
+    noisy = full + 0.5 * rng.standard_normal(full.shape)
+    assert np.mean(((low < noisy) & (noisy < high))[gone]) == pytest.approx(0.9, abs=0.03)
+    monkeypatch.setattr("leanrank.estimators._entries._MANY_ROWS", 1500)
+    every = quiet().fit(X)
+    missed, least = (
+        np.sqrt(np.mean((each.transform(X) - full)[gone] ** 2)) for each in (some, every)
+    )
+    assert missed < 1.02 * least
+    assert len(some._scores) < len(every._scores)
+
+
+def test_long_tables_of_exactly_low_rank_come_back(long_table):
+    full, gone = long_table
+    imputer = quiet().fit(np.where(gone, np.nan, full))
+    assert imputer.status_ is Status.CONVERGED
+    assert imputer.result_.factors.shape == full.shape
+    np.testing.assert_allclose(imputer.transform(np.where(gone, np.nan, full)), full, atol=1e-9)
+
+
+def test_a_long_table_may_be_stopped_at_any_time(long_table, rng):
+    full, gone = long_table
+    X = np.where(gone, np.nan, full + 0.5 * rng.standard_normal(full.shape))
+    ends = []
+    for most in (1, 20, 45):
+        seen = []
+
+        def stop(state, seen=seen, most=most):
+            seen.append(state.phase)
+            return len(seen) >= most
+
+        imputer = quiet(callbacks=[stop]).fit(X)
+        ends.append(seen[-1])
+        assert imputer.status_ is Status.STOPPED
+        assert imputer.result_.factors.shape == X.shape
+        assert np.isfinite(imputer.transform(X)).all()
+    assert ends[0] == "explore"
+    assert ends[-1] == "posterior"

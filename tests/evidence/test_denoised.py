@@ -8,7 +8,7 @@ import pytest
 from leanrank import Factors, check_certificate, recover, simulate
 from leanrank.evidence.denoised import Spectrum, certify_denoised, misalignment, sees_all
 from leanrank.evidence.white_noise import WhiteNoise
-from leanrank.linalg import smallest_eigenvalue
+from leanrank.linalg import smallest_eigenpair
 from leanrank.losses import Huber, Squared
 from leanrank.operators import FullObservation, ObservedEntries
 from leanrank.penalties import Ridge
@@ -54,7 +54,7 @@ def test_numbers_are_those_of_the_factors(rng, shape, symmetric, share):
     certificate = certify_denoised(problem, factors, spectrum, EvidencePolicy())
     point = problem.evaluate(factors)
     start = rng.standard_normal(factors.W.shape)
-    curvature = smallest_eigenvalue(problem.hessian(point), start, max_iter=200, tol=1e-12)[0]
+    curvature = smallest_eigenpair(problem.hessian(point), start, max_iter=200, tol=1e-12)[0]
     scratch = check_certificate(problem.op, problem.y, factors)
     assert certificate.rank == scratch.rank == 3
     assert certificate.degrees_of_freedom == scratch.degrees_of_freedom

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -78,9 +78,10 @@ def held_out(
 ) -> HeldOut | None:
     """Fit the models without some of the entries, in turn; None where there are too few.
 
-    ``tell`` is called after each turn with the relative error of the main model, and the share of
-    all fits, one before and one after these, that is done.
+    Of a long table some rows do. ``tell`` is called after each turn with the relative error of
+    the main model, and the share of all fits, one before and one after these, that is done.
     """
+    entries, places = entries.of_some_rows(rng)
     m = entries.values.size
     size = max(1, round(m * (_SHARE if share is None else share)))
     rounds = min(max(1, math.ceil(_ENOUGH / size)), m // size, 10)
@@ -107,7 +108,8 @@ def held_out(
         middle.append(model.rows.main.mean[at[1]])
     predicted, variance = np.moveaxis(np.concatenate(found, axis=2), 1, 0)
     above = predicted[0] - np.concatenate(middle)
-    return _judged(entries, index, model, predicted, variance, np.concatenate(of_means), above)
+    found_of = _judged(entries, index, model, predicted, variance, np.concatenate(of_means), above)
+    return replace(found_of, index=places[index])
 
 
 def _judged(

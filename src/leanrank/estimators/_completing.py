@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,9 @@ from leanrank.estimators._rows import ExactRows
 from leanrank.estimators._tables import checked_bounds, checked_gap, read_table
 
 __all__ = ["TableCompleter", "shown"]
+
+_CELLS = 1 << 17
+"""Entries that are completed at once."""
 
 
 class TableCompleter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -48,15 +52,16 @@ class TableCompleter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # 
             return self.draw(X, 1, sample_weight)[0]
         X, form = read_table(self, X, checked_gap(self.missing_values), reset=False)
         weights = self._weights(X, sample_weight)
-        missing, out = np.isnan(X), X.copy()
+        equal, missing, out = self._equal(weights), np.isnan(X), X.copy()
         rows = np.flatnonzero(missing.any(axis=1))
         if not self.keep_observed:
             rows = np.arange(X.shape[0])
         if rows.size:
-            completed = self._rounded(self._completed(X[rows], weights[rows])[0])
-            replaced = missing[rows] | (not self.keep_observed)
-            out[rows] = np.where(replaced, completed, X[rows])
-            self._report_rows(rows, np.count_nonzero(weights[rows], axis=1))
+            for part in _parts(rows, X.shape[1]):
+                completed = self._rounded(self._completed(X[part], weights[part], equal)[0])
+                replaced = missing[part] | (not self.keep_observed)
+                out[part] = np.where(replaced, completed, X[part])
+            self._report_rows(rows, np.count_nonzero(weights, axis=1)[rows])
         return self._handed_out(out, missing, form)
 
     @one_blas_thread()
@@ -90,8 +95,10 @@ class TableCompleter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # 
         tables = []
         for _ in range(n):
             rows: Rows = self._rows if chain is None else next(chain)
-            Z = rows.draw(self._scaled(X), weights[:, self._inner], rng)
-            out = np.where(missing, self._rounded(self._unscaled(Z)), X).astype(X.dtype)
+            out = X.copy()
+            for part in _parts(np.arange(X.shape[0]), X.shape[1]):
+                Z = rows.draw(self._scaled(X[part]), weights[part][:, self._inner], rng)
+                out[part] = np.where(missing[part], self._rounded(self._unscaled(Z)), X[part])
             tables.append(self._handed_out(out, missing, form))
         return tables
 
@@ -131,15 +138,19 @@ class TableCompleter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # 
         level = _checks.real_number(level, "level", above=0, below=1)
         X, _ = read_table(self, X, checked_gap(self.missing_values), reset=False)
         weights, missing = self._weights(X, sample_weight), np.isnan(X)
-        middle, deviation = self._completed(X, weights)
+        equal = self._equal(weights)
         multiple = float(norm.ppf(0.5 + 0.5 * level))
         if self._scores is not None:
             multiple = quantile(self._scores, level)
-        half = np.where(deviation > 0, multiple, 0.0) * np.where(deviation > 0, deviation, 0.0)
-        low, high = checked_bounds(self.min_value, self.max_value, X.shape[1])
-        ends = (np.clip(middle + sign * half, low, high) for sign in (-1.0, 1.0))
-        low, high = (np.where(missing, end, X) for end in ends)
-        return low, high
+        bounds = checked_bounds(self.min_value, self.max_value, X.shape[1])
+        ends = X.astype(float), X.astype(float)
+        for part in _parts(np.arange(X.shape[0]), X.shape[1]):
+            middle, deviation = self._completed(X[part], weights[part], equal)
+            half = np.where(deviation > 0, multiple, 0.0) * np.where(deviation > 0, deviation, 0.0)
+            for sign, end in zip((-1.0, 1.0), ends, strict=True):
+                reached = np.clip(middle + sign * half, *bounds)
+                end[part] = np.where(missing[part], reached, X[part])
+        return ends
 
     @property
     def _correlated(self) -> bool:
@@ -171,11 +182,17 @@ class TableCompleter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # 
             return X
         return self._whole.rounded(X, *checked_bounds(self.min_value, self.max_value, X.shape[1]))
 
-    def _completed(self, X: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _equal(self, weights: np.ndarray) -> bool:
+        """Whether weights are such as the model of the rows knows."""
+        # A covariance knows nothing of weights, nor of what is noise in an entry.
+        given = weights[:, self._inner]
+        return not self._correlated or bool((np.isclose(given, 1.0) | (given == 0)).all())
+
+    def _completed(
+        self, X: np.ndarray, weights: np.ndarray, equal: bool
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Means of all entries, and standard deviations of their readings."""
         Z, given = self._scaled(X), weights[:, self._inner]
-        # A covariance knows nothing of weights, nor of what is noise in an entry.
-        equal = not self._correlated or np.allclose(given[given > 0], 1.0)
         middle, variance = (self._rows if equal else self._smooth).complete(Z, given)
         if not self.keep_observed:
             middle = np.where(given > 0, self._smooth.complete(Z, given)[0], middle)
@@ -242,6 +259,12 @@ class TableCompleter(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):  # 
     def _warn(self, message: str) -> None:
         if self.on_failure == "warn":
             warn_caller(message, RecoveryWarning)
+
+
+def _parts(rows: np.ndarray, p: int) -> Iterator[np.ndarray]:
+    """Rows in parts that are small beside a long table, all that models say of them included."""
+    size = max(1, _CELLS // p)
+    return (rows[first : first + size] for first in range(0, rows.size, size))
 
 
 def shown(index: np.ndarray) -> str:

@@ -13,6 +13,9 @@ from leanrank.problem import Problem
 
 __all__ = ["Columns", "Entries", "observed", "varying"]
 
+_MANY_ROWS, _ROWS_A_COLUMN = 10_000, 20
+"""Rows that tell of all what is asked of a table as a whole, or so many for each column."""
+
 
 class Entries(NamedTuple):
     """The observed entries of a table: values[i] at (rows[i], cols[i]), rows in order.
@@ -27,9 +30,24 @@ class Entries(NamedTuple):
     weights: np.ndarray
 
     def only(self, kept: np.ndarray) -> Entries:
-        """Those that are flagged."""
+        """Those that are flagged, or at some places in order."""
         rows, cols, values = self.rows[kept], self.cols[kept], self.values[kept]
         return Entries(rows, cols, values, self.shape, self.weights[kept])
+
+    def of_some_rows(self, rng: np.random.Generator) -> tuple[Entries, np.ndarray]:
+        """Those of as many rows as tell of all, counted anew, and their places in these.
+
+        All of them where there are no more rows than that.
+        """
+        (n, p), m = self.shape, self.values.size
+        most = max(_MANY_ROWS, _ROWS_A_COLUMN * p)
+        if n <= most:
+            return self, np.arange(m)
+        number = np.full(n, -1, np.int32)
+        number[np.sort(rng.choice(n, most, replace=False))] = np.arange(most)
+        places = np.flatnonzero(number[self.rows] >= 0)
+        some = self.only(places)
+        return some._replace(rows=number[some.rows], shape=(most, p)), places
 
     def mean_square(self, values: np.ndarray) -> float:
         """Weighted mean square of a value for each entry."""
@@ -76,12 +94,15 @@ def observed(X: np.ndarray, weights: np.ndarray | None = None) -> tuple[Entries,
     """
     seen = ~np.isnan(X)
     rows, cols = np.nonzero(seen if weights is None else seen & (weights > 0))
-    given = np.ones(rows.size) if weights is None else weights[rows, cols]
+    rows, cols = rows.astype(np.int32), cols.astype(np.int32)
+    shape = (int(X.shape[0]), int(X.shape[1]))
+    if weights is None:
+        return Entries(rows, cols, X[rows, cols], shape, np.broadcast_to(1.0, rows.size)), 1.0
+    given = weights[rows, cols]
     # In units of the largest their sum does not overflow, and equal ones are ones.
     largest = float(given.max(initial=0.0)) or 1.0
     given = given / largest
     mean = float(given.mean()) if given.size else 1.0
-    shape = (int(X.shape[0]), int(X.shape[1]))
     return Entries(rows, cols, X[rows, cols], shape, given / mean), mean * largest
 
 
@@ -132,10 +153,19 @@ class Columns:
 def varying(entries: Entries, columns: Columns) -> tuple[Entries, np.ndarray, np.ndarray]:
     """The centred and scaled entries of columns that vary, and which rows and columns these are."""
     inside = columns.varies[entries.cols]
-    rows, cols = entries.rows[inside], entries.cols[inside]
-    values = entries.values[inside].astype(np.float64)
+    if not inside.all():
+        entries = entries.only(inside)
+    rows, cols, values = entries.rows, entries.cols, entries.values.astype(np.float64)
     values = ((values - columns.offset[cols]) / columns.scale[cols]).astype(entries.values.dtype)
-    row_index, rows = np.unique(rows, return_inverse=True)
-    col_index, cols = np.unique(cols, return_inverse=True)
+    row_index, rows = _renumbered(rows, entries.shape[0])
+    col_index, cols = _renumbered(cols, entries.shape[1])
     shape = (row_index.size, col_index.size)
-    return Entries(rows, cols, values, shape, entries.weights[inside]), row_index, col_index
+    return Entries(rows, cols, values, shape, entries.weights), row_index, col_index
+
+
+def _renumbered(index: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The numbers below ``size`` that are there, in rising order, and which of these each is."""
+    there = np.flatnonzero(np.bincount(index, minlength=size))
+    number = np.empty(size, np.int32)
+    number[there] = np.arange(there.size)
+    return there, number[index]

@@ -65,7 +65,7 @@ class Fitted:
 
 
 class Watch:
-    """Counts sweeps, remembers the latest factors and what was told, and asks callbacks."""
+    """Counts sweeps, remembers the latest factors of all rows and what was told, asks callbacks."""
 
     def __init__(self, entries: Entries, callbacks: tuple[Callback, ...]) -> None:
         self.sweeps = 0
@@ -74,6 +74,7 @@ class Watch:
         self._total: float | None = None
         self._callbacks = callbacks
         self._problem = entries.problem() if callbacks else None
+        self._n = entries.shape[0]
 
     def tell(self, held_out_error: float, share: float) -> None:
         """Learn how well entries were predicted that a fit had not seen, and how much is done."""
@@ -81,7 +82,8 @@ class Watch:
 
     def __call__(self, state: State | None) -> None:
         self.sweeps += 1
-        self.latest = state or self.latest
+        if state is not None and state.rows.shape[0] == self._n:
+            self.latest = state
         if self._problem is None or self.latest is None:
             return
         dtype = self._problem.y.dtype
@@ -147,7 +149,12 @@ def _fit(
     validation: float | None,
     rng: np.random.Generator,
 ) -> Fitted:
-    recovered, exact, n_iter = _recovered(entries, run, settings, quick=not always)
+    recovered, exact, n_iter = None, None, 0
+    few = entries if always else entries.of_some_rows(rng)[0]
+    if few is not entries:
+        _, exact, n_iter = _recovered(few, run, settings, quick=True)
+    if few is entries or exact is not None:
+        recovered, exact, n_iter = _recovered(entries, run, settings, quick=not always)
     if exact is not None:
         assert recovered is not None
         return Fitted(recovered, exact, exact, exact.loadings, None, None, n_iter)
@@ -163,9 +170,11 @@ def _fit(
     held = held_out(entries, settings, validation, rng, watch.tell)
     may_hold = held is not None and not held.beyond and state.uncertainty <= _PINNED_DOWN
     if recovered is None and may_hold:
-        recovered, _, n_iter = _recovered(entries, run, settings)
-        if recovered is not None and recovered.status is not Status.CONVERGED:
-            recovered = None
+        for part in (entries,) if few is entries else (few, entries):
+            recovered, _, n_iter = _recovered(part, run, settings)
+            if recovered is None or recovered.status is not Status.CONVERGED:
+                recovered = None
+                break
     if held is None or (always and settings.rank is None):
         best = means(entries)
     else:

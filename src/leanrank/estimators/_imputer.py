@@ -151,7 +151,9 @@ class LowRankImputer(TableFitter):
     and weights), and column means. The weights are those that miss the least of entries that are
     held out, a tenth at a time (stacking; Breiman 1996), and lean towards means as far as the gain
     may be chance. What a model says is cut at two standard deviations beyond the entries that a
-    column has, as it is at ``min_value`` and ``max_value``.
+    column has, as it is at ``min_value`` and ``max_value``. Of tables longer than 10,000 rows and
+    20 for each column, so many rows, drawn at random, tell the weights, the number of components,
+    and whether the table may be exactly of low rank.
 
     Examples
     --------
@@ -244,6 +246,9 @@ class LowRankImputer(TableFitter):
         inner, row_index, at = varying(entries, columns)
         self._inner, self._offset, self.scale_ = at, columns.offset, columns.scale
         scaled = [((b - columns.offset) / columns.scale)[at] for b in (low, high)]
+        n_rows = int(np.count_nonzero(np.bincount(entries.rows)))
+        without = _left_out(entries, row_index.size, at.size)
+        del entries  # as large as the table
         rng = _checks.generator(self.random_state)
         fitted = self._fitted(inner, scaled, rng)
         self._seed = int(rng.integers(2**62))
@@ -253,8 +258,8 @@ class LowRankImputer(TableFitter):
         self.result_, self.status_, self.certificate_ = result, result.status, result.certificate
         certificate = result.certificate
         self.held_out_error_ = None if certificate is None else certificate.held_out_error
-        self.message_ = result.message + _left_out(entries, row_index.size, at.size)
-        self._describe(fitted.loadings, columns, np.unique(entries.rows).size, X.dtype)
+        self.message_ = result.message + without
+        self._describe(fitted.loadings, columns, n_rows, X.dtype)
         if self.on_failure == "raise":
             result.raise_if_failed()
         if not result.success:

@@ -25,7 +25,7 @@ from leanrank.estimators._row_model import (
     FactorRows,
     MeansChain,
 )
-from leanrank.posterior import Covariance, Layout, State, fit, start
+from leanrank.posterior import Covariance, Layout, State, fit, start, sweeps
 from leanrank.posterior import Entries as InRoom
 
 __all__ = [
@@ -145,22 +145,29 @@ def factors(
     max_sweeps: int = 100,
 ) -> State:
     """Columns with a prior; as many as the data need, or as the user said."""
-    inside, (n, p) = _in_room(entries), entries.shape
+    some, _ = entries.of_some_rows(rng)
+    inside, (n, p) = _in_room(some), some.shape
     most = min(n - settings.center, p) if settings.width is None else min(settings.width, n, p)
     width = settings.rank or min(most, 2 * _FIRST_WIDTH if p <= 2 * _FIRST_WIDTH else _FIRST_WIDTH)
+    fitted = partial(
+        fit,
+        column_noise=column_noise,
+        prune=settings.rank is None,
+        max_sweeps=max_sweeps,
+        watch=settings.watch,
+    )
     while True:
         layout = Layout(max(width, 0), column_intercepts=settings.center)
-        state = fit(
-            start(inside, layout, rng),
-            column_noise=column_noise,
-            prune=settings.rank is None,
-            tol=1e-2,
-            max_sweeps=max_sweeps,
-            watch=settings.watch,
-        )
+        # The longer a table, the longer columns of noise take to empty, and each costs all rows.
+        state = fitted(start(inside, layout, rng), tol=1e-2 if some is entries else 1e-3)
         if settings.rank is not None or state.width < width or width >= most:
-            return state
+            break
         width = min(2 * width, most)
+    if some is entries:
+        return state
+    # All rows follow from the columns that some of them gave.
+    begin = replace(state, entries=_in_room(entries), row_moment=None)
+    return fitted(next(sweeps(begin, column_noise=column_noise, prune=False)), tol=1e-2)
 
 
 def model_of(

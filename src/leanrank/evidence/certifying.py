@@ -210,7 +210,7 @@ def _active_curvature(
     if exact and turns and problem.loss.quadratic and not problem.penalised:
         return 0.0
     start = gaussian(rng, tuple(factors.W.shape), factors.W)
-    return smallest_eigenvalue(problem.hessian(point, tangent), start)[0]
+    return smallest_eigenvalue(problem.hessian(point, tangent), start)
 
 
 def _relative_gradient(problem: Problem, point: Point) -> float:

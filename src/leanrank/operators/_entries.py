@@ -188,7 +188,9 @@ class ObservedEntries(Measurement):
         return self._unsort(self._forward_sorted(factors))
 
     def adjoint(self, residual: np.ndarray) -> MatrixLike:
-        return sparse.csr_array((self._sort(residual), self._cols, self._indptr), shape=self.shape)
+        # Of one kind with the columns, or these are copied.
+        indptr = self._indptr.astype(np.int32) if self.size < 2**31 else self._indptr
+        return sparse.csr_array((self._sort(residual), self._cols, indptr), shape=self.shape)
 
     def tangent(self, factors: Factors) -> Tangent:
         return _EntriesTangent(self, factors)
@@ -271,7 +273,9 @@ class _EntriesTangent(Tangent):
     def preconditioner(
         self, damping: np.ndarray, weights: np.ndarray | None = None
     ) -> Callable[[np.ndarray], np.ndarray]:
-        return block_preconditioner(self.blocks(weights), damping)
+        # Inverted in place: of long tables they are the largest arrays.
+        blocks, self._blocks = self.blocks(weights), None
+        return block_preconditioner(blocks, damping, overwrite=True)
 
 
 def _pair(factors: Factors) -> tuple[np.ndarray, np.ndarray]:

@@ -50,6 +50,17 @@ class Pattern:
         """Entries that link two nodes: all but those of the diagonal of a symmetric matrix."""
         return np.flatnonzero(self.a != self.b)
 
+    @property
+    def _ends(self) -> tuple[np.ndarray, np.ndarray]:
+        """The nodes that each link joins; rows and columns that differ are joined by all."""
+        if not self.symmetric:
+            return self.a, self.b
+        return self.a[self._links], self.b[self._links]
+
+    def _counted(self, *ends: np.ndarray) -> np.ndarray:
+        """How often each node is at an end."""
+        return np.sum([np.bincount(end, minlength=self.nodes) for end in ends], axis=0)
+
     @cached_property
     def mine(self) -> np.ndarray:
         """The node at one end of each link, each link from both ends."""
@@ -68,11 +79,7 @@ class Pattern:
     @cached_property
     def degrees(self) -> np.ndarray:
         """Number of links of each node."""
-        ends = self.a, self.b
-        if self.symmetric:
-            ends = self.a[self._links], self.b[self._links]
-        one, other = (np.bincount(end, minlength=self.nodes) for end in ends)
-        return one + other
+        return self._counted(*self._ends)
 
     def distinct(self) -> Pattern:
         """The pattern without second looks at the same entry, which determine nothing new."""
@@ -91,9 +98,10 @@ class Pattern:
         inside = np.ones(self.nodes, dtype=bool) if without is None else ~without
         if inside.all() and self.degrees.min(initial=least) >= least:  # as a rule, of millions
             return np.ones(self.a.size, dtype=bool)
+        a, b = self._ends
         while True:
-            alive = inside[self.mine] & inside[self.others]
-            enough = np.bincount(self.mine[alive], minlength=self.nodes) >= least
+            alive = inside[a] & inside[b]
+            enough = self._counted(a[alive], b[alive]) >= least
             if np.array_equal(enough & inside, inside):
                 return inside[self.a] & inside[self.b]
             inside &= enough
@@ -110,13 +118,15 @@ class Pattern:
 
         ``known`` is updated along the way.
         """
+        a, b = self._ends
         while not known.all():
-            telling = known[self.others] & ~known[self.mine]
-            ready = np.bincount(self.mine[telling], minlength=self.nodes) >= need
-            ready &= ~known
+            to_a, to_b = known[b] & ~known[a], known[a] & ~known[b]
+            ready = (self._counted(a[to_a], b[to_b]) >= need) & ~known
             if not ready.any():
                 return
-            yield ready, np.flatnonzero(telling & ready[self.mine])
+            # As they are numbered in ``mine``.
+            to_a, to_b = np.flatnonzero(to_a & ready[a]), np.flatnonzero(to_b & ready[b])
+            yield ready, np.concatenate([to_a, a.size + to_b])
             known |= ready
 
     def regressed(

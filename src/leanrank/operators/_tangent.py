@@ -16,6 +16,9 @@ __all__ = ["ExplicitTangent", "Tangent", "block_preconditioner", "ones_or", "pul
 _WIDE = 32
 """Columns from which the sum of a matrix and its transpose costs less than a second product."""
 
+_AT_ONCE = 1 << 12
+"""Blocks that are inverted at once; each is of few numbers, and there may be millions."""
+
 
 class Tangent:
     r"""The linearised operator :math:`J(Z) = \mathcal A(Z_U V^\top + U Z_V^\top)` at factors.
@@ -184,8 +187,13 @@ class ExplicitTangent(Tangent):
         return (xp.sum(squares, axis=0) if weights is None else weights @ squares) / rows
 
 
-def block_preconditioner(blocks: Array, damping: Array) -> Callable[[Array], Array]:
-    """The inverse of the blocks of rows, shape (rows, k, k), damped by columns, shape (k,)."""
+def block_preconditioner(
+    blocks: Array, damping: Array, *, overwrite: bool = False
+) -> Callable[[Array], Array]:
+    """The inverse of the blocks of rows, shape (rows, k, k), damped by columns, shape (k,).
+
+    NumPy's blocks may be overwritten with it.
+    """
     xp = array_namespace(blocks)
     info, k = xp.finfo(blocks.dtype), int(blocks.shape[1])
     if not k:
@@ -199,9 +207,11 @@ def block_preconditioner(blocks: Array, damping: Array) -> Callable[[Array], Arr
         eye = xp.eye(k, dtype=blocks.dtype, device=device_of(blocks))
         inverse = xp.linalg.inv(blocks + shift[:, :, None] * eye)
         return lambda R: xp.matmul(inverse, R[:, :, None])[:, :, 0]
-    shifted = blocks.copy()
-    shifted[:, range(k), range(k)] += shift
-    inverse = np.linalg.inv(shifted)
+    inverse = blocks if overwrite else blocks.copy()
+    inverse[:, range(k), range(k)] += shift
+    for first in range(0, len(inverse), _AT_ONCE):
+        part = slice(first, first + _AT_ONCE)
+        inverse[part] = np.linalg.inv(inverse[part])
 
     def apply(R: np.ndarray) -> np.ndarray:
         out = np.empty_like(R)

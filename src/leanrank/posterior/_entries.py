@@ -294,11 +294,18 @@ class Entries(Blocks):
         weights: np.ndarray | None = None,
         dtype: np.dtype | type = np.float64,
     ) -> Entries:
-        """Entries in any order."""
-        indptr, place = np.zeros(shape[0] + 1, np.int64), np.empty(rows.size, np.int64)
-        _ordering.by_row(rows, indptr, place)
+        """Entries in any order; of rows in order, arrays may be those that are given."""
+        ordered = bool((rows[1:] >= rows[:-1]).all())
+        indptr, place = np.zeros(shape[0] + 1, np.int64), np.empty(0, np.int64)
+        if ordered:
+            np.cumsum(np.bincount(rows, minlength=shape[0]), out=indptr[1:])
+        else:
+            place = np.empty(rows.size, np.int64)
+            _ordering.by_row(rows, indptr, place)
 
         def placed(values: np.ndarray, kind: np.dtype | type) -> np.ndarray:
+            if ordered:
+                return np.ascontiguousarray(values, kind)
             out = np.empty(values.size, kind)
             out[place] = values
             return out

@@ -8,7 +8,7 @@ import numpy as np
 
 from leanrank import _checks
 from leanrank._arrays import Array, gaussian, norm
-from leanrank.linalg import smallest_eigenvalue
+from leanrank.linalg import smallest_eigenpair
 from leanrank.problem import Point, Problem
 
 __all__ = ["AtZero", "smallest_curvature"]
@@ -38,7 +38,7 @@ def smallest_curvature(
     if 0 in W.shape:
         return float("inf"), W
     start = gaussian(_checks.generator(random_state), tuple(W.shape), W)
-    return smallest_eigenvalue(problem.hessian(point), start, max_iter=_LANCZOS, tol=_RESOLVED)
+    return smallest_eigenpair(problem.hessian(point), start, max_iter=_LANCZOS, tol=_RESOLVED)
 
 
 class AtZero:
