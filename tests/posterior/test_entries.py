@@ -108,3 +108,14 @@ def test_one_row_may_have_more_entries_than_a_block(rng):
     entries = Entries.of(rows, cols, np.ones(rows.size), SHAPE)
     assert sum(b.cols.size for b in entries.blocks()) == rows.size
     np.testing.assert_array_equal(entries.counts(), np.bincount(cols, minlength=40))
+
+
+@pytest.mark.parametrize(("columns", "most"), [(10, 100), (1 << 15, 200), (1 << 20, 400)])
+def test_blocks_have_more_entries_where_columns_are_many(columns, most):
+    indptr = np.arange(0, 5001, 20)
+    blocks = list(room.ranges(indptr, columns))
+    assert [a for a, _ in blocks] == [0, *(b for _, b in blocks[:-1])]
+    assert blocks[-1][1] == 250
+    assert all(last - first <= 7 for first, last in blocks)
+    sizes = [indptr[last] - indptr[first] for first, last in blocks[:-1]]
+    assert set(sizes) == {min(most, 140)}  # at most seven rows

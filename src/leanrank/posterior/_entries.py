@@ -19,6 +19,9 @@ _T = TypeVar("_T")
 
 _BLOCK_ENTRIES, _BLOCK_ROWS = 1 << 18, 1 << 14
 """Of a block, at most where rows are short: second moments of its rows stay in cache."""
+_FEW_COLUMNS = 1 << 14
+"""Columns beyond which blocks have more entries, up to four times as many: once a block what they
+say is added to what is known of each column, and that is no longer in cache."""
 
 NOTHING = np.empty(0, np.uint8)
 """What is left out of a block."""
@@ -331,7 +334,7 @@ class Entries(Blocks):
         return np.repeat(np.arange(self.shape[0], dtype=np.int32), np.diff(self.indptr))
 
     def _read(self) -> Iterator[Block]:
-        for first, last in ranges(self.indptr):
+        for first, last in ranges(self.indptr, self.shape[1]):
             start, end = int(self.indptr[first]), int(self.indptr[last])
             indptr = (self.indptr[first : last + 1] - start).astype(np.int32)
             part = slice(start, end)
@@ -345,11 +348,12 @@ class Entries(Blocks):
             )
 
 
-def ranges(indptr: np.ndarray) -> Iterator[tuple[int, int]]:
-    """First and last rows of blocks."""
+def ranges(indptr: np.ndarray, columns: int) -> Iterator[tuple[int, int]]:
+    """First and last rows of blocks of a matrix of so many columns."""
     first, n = 0, indptr.size - 1
+    most = int(_BLOCK_ENTRIES * min(max(columns / _FEW_COLUMNS, 1.0), 4.0))
     while first < n:
-        full = int(np.searchsorted(indptr, indptr[first] + _BLOCK_ENTRIES, side="right")) - 1
+        full = int(np.searchsorted(indptr, indptr[first] + most, side="right")) - 1
         last = min(max(full, first + 1), first + _BLOCK_ROWS, n)
         yield first, last
         first = last

@@ -97,7 +97,7 @@ class EntriesOnDisk(Blocks):
                 files[name] = stack.enter_context(reading(path))
                 files[name].seek(array_header(path).start)
             waiting = None
-            for first, last in ranges(self.indptr):
+            for first, last in ranges(self.indptr, self.shape[1]):
                 job = ahead.submit(self._block, files, first, last)
                 if waiting is not None:
                     yield waiting.result()
