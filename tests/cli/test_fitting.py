@@ -366,3 +366,19 @@ def test_layouts_that_people_send(tmp_path, name, options, shape, ignored, run):
     outcome = run("fit", path, *options, "--out", tmp_path / "m.npz", "--json", code=1)
     values = json.loads(outcome.stdout)
     assert (tuple(values["shape"]), values["ignored"]) == (shape, [ignored] if ignored else [])
+
+
+def test_explain_judges_a_model_as_fit_did(tmp_path, run):
+    """A gain of less than a tenth over means counts in ratings, and elsewhere does not."""
+    rng = np.random.default_rng(3)
+    rows, cols = np.nonzero(rng.random((200, 80)) < 0.5)
+    like = 0.45 * rng.standard_normal(200)[rows] * rng.standard_normal(80)[cols]
+    y = rng.standard_normal(80)[cols] + like + rng.standard_normal(rows.size)
+    model = lr.MatrixFactorization().fit(rows, cols, y)
+    found = model.certificate_
+    assert model.status_ is lr.Status.APPROXIMATE
+    assert 0.9 * found.baseline < found.error < found.baseline
+    model.save(tmp_path / "model.npz")
+    words = run("explain", tmp_path / "model.npz").stdout
+    assert "Less than that is good." in words
+    assert "So unseen entries are predicted." in words

@@ -13,6 +13,7 @@ import leanrank
 from leanrank import io
 from leanrank._display import percent
 from leanrank.cli._terminal import Terminal
+from leanrank.estimators._rating_fit import EVIDENCE
 from leanrank.evidence import Certificate, Prediction
 from leanrank.policy import EvidencePolicy
 from leanrank.results import Result
@@ -69,7 +70,7 @@ def _model(model: leanrank.MatrixFactorization) -> Iterator[str]:
     yield f"{model.status_.name}: {model.status_.meaning}."
     found = model.certificate_
     unit = model.held_out_error_ / found.error if found.error else None
-    yield from _prediction(found, EvidencePolicy(), "entries", unit)
+    yield from _prediction(found, EVIDENCE, "entries", unit)
 
 
 def _questions(c: Certificate, limits: EvidencePolicy) -> Iterator[str]:
@@ -119,10 +120,12 @@ def _prediction(
     error, baseline = (
         _share(x) if unit is None else f"{unit * x:.3g}" for x in (p.error, p.baseline)
     )
+    good = "Less than that is good"
+    if limits.predicted < 1:
+        good = f"At most {limits.predicted:g} times as much is good"
     yield (
         f"Are {what} predicted that the fit has not seen? {p.size} were held out and are missed by "
-        f"{error}; means miss them by {baseline}. At most {limits.predicted:g} times as much is "
-        "good."
+        f"{error}; means miss them by {baseline}. {good}."
     )
     if p.coverage is not None:
         yield (

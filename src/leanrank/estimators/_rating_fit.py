@@ -13,9 +13,9 @@ from leanrank.posterior import Blocks, Entries
 from leanrank.results import Status
 from leanrank.search.factorising import Factorisation, factorise
 
-__all__ = ["checked_parameters", "factorised", "threads_of", "verdict"]
+__all__ = ["EVIDENCE", "checked_parameters", "factorised", "threads_of", "verdict"]
 
-_EVIDENCE = EvidencePolicy(predicted=1.0, gain=2.0)
+EVIDENCE = EvidencePolicy(predicted=1.0, gain=2.0)
 """Factors are to predict better than means beyond chance, not by a tenth as elsewhere: what they
 add to those of users and items, which are part of the answer here, is a few hundredths of the error
 on most ratings. Two standard errors, not three: of small lists two dozen ratings are held out, and
@@ -84,7 +84,7 @@ def verdict(found: Factorisation, unit: float) -> tuple[Status, str]:
     )
     if told.coverage is not None:
         text += f", and {told.coverage:.0%} of them lie in their 95 % intervals"
-    reasons = told.reasons(_EVIDENCE)
+    reasons = told.reasons(EVIDENCE)
     if found.status is Status.STOPPED:
         return Status.STOPPED, f"stopped after {found.sweeps} sweeps; {text}"
     if reasons:
