@@ -12,6 +12,7 @@ from scipy.stats import norm
 from leanrank.evidence import Prediction
 from leanrank.evidence.prediction import NORMAL
 from leanrank.policy import EvidencePolicy
+from leanrank.search.factorising import _inside
 
 POLICY = EvidencePolicy()
 GOOD = Prediction(error=0.5, baseline=1.0, gain=10.0, coverage=0.95, size=1000)
@@ -72,7 +73,7 @@ def test_good_predictions_have_no_reasons_against():
 
 
 # 0.9 less two standard errors of a share of .95 among 1000.
-LEAST = 0.9 - 2.0 * math.sqrt(0.95 * 0.05 / 1000)
+LEAST = 0.9 - 2.0 * math.sqrt(2.0 * 0.95 * 0.05 / 1000)
 
 
 @pytest.mark.parametrize(
@@ -110,6 +111,18 @@ def test_few_measurements_may_miss_their_intervals_by_chance():
     few, many = (replace(GOOD, coverage=0.82, size=size) for size in (25, 2500))
     assert few.reasons(POLICY) == ()
     assert len(many.reasons(POLICY)) == 1
+
+
+def test_halves_that_calibrate_each_other_are_seldom_refused():
+    """Scores of what the model says, in fact and but for its width: 95 % of new ones are inside."""
+    rng = np.random.default_rng(0)
+    for size in (24, 100, 400):
+        refused = 0
+        for _ in range(400):
+            scores = np.abs(rng.standard_normal(size))
+            coverage = float(np.mean(_inside(scores)))
+            refused += bool(replace(GOOD, coverage=coverage, size=size).reasons(POLICY))
+        assert refused <= 0.03 * 400
 
 
 def test_everything_against_is_told_at_once():

@@ -120,7 +120,8 @@ class Prediction:
                 advice = "that they are lower may be chance, so take more measurements"
             found.append(f"these errors are not clearly below those of means: {advice}")
         if self.coverage is not None:
-            chance = 2.0 * math.sqrt(0.95 * 0.05 / self.size)
+            # Either half is held against what the other asks for, which varies as much again.
+            chance = 2.0 * math.sqrt(2.0 * 0.95 * 0.05 / self.size)
             if self.coverage < policy.least_coverage - chance:
                 found.append("these intervals hold too few: do not rely on them, or calibrate them")
         if self.in_hole > policy.in_hole:
