@@ -210,7 +210,7 @@ def with_direction(monkeypatch, predicted, sign=1.0):
 
 @pytest.mark.parametrize(
     ("ratio", "factor"),
-    [(0.76, 0.3), (5.0, 0.3), (0.74, 1.0), (0.26, 1.0), (0.25, 1.0), (0.24, 3.0), (1e-9, 3.0)],
+    [(0.76, 0.3), (5.0, 0.3), (0.74, 1.0), (0.26, 1.0), (0.2501, 1.0), (0.2499, 3.0), (1e-9, 3.0)],
 )
 def test_the_damping_follows_how_well_the_model_predicts(monkeypatch, ratio, factor):
     problem, start, _ = with_direction(monkeypatch, lambda decrease: decrease / ratio)
