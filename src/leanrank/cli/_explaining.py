@@ -13,7 +13,6 @@ import leanrank
 from leanrank import io
 from leanrank._display import percent
 from leanrank.cli._terminal import Terminal
-from leanrank.estimators._rating_fit import EVIDENCE
 from leanrank.evidence import Certificate, Prediction
 from leanrank.policy import EvidencePolicy
 from leanrank.results import Result
@@ -65,6 +64,8 @@ def _result(found: Result) -> Iterator[str]:
 
 
 def _model(model: leanrank.MatrixFactorization) -> Iterator[str]:
+    from leanrank.estimators._rating_fit import EVIDENCE  # other commands do without scikit-learn
+
     users, items = model.users_.size, model.items_.size
     yield f"A model of {users} rows and {items} columns, with {model.rank_} factor(s)."
     yield f"{model.status_.name}: {model.status_.meaning}."
