@@ -81,6 +81,13 @@ def test_nothing_is_tried_where_columns_are_few_or_have_noise_of_their_own(width
     assert tried(state_of(width, sweeps), [0.1, 0.05, 0.1], **options)[0] == []
 
 
+def test_nothing_is_tried_of_millions_of_entries(monkeypatch):
+    monkeypatch.setattr(drawing, "_LARGE", state_of(12, 3).entries.size)
+    assert tried(state_of(12, 3), [0.9, 0.8, 0.85])[0] == []
+    monkeypatch.setattr(drawing, "_LARGE", state_of(12, 3).entries.size + 1)
+    assert len(tried(state_of(12, 3), [0.9, 0.8, 0.85])[0]) == 3
+
+
 def test_a_wide_chain_leaves_the_point_estimate():
     state = state_of(12, 3)
     post = Chain(spare=12, least_noise=0.3).sample(state, np.random.default_rng(0), 5)

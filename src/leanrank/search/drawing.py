@@ -37,6 +37,8 @@ Photographs have 20 and more, and ratings up to 9, where many columns of one var
 """
 _MOST = 60
 """Columns of one variance, however many were found: a sweep takes the square of their number."""
+_LARGE = 1 << 19
+"""Entries from which on that takes minutes: then there are columns of their own variances only."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +166,8 @@ def wide_chain(
     most : int
         Columns at most.
     """
-    if state.width < MANY or state.loss is not None or chain.column_noise:
+    ruled_out = state.width < MANY or state.entries.size >= _LARGE
+    if ruled_out or state.loss is not None or chain.column_noise:
         return chain, seen
     more = max(min(_MOST, most) - state.width, 0)
     best, least, level = (chain, seen), math.inf, 0.7 * float(np.mean(seen.errors))
