@@ -10,9 +10,8 @@ import pytest
 from scipy.stats import norm
 
 from leanrank.evidence import Prediction
-from leanrank.evidence.prediction import NORMAL
+from leanrank.evidence.prediction import NORMAL, inside_by_halves
 from leanrank.policy import EvidencePolicy
-from leanrank.search.factorising import _inside
 
 POLICY = EvidencePolicy()
 GOOD = Prediction(error=0.5, baseline=1.0, gain=10.0, coverage=0.95, size=1000)
@@ -120,7 +119,7 @@ def test_halves_that_calibrate_each_other_are_seldom_refused():
         refused = 0
         for _ in range(400):
             scores = np.abs(rng.standard_normal(size))
-            coverage = float(np.mean(_inside(scores)))
+            coverage = float(np.mean(inside_by_halves(scores)))
             refused += bool(replace(GOOD, coverage=coverage, size=size).reasons(POLICY))
         assert refused <= 0.03 * 400
 

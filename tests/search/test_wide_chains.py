@@ -137,6 +137,7 @@ def test_low_rank_is_told_from_what_is_so_only_nearly(nearly, sweeps):
     )
     fitter = Fitter(GaussNewton(), rng, Monitor())
     state = fit(start(entries_of(problem)[0], Layout(14), rng), prune=False)
-    assert predicting._is_nearly(replace(state, sweeps=sweeps), problem, fitter) == nearly
+    found = predicting._is_approximately_low_rank(replace(state, sweeps=sweeps), problem, fitter)
+    assert found == nearly
     few = fit(start(entries_of(problem)[0], Layout(4), rng), prune=False)
-    assert not predicting._is_nearly(few, problem, fitter)
+    assert not predicting._is_approximately_low_rank(few, problem, fitter)

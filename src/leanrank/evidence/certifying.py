@@ -191,10 +191,8 @@ def certify(
         prediction = replace(
             prediction, in_hole=filled.in_hole, apart=filled.apart, guessed=guessed
         )
-        certificate = replace(certificate, prediction=prediction)
-        facts = replace(facts, certificate=certificate)
     reasons = judge(replace(facts, shrunk=change is not None), policy)
-    return replace(certificate, holds=not reasons, reasons=reasons)
+    return replace(certificate, holds=not reasons, reasons=reasons, prediction=prediction)
 
 
 def _active_curvature(

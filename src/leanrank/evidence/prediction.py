@@ -9,10 +9,22 @@ import numpy as np
 
 from leanrank.policy import EvidencePolicy
 
-__all__ = ["NORMAL", "Prediction"]
+__all__ = ["NORMAL", "Prediction", "inside_by_halves"]
 
 NORMAL = 1.959963984540054
 """Half the length of a 95 % interval in standard deviations."""
+
+
+def inside_by_halves(scores: np.ndarray) -> np.ndarray:
+    """Which misses, in standard deviations, lie in 95 % intervals that are calibrated.
+
+    Each half in those that the other half asks for: the first half before the second.
+    """
+    if scores.size < 2:
+        return scores <= NORMAL
+    halves = scores[::2], scores[1::2]
+    limits = [np.quantile(half, 0.95) for half in halves]
+    return np.concatenate([halves[0] <= limits[1], halves[1] <= limits[0]])
 
 
 @dataclass(frozen=True)

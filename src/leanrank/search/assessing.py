@@ -21,7 +21,7 @@ from leanrank.problem import Problem
 from leanrank.search.drawing import Chain, HeldOutDraws, draws_of_held_out, wide_chain
 from leanrank.search.holding_out import Split
 
-__all__ = ["Assessment", "told_of"]
+__all__ = ["Assessment", "held_out_prediction"]
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Assessment:
         Of the fits.
     most : int
         Columns at most.
-    nearly : bool
-        Whether the matrix may be of low rank only nearly.
+    approximate : bool
+        Whether the matrix may be of low rank only approximately.
     seed : int
         Of the draws.
     drawn : pair, optional
@@ -47,7 +47,7 @@ class Assessment:
     column_noise: bool
     prune: bool
     most: int
-    nearly: bool
+    approximate: bool
     seed: int
     drawn: tuple[Chain, HeldOutDraws | None] | None = None
 
@@ -69,7 +69,7 @@ class Assessment:
     def prediction(self) -> Prediction:
         """How all held-out measurements are predicted, and by the better of means and zero."""
         rounds = [(part, state.factors, _loss(part, state)) for part, state in self.rounds]
-        return told_of(rounds, None if self.draws is None else self.draws.inside)
+        return held_out_prediction(rounds, None if self.draws is None else self.draws.inside)
 
     @cached_property
     def _drawn(self) -> tuple[Chain, HeldOutDraws | None]:
@@ -90,12 +90,12 @@ class Assessment:
 
         chain = Chain(self.column_noise, SPARE if self.prune else 0)
         seen = drawn(chain)
-        if seen is None or not (self.prune and self.nearly):
+        if seen is None or not (self.prune and self.approximate):
             return chain, seen
         return wide_chain(state, chain, seen, try_out, self.most)
 
 
-def told_of(
+def held_out_prediction(
     rounds: list[tuple[Split, Factors, Loss]], inside: np.ndarray | None = None
 ) -> Prediction:
     """How held-out entries are predicted by factors that have not seen them, and by means."""

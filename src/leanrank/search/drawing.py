@@ -9,14 +9,21 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from leanrank._arrays import to_numpy
-from leanrank.evidence.prediction import NORMAL
+from leanrank.evidence.prediction import NORMAL, inside_by_halves
 from leanrank.factors import Factors
 from leanrank.losses import Loss
 from leanrank.posterior import SPARE, Posterior, State, perturbed, sampled, widened
 from leanrank.problem import Problem
 from leanrank.search.holding_out import clearly_better
 
-__all__ = ["MANY", "Chain", "HeldOutDraws", "Perturbation", "draws_of_held_out", "wide_chain"]
+__all__ = [
+    "MANY_COLUMNS",
+    "Chain",
+    "HeldOutDraws",
+    "Perturbation",
+    "draws_of_held_out",
+    "wide_chain",
+]
 
 _SOLVES = 50
 """Draws of a result's posterior where each takes a solution of its own."""
@@ -30,7 +37,7 @@ _DRAWS, _DRAWS_OF_MANY = 25, 40
 of many columns takes more to settle."""
 
 
-MANY = 12
+MANY_COLUMNS = 12
 """Columns from which on the rank may be low only nearly.
 
 Photographs have 20 and more, and ratings up to 9, where many columns of one variance gain nothing.
@@ -134,11 +141,7 @@ def draws_of_held_out(
     inside = scores <= NORMAL
     if not scores.size or abs(float(np.mean(inside)) - 0.95) <= _COVERED:
         return HeldOutDraws(errors, by_average, averaged, None, inside)
-    # Each half by what the other half asks for.
-    halves = scores[::2], scores[1::2]
-    limits = [np.quantile(half, 0.95) if half.size else np.inf for half in halves]
-    inside = np.concatenate([halves[0] <= limits[1], halves[1] <= limits[0]])
-    return HeldOutDraws(errors, by_average, averaged, np.sort(scores), inside)
+    return HeldOutDraws(errors, by_average, averaged, np.sort(scores), inside_by_halves(scores))
 
 
 def wide_chain(
@@ -166,7 +169,7 @@ def wide_chain(
     most : int
         Columns at most.
     """
-    ruled_out = state.width < MANY or state.entries.size >= _LARGE
+    ruled_out = state.width < MANY_COLUMNS or state.entries.size >= _LARGE
     if ruled_out or state.loss is not None or chain.column_noise:
         return chain, seen
     more = max(min(_MOST, most) - state.width, 0)

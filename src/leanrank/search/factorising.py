@@ -17,7 +17,7 @@ from leanrank import _checks
 from leanrank._files import PathLike
 from leanrank._threads import one_blas_thread
 from leanrank.evidence import Prediction
-from leanrank.evidence.prediction import NORMAL
+from leanrank.evidence.prediction import inside_by_halves
 from leanrank.policy import Policy
 from leanrank.posterior import Blocks, State, Team, finished
 from leanrank.results import Status
@@ -214,22 +214,13 @@ def _told(stage: Stage, means: State, entries: Blocks, search: Search) -> Factor
     variance = _variance(state, of_rows, of_columns, held.rows, held.cols, False) + noise
     scores = np.abs(state.predict(held.rows, held.cols) - held.y) / np.sqrt(variance)
     errors = held.errors(state)
-    prediction = Prediction.of_costs(errors, baseline, zero, _inside(scores))
+    prediction = Prediction.of_costs(errors, baseline, zero, inside_by_halves(scores))
     state, of_rows, of_columns = finished(state, entries, team)
     status, message = _status(stage, prediction)
     return Factorisation(
         state, of_rows, of_columns, prediction, held.error(errors), np.sort(scores), status,
         message, stage.total + 2,
     )  # fmt: skip
-
-
-def _inside(scores: np.ndarray) -> np.ndarray:
-    """Which lie in 95 % intervals: each half in those that the other half asks for."""
-    if scores.size < 2:
-        return scores <= NORMAL
-    halves = scores[::2], scores[1::2]
-    limits = [np.quantile(half, 0.95) for half in halves]
-    return np.concatenate([halves[0] <= limits[1], halves[1] <= limits[0]])
 
 
 def _status(stage: Stage, prediction: Prediction) -> tuple[Status, str]:

@@ -18,7 +18,7 @@ from leanrank.operators import Measurement
 from leanrank.penalties import Penalty
 from leanrank.problem import Problem
 from leanrank.results import Result, Status
-from leanrank.search.assessing import told_of
+from leanrank.search.assessing import held_out_prediction
 from leanrank.search.choosing import Choice, best_predicting, of_rank
 from leanrank.search.denoising import Denoised, denoised
 from leanrank.search.ending import Ending
@@ -291,7 +291,7 @@ class Plan:
         last = stages[-1]
         if data is None or not last.exact or last.width != exact.width:
             return result
-        told = told_of([(data, last.factors, data.held.loss)])
+        told = held_out_prediction([(data, last.factors, data.held.loss)])
         predicting = self.ending.certified(self.problem, exact, missed, told)
         return predicting if predicting.status is Status.APPROXIMATE else result
 

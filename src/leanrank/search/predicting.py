@@ -28,7 +28,7 @@ from leanrank.posterior import (
 )
 from leanrank.problem import Problem
 from leanrank.search.assessing import Assessment
-from leanrank.search.drawing import MANY
+from leanrank.search.drawing import MANY_COLUMNS
 from leanrank.search.fitting import Fitter
 from leanrank.search.holding_out import Split, choose_width, relative_error
 from leanrank.solvers import State as SolverState
@@ -162,9 +162,9 @@ def predicted(
         doubtful = whole.width - kept
         whole = room.narrowed(problem, whole, kept)
     seed = int(fitter.rng.integers(2**63))
-    nearly = _is_nearly(rounds[0][1], first.train, fitter)
-    assessment = Assessment(rounds, column_noise, prune, most, nearly, seed)
-    if nearly:
+    approximate = _is_approximately_low_rank(rounds[0][1], first.train, fitter)
+    assessment = Assessment(rounds, column_noise, prune, most, approximate, seed)
+    if approximate:
         assessment = assessment.tried_out(room.watched(first.train))
     return Predicted(whole, rounds, assessment, doubtful)
 
@@ -187,13 +187,13 @@ def _is_all(state: State, problem: Problem, fitter: Fitter) -> bool:
     return problem.loss.quadratic and leaves_noise(problem, point, fitter.rng, policy, LOOKS)
 
 
-def _is_nearly(state: State, problem: Problem, fitter: Fitter) -> bool:
-    """Whether the matrix may be of low rank only nearly.
+def _is_approximately_low_rank(state: State, problem: Problem, fitter: Fitter) -> bool:
+    """Whether the matrix may be of low rank only approximately.
 
     Sweeps have to be stopped before columns fit what none of them explains, or many directions of
     what is left are stronger than noise is.
     """
-    if state.sweeps or state.width < MANY or state.loss is not None:
+    if state.sweeps or state.width < MANY_COLUMNS or state.loss is not None:
         return bool(state.sweeps)
     limits = fitter.policy.evidence
     gap = leading_gap(problem, problem.evaluate(state.factors), fitter.rng, limits.leading)
